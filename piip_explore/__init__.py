@@ -1,0 +1,1 @@
+"""Design explorer for Parameter-Inverted Image Pyramid Networks (PIIP)."""
