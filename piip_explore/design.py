@@ -1,0 +1,349 @@
+"""Designs: frozen values with one text form, validation and a stable id. No torch.
+
+    vit_tiny@1120:w14 vit_small@896:w14 vit_base@448:w14; interactions=12; merge=linear
+
+`Design.parse` and `str` are inverse: parsing a printed design gives an equal design, and printing a parsed text gives
+its canonical form (options at their default are left out, a window as large as the map is dropped).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, get_args
+
+from piip_explore import catalog
+from piip_explore.errors import InputError
+
+Attention = Literal["deformable", "regular"]
+Direction = Literal["both", "up", "down", "all"]
+MergeKind = Literal["conv", "linear", "conv-multilevel", "separate-heads", "none"]
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One branch: a model at a resolution (pixels, square), with optional window attention.
+
+    `window` is the side of the attention windows in patches, None for global attention; with `global_every` = K every
+    K-th block (the K-th, 2K-th, ...) is global all the same.
+
+    Raises:
+        InputError: unknown model, a resolution that the patch does not divide, or a window on a convolutional model.
+    """
+
+    model: str
+    resolution: int
+    window: int | None = None
+    global_every: int | None = None
+
+    def __post_init__(self) -> None:
+        spec = catalog.model(self.model)
+        object.__setattr__(self, "model", catalog.canonical_name(self.model))
+        if self.resolution < 1 or self.resolution % spec.patch:
+            raise InputError(
+                f"resolution {self.resolution} of '{self.model}': expected a multiple of its patch, {spec.patch}"
+            )
+        if isinstance(spec, catalog.ConvNeXt):
+            if self.window or self.global_every:
+                raise InputError(f"'{self}': a ConvNeXt branch has no attention windows; drop ':w{self.window}'")
+            if self.grid < 8:
+                raise InputError(f"'{self}': a ConvNeXt branch needs at least {8 * spec.patch} pixels")
+            return
+        for name, value in (("window", self.window), ("global_every", self.global_every)):
+            if value is not None and value < 1:
+                raise InputError(f"{name} {value} of '{self.model}': expected a positive whole number")
+        if self.global_every and not self.window:
+            raise InputError(f"'{self.model}': every K-th block global (gK) needs a window (wN)")
+        if self.window and (self.window >= self.grid or self.global_every == 1):
+            object.__setattr__(self, "window", None)
+            object.__setattr__(self, "global_every", None)
+        if self.global_every and self.global_every > spec.blocks:
+            object.__setattr__(self, "global_every", None)
+
+    @property
+    def spec(self) -> catalog.Model:
+        """The model's structure."""
+        return catalog.model(self.model)
+
+    @property
+    def grid(self) -> int:
+        """Side of the map of patches behind the embedding (ViT) or the stem (ConvNeXt)."""
+        return self.resolution // self.spec.patch
+
+    def block_window(self, block: int) -> int | None:
+        """Window of block number `block` (from 0), None where its attention is global."""
+        if self.global_every and (block + 1) % self.global_every == 0:
+            return None
+        return self.window
+
+    def __str__(self) -> str:
+        window = f":w{self.window}" if self.window else ""
+        return f"{self.model}@{self.resolution}{window}" + (f"g{self.global_every}" if self.global_every else "")
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """The exchanges between branches: how many, by which attention, and in which directions.
+
+    `ratio` is the width of the deformable attention's values over the query width, `ffn` the hidden width of the
+    exchange's feed-forward network over the query width; `project=False` drops the projection and all three norms.
+    `direction`: `both` ways between adjacent branches, `up` (the low resolution informs the high), `down`, or `all`
+    (both ways between every two branches).
+    """
+
+    count: int = 12
+    attention: Attention = "deformable"
+    heads: int = 16
+    points: int = 4
+    ratio: float = 0.5
+    ffn: float = 0.25
+    project: bool = True
+    direction: Direction = "both"
+
+    def __post_init__(self) -> None:
+        for name in ("count", "heads", "points"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)}: expected a positive whole number")
+        for name in ("ratio", "ffn"):
+            if not 0 < getattr(self, name) <= 16:
+                raise InputError(f"{name} {getattr(self, name):g}: expected a number above 0 and up to 16")
+        _expect("attention", self.attention, get_args(Attention))
+        _expect("direction", self.direction, get_args(Direction))
+
+    def value_width(self, query_width: int) -> int:
+        """Width of the values that a query branch of `query_width` channels attends to."""
+        return int(query_width * self.ratio) if self.attention == "deformable" else query_width
+
+
+@dataclass(frozen=True)
+class Merge:
+    """How the branches' last maps become the output.
+
+    `out` are the numbers of the branches that feed it (from 1, in text order), None for all of them.
+    """
+
+    kind: MergeKind = "conv"
+    out: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _expect("merge", self.kind, get_args(MergeKind))
+
+
+def _expect(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InputError(f"{name} '{value}': expected one of {', '.join(allowed)}")
+
+
+@dataclass(frozen=True)
+class Design:
+    """One architecture: branches in text order, exchanges (None: there are none) and merge.
+
+    Raises:
+        InputError: parts that do not fit each other; the sentence names the part.
+    """
+
+    branches: tuple[Branch, ...]
+    interaction: Interaction | None = None
+    merge: Merge = Merge("none")
+
+    def __post_init__(self) -> None:
+        if not self.branches:
+            raise InputError("a design needs at least one branch, such as 'vit_base@448'")
+        out = self.merge.out
+        if out is not None:
+            if sorted(set(out)) != list(out) or not set(out) <= set(range(1, len(self.branches) + 1)) or not out:
+                numbers = ",".join(map(str, out))
+                raise InputError(
+                    f"out={numbers}: expected different branch numbers from 1 to {len(self.branches)} in rising order"
+                )
+            if len(out) == len(self.branches):
+                object.__setattr__(self, "merge", replace(self.merge, out=None))
+        if len(self.branches) == 1:
+            if self.interaction is not None or self.merge.kind != "none":
+                raise InputError(
+                    f"'{self.branches[0]}' alone is a plain single-branch model: it takes no exchanges and no merge"
+                )
+            return
+        if self.interaction is not None:
+            self._check_exchanges(self.interaction)
+        if self.merge.kind == "conv-multilevel" and (self.interaction is None or self.interaction.count < 4):
+            raise InputError("merge=conv-multilevel merges after exchanges too: it needs interactions=4 or more")
+        if self.merge.kind == "separate-heads" and any(isinstance(b.spec, catalog.ConvNeXt) for b in self.branches):
+            raise InputError("merge=separate-heads reads tokens of ViT branches: it takes no ConvNeXt branch")
+
+    def _check_exchanges(self, interaction: Interaction) -> None:
+        for branch in self.branches:
+            if interaction.count > branch.spec.blocks:
+                raise InputError(
+                    f"interactions={interaction.count}: '{branch}' has only {branch.spec.blocks} blocks to follow"
+                )
+        for branch in {self.branches[query]: None for _, query in self.directed_pairs}:
+            for block in catalog.positions(branch.spec, interaction.count):
+                width = interaction.value_width(branch.spec.width(block))
+                if width == 0 or width % interaction.heads:
+                    raise InputError(
+                        f"heads={interaction.heads} does not divide the attention width {width} of '{branch}' "
+                        f"({branch.spec.width(block)} channels): choose a divisor of {width}"
+                    )
+                if int(branch.spec.width(block) * interaction.ffn) == 0:
+                    raise InputError(f"ffn={interaction.ffn:g} leaves no hidden channel in '{branch}'")
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Indices of the branches from the highest resolution to the lowest; at equal resolution the wider is last."""
+        return tuple(sorted(range(len(self.branches)), key=lambda i: _rank(self.branches[i])))
+
+    @property
+    def resolution(self) -> int:
+        """The largest branch's resolution, the size of the input image (pixels)."""
+        return max(branch.resolution for branch in self.branches)
+
+    @property
+    def out(self) -> tuple[int, ...]:
+        """Indices (from 0, text order) of the branches that feed the merge."""
+        if self.merge.out is None:
+            return tuple(range(len(self.branches)))
+        return tuple(number - 1 for number in self.merge.out)
+
+    @property
+    def directed_pairs(self) -> tuple[tuple[int, int], ...]:
+        """All (from, to) exchanges of one interaction as branch indices, in the order in which their pairs run.
+
+        Pairs run from the highest resolution to the lowest (spec, forward pass, point 4).
+        """
+        if self.interaction is None:
+            return ()
+        order, direction = self.order, self.interaction.direction
+        reach = len(order) if direction == "all" else 2
+        pairs = [(h, low) for i, h in enumerate(order) for low in order[i + 1 : i + reach]]
+        both = {"up": (False, True), "down": (True, False)}.get(direction, (True, True))
+        return tuple(
+            pair for h, low in pairs for pair, wanted in zip(((h, low), (low, h)), both, strict=True) if wanted
+        )
+
+    def sorted(self) -> Design:
+        """Return the same design with its branches from the highest resolution to the lowest."""
+        place = {index: rank for rank, index in enumerate(self.order)}
+        out = self.merge.out and tuple(sorted(place[number - 1] + 1 for number in self.merge.out))
+        branches = tuple(self.branches[index] for index in self.order)
+        return replace(self, branches=branches, merge=replace(self.merge, out=out))
+
+    @property
+    def id(self) -> str:
+        """A stable name of twelve hexadecimal digits; the order of the branches does not change it."""
+        return hashlib.sha256(str(self.sorted()).encode()).hexdigest()[:12]
+
+    @classmethod
+    def parse(cls, text: str) -> Design:
+        """Parse the text form.
+
+        Raises:
+            InputError: the sentence names the token and what was expected.
+        """
+        head, *options = text.split(";")
+        branches = tuple(_parse_branch(token) for token in head.split())
+        if not branches:
+            raise InputError(f"no branch in '{text}': expected something like 'vit_base@448:w14'")
+        values = _parse_options(options)
+        kind, out = values.pop("merge", None), values.pop("out", None)
+        if len(branches) == 1:
+            if values.pop("count", 0) or values or kind not in (None, "none") or out not in (None, (1,)):
+                raise InputError(f"'{branches[0]}' alone is a plain single-branch model: drop everything after ';'")
+            return cls(branches)
+        interaction = None if values.get("count") == 0 else Interaction(**values)
+        if interaction is None and len(values) > 1:
+            raise InputError("interactions=0 leaves no exchange: drop its other options (attention, heads, ...)")
+        return cls(branches, interaction, Merge(kind or "conv", out))
+
+    def __str__(self) -> str:
+        parts = [" ".join(map(str, self.branches))]
+        if len(self.branches) > 1:
+            parts += _print_interaction(self.interaction)
+            if self.merge.kind != "conv":
+                parts.append(f"merge={self.merge.kind}")
+            if self.merge.out is not None:
+                parts.append(f"out={','.join(map(str, self.merge.out))}")
+        return "; ".join(parts)
+
+
+def _rank(branch: Branch) -> tuple[int, int, int, str, int, int]:
+    spec = branch.spec
+    return (
+        -branch.resolution,
+        spec.out_dim,
+        spec.weights,
+        branch.model,
+        branch.window or 0,
+        branch.global_every or 0,
+    )
+
+
+def _parse_branch(token: str) -> Branch:
+    model, at, rest = token.partition("@")
+    size, colon, window = rest.partition(":")
+    if not at or not size.isdecimal():
+        raise InputError(f"branch '{token}': expected model@resolution, such as 'vit_base@448' or 'vit_base@448:w14'")
+    if not colon:
+        return Branch(model, int(size))
+    side, g, every = window.removeprefix("w").partition("g")
+    if not window.startswith("w") or not side.isdecimal() or (g and not every.isdecimal()):
+        raise InputError(
+            f"window ':{window}' of branch '{token}': expected ':wN' or ':wNgK', such as ':w14' or ':w14g3'"
+        )
+    return Branch(model, int(size), int(side), int(every) if g else None)
+
+
+_FIELDS = {"interactions": "count"}
+_OPTIONS = ["interactions", *(f.name for f in fields(Interaction) if f.name != "count"), "merge", "out"]
+
+
+def _parse_options(items: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for item in items:
+        key, equals, value = (part.strip() for part in item.partition("="))
+        if not item.strip() and item is items[-1]:
+            continue  # a closing ';'
+        if key not in _OPTIONS or not equals:
+            raise InputError(f"option '{item.strip()}': expected key=value with one of {', '.join(_OPTIONS)}")
+        name = _FIELDS.get(key, key)
+        if name in values:
+            raise InputError(f"option '{key}' is given twice")
+        values[name] = _parse_value(key, value)
+    return values
+
+
+def _parse_value(key: str, value: str) -> Any:
+    if key in ("attention", "direction", "merge"):
+        return value
+    if key == "project":
+        _expect("project", value, ("yes", "no"))
+        return value == "yes"
+    if key == "out":
+        if value == "all":
+            return None
+        numbers = value.split(",")
+        if not all(number.strip().isdecimal() for number in numbers):
+            raise InputError(f"out={value}: expected 'all' or branch numbers such as 'out=1,3'")
+        return tuple(sorted(int(number) for number in numbers))
+    try:
+        return float(value) if key in ("ratio", "ffn") else int(value)
+    except ValueError:
+        raise InputError(f"option '{key}={value}': expected a number") from None
+
+
+def _print_interaction(interaction: Interaction | None) -> list[str]:
+    if interaction is None:
+        return ["interactions=0"]
+    texts = []
+    for field in fields(Interaction):
+        value = getattr(interaction, field.name)
+        if value != field.default:
+            shown = (
+                ("yes" if value else "no")
+                if field.name == "project"
+                else f"{value:g}"
+                if isinstance(value, float)
+                else value
+            )
+            texts.append(f"{'interactions' if field.name == 'count' else field.name}={shown}")
+    return texts
