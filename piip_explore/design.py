@@ -44,8 +44,8 @@ class Branch:
                 f"resolution {self.resolution} of '{self.model}': expected a multiple of its patch, {spec.patch}"
             )
         if isinstance(spec, catalog.ConvNeXt):
-            if self.window or self.global_every:
-                raise InputError(f"'{self}': a ConvNeXt branch has no attention windows; drop ':w{self.window}'")
+            if self.window is not None or self.global_every is not None:
+                raise InputError(f"'{self.model}': a ConvNeXt branch has no attention windows; drop ':w{self.window}'")
             if self.grid < 8:
                 raise InputError(f"'{self}': a ConvNeXt branch needs at least {8 * spec.patch} pixels")
             return
@@ -88,7 +88,8 @@ class Interaction:
     `ratio` is the width of the deformable attention's values over the query width, `ffn` the hidden width of the
     exchange's feed-forward network over the query width; `project=False` drops the projection and all three norms.
     `direction`: `both` ways between adjacent branches, `up` (the low resolution informs the high), `down`, or `all`
-    (both ways between every two branches).
+    (both ways between every two branches). Regular attention has no points and keeps the full width: there `points`
+    and `ratio` mean nothing and read as their defaults.
     """
 
     count: int = 12
@@ -109,6 +110,9 @@ class Interaction:
                 raise InputError(f"{name} {getattr(self, name):g}: expected a number above 0 and up to 16")
         _expect("attention", self.attention, get_args(Attention))
         _expect("direction", self.direction, get_args(Direction))
+        if self.attention == "regular":
+            object.__setattr__(self, "points", type(self).points)
+            object.__setattr__(self, "ratio", type(self).ratio)
 
     def value_width(self, query_width: int) -> int:
         """Width of the values that a query branch of `query_width` channels attends to."""
@@ -165,6 +169,8 @@ class Design:
                 )
             return
         if self.interaction is not None:
+            if self.interaction.direction == "all" and len(self.branches) == 2:
+                object.__setattr__(self, "interaction", replace(self.interaction, direction="both"))
             self._check_exchanges(self.interaction)
         if self.merge.kind == "conv-multilevel" and (self.interaction is None or self.interaction.count < 4):
             raise InputError("merge=conv-multilevel merges after exchanges too: it needs interactions=4 or more")
@@ -180,7 +186,9 @@ class Design:
         for branch in {self.branches[query]: None for _, query in self.directed_pairs}:
             for block in catalog.positions(branch.spec, interaction.count):
                 width = interaction.value_width(branch.spec.width(block))
-                if width == 0 or width % interaction.heads:
+                if width == 0:
+                    raise InputError(f"ratio={interaction.ratio:g} leaves no attention channel in '{branch}'")
+                if width % interaction.heads:
                     raise InputError(
                         f"heads={interaction.heads} does not divide the attention width {width} of '{branch}' "
                         f"({branch.spec.width(block)} channels): choose a divisor of {width}"
@@ -191,7 +199,7 @@ class Design:
     @property
     def order(self) -> tuple[int, ...]:
         """Indices of the branches from the highest resolution to the lowest; at equal resolution the wider is last."""
-        return tuple(sorted(range(len(self.branches)), key=lambda i: _rank(self.branches[i])))
+        return tuple(sorted(range(len(self.branches)), key=lambda i: rank(self.branches[i])))
 
     @property
     def resolution(self) -> int:
@@ -266,7 +274,8 @@ class Design:
         return "; ".join(parts)
 
 
-def _rank(branch: Branch) -> tuple[int, int, int, str, int, int]:
+def rank(branch: Branch) -> tuple[int, int, int, str, int, int]:
+    """Sort key of branches: the highest resolution first, at equal resolution the wider last; no ties but equals."""
     spec = branch.spec
     return (
         -branch.resolution,
@@ -338,12 +347,13 @@ def _print_interaction(interaction: Interaction | None) -> list[str]:
     for field in fields(Interaction):
         value = getattr(interaction, field.name)
         if value != field.default:
-            shown = (
-                ("yes" if value else "no")
-                if field.name == "project"
-                else f"{value:g}"
-                if isinstance(value, float)
-                else value
-            )
+            shown = _print_value(value)
             texts.append(f"{'interactions' if field.name == 'count' else field.name}={shown}")
     return texts
+
+
+def _print_value(value: bool | int | float | str) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    # The shortest digits that read back as the same number.
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
