@@ -20,7 +20,8 @@ class ViT:
     """A vision transformer: `depth` pre-norm blocks of width `dim` on a grid of patches.
 
     `position` is the kind of position information: an absolute embedding added to the patches, or a relative bias
-    inside every attention. `embed_norm` is CLIP's LayerNorm between the embedding and the first block.
+    inside every attention. `embed_norm` is CLIP's LayerNorm between the embedding and the first block. `class_token`
+    says that the model has one in every design; the others have one only where branches keep heads of their own.
     """
 
     depth: int
@@ -35,6 +36,7 @@ class ViT:
     position: Literal["absolute", "relative"] = "absolute"
     embed_norm: bool = False
     activation: Literal["gelu", "quick-gelu"] = "gelu"
+    class_token: bool = False
 
     @property
     def blocks(self) -> int:
@@ -112,8 +114,8 @@ MODELS: dict[str, Model] = {
     "intern_vit_6b": ViT(48, 3200, 25, qkv_bias=False, norm="rms", qk_norm=True),
     "beit_base": ViT(12, 768, 12, position="relative"),
     "beit_large": ViT(24, 1024, 16, position="relative"),
-    "clip_base": ViT(12, 768, 12, layer_scale=False, embed_norm=True, activation="quick-gelu"),
-    "clip_large": ViT(24, 1024, 16, layer_scale=False, embed_norm=True, activation="quick-gelu"),
+    "clip_base": ViT(12, 768, 12, layer_scale=False, embed_norm=True, activation="quick-gelu", class_token=True),
+    "clip_large": ViT(24, 1024, 16, layer_scale=False, embed_norm=True, activation="quick-gelu", class_token=True),
     "convnext_tiny": ConvNeXt((3, 3, 9, 3), (96, 192, 384, 768)),
     "convnext_small": ConvNeXt((3, 3, 27, 3), (96, 192, 384, 768)),
     "convnext_base": ConvNeXt((3, 3, 27, 3), (128, 256, 512, 1024)),

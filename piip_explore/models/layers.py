@@ -1,0 +1,69 @@
+"""Small layers that several rooms of the network share."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+NORM_EPS = 1e-6
+"""Epsilon of every LayerNorm and RMSNorm of PIIP (GroupNorm keeps PyTorch's 1e-5)."""
+
+
+class DropPath(nn.Module):
+    """Drop a residual path of whole images with probability `rate` in training (stochastic depth, arXiv 1603.09382)."""
+
+    def __init__(self, rate: float = 0.0) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x` (B, ...) with some images zeroed and the others scaled up by 1 / (1 - rate)."""
+        if not self.training or self.rate == 0.0:
+            return x
+        keep = x.new_empty(x.shape[0], *[1] * (x.ndim - 1)).bernoulli_(1 - self.rate)
+        return x * keep / (1 - self.rate)
+
+
+class LayerScale(nn.Module):
+    """A learnable scale per channel (arXiv 2103.17239)."""
+
+    def __init__(self, dim: int, init: float = 1.0) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((dim,), init))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale `x` (..., dim)."""
+        return x * self.gamma
+
+
+class QuickGELU(nn.Module):
+    """CLIP's approximation of GELU: x * sigmoid(1.702 x)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply to `x` of any shape."""
+        return x * torch.sigmoid(1.702 * x)
+
+
+def group_norm(dim: int) -> nn.GroupNorm:
+    """Return the merge's GroupNorm: 32 groups as published, fewer where a narrower model's width asks for it."""
+    return nn.GroupNorm(math.gcd(32, dim), dim)
+
+
+def to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Arrange tokens (B, H*W, C) on their grid as a map (B, C, H, W)."""
+    return tokens.transpose(1, 2).unflatten(2, grid)
+
+
+def to_tokens(x: Tensor) -> Tensor:
+    """Flatten a map (B, C, H, W) into tokens (B, H*W, C)."""
+    return x.flatten(2).transpose(1, 2)
+
+
+def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize a map or image (B, C, H, W) bilinearly, without aligned corners and without antialiasing."""
+    if tuple(x.shape[2:]) == tuple(size):
+        return x
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
