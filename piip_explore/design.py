@@ -118,6 +118,39 @@ class Interaction:
         """Width of the values that a query branch of `query_width` channels attends to."""
         return int(query_width * self.ratio) if self.attention == "deformable" else query_width
 
+    def pairs(self, branches: int) -> tuple[tuple[int, int], ...]:
+        """All (from, to) exchanges between `branches` branches, numbered from 0 at the highest resolution.
+
+        Pairs run from the highest resolution to the lowest (spec, forward pass, point 4).
+        """
+        reach = branches if self.direction == "all" else 2
+        pairs = [(high, low) for high in range(branches) for low in range(high + 1, min(high + reach, branches))]
+        up, down = self.direction != "down", self.direction != "up"
+        return tuple(pair for high, low in pairs for pair, wanted in (((high, low), down), ((low, high), up)) if wanted)
+
+    def check(self, branch: Branch, *, query: bool) -> None:
+        """Check that the exchanges fit a branch; `query`: the branch is written to by them, not only read.
+
+        Raises:
+            InputError: too few blocks, or an attention width that the heads do not divide.
+        """
+        spec = branch.spec
+        if self.count > spec.blocks:
+            raise InputError(f"interactions={self.count}: '{branch}' has only {spec.blocks} blocks to follow")
+        if not query:
+            return
+        for channels in {spec.width(block): None for block in catalog.positions(spec, self.count)}:
+            width = self.value_width(channels)
+            if width == 0:
+                raise InputError(f"ratio={self.ratio:g} leaves no attention channel in '{branch}'")
+            if width % self.heads:
+                raise InputError(
+                    f"heads={self.heads} does not divide the attention width {width} of '{branch}' "
+                    f"({channels} channels): choose a divisor of {width}"
+                )
+            if int(channels * self.ffn) == 0:
+                raise InputError(f"ffn={self.ffn:g} leaves no hidden channel in '{branch}'")
+
 
 @dataclass(frozen=True)
 class Merge:
@@ -131,6 +164,17 @@ class Merge:
 
     def __post_init__(self) -> None:
         _expect("merge", self.kind, get_args(MergeKind))
+
+    def check(self, interaction: Interaction | None, branch: Branch) -> None:
+        """Check that the merge fits the exchanges and a branch.
+
+        Raises:
+            InputError: too few exchanges to merge after, or a branch without the tokens that the merge reads.
+        """
+        if self.kind == "conv-multilevel" and (interaction is None or interaction.count < 4):
+            raise InputError("merge=conv-multilevel merges after exchanges too: it needs interactions=4 or more")
+        if self.kind == "separate-heads" and isinstance(branch.spec, catalog.ConvNeXt):
+            raise InputError("merge=separate-heads reads tokens of ViT branches: it takes no ConvNeXt branch")
 
 
 def _expect(name: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -171,30 +215,11 @@ class Design:
         if self.interaction is not None:
             if self.interaction.direction == "all" and len(self.branches) == 2:
                 object.__setattr__(self, "interaction", replace(self.interaction, direction="both"))
-            self._check_exchanges(self.interaction)
-        if self.merge.kind == "conv-multilevel" and (self.interaction is None or self.interaction.count < 4):
-            raise InputError("merge=conv-multilevel merges after exchanges too: it needs interactions=4 or more")
-        if self.merge.kind == "separate-heads" and any(isinstance(b.spec, catalog.ConvNeXt) for b in self.branches):
-            raise InputError("merge=separate-heads reads tokens of ViT branches: it takes no ConvNeXt branch")
-
-    def _check_exchanges(self, interaction: Interaction) -> None:
+            queries = {query for _, query in self.directed_pairs}
+            for index, branch in enumerate(self.branches):
+                self.interaction.check(branch, query=index in queries)
         for branch in self.branches:
-            if interaction.count > branch.spec.blocks:
-                raise InputError(
-                    f"interactions={interaction.count}: '{branch}' has only {branch.spec.blocks} blocks to follow"
-                )
-        for branch in {self.branches[query]: None for _, query in self.directed_pairs}:
-            for block in catalog.positions(branch.spec, interaction.count):
-                width = interaction.value_width(branch.spec.width(block))
-                if width == 0:
-                    raise InputError(f"ratio={interaction.ratio:g} leaves no attention channel in '{branch}'")
-                if width % interaction.heads:
-                    raise InputError(
-                        f"heads={interaction.heads} does not divide the attention width {width} of '{branch}' "
-                        f"({branch.spec.width(block)} channels): choose a divisor of {width}"
-                    )
-                if int(branch.spec.width(block) * interaction.ffn) == 0:
-                    raise InputError(f"ffn={interaction.ffn:g} leaves no hidden channel in '{branch}'")
+            self.merge.check(self.interaction, branch)
 
     @property
     def order(self) -> tuple[int, ...]:
@@ -221,13 +246,8 @@ class Design:
         """
         if self.interaction is None:
             return ()
-        order, direction = self.order, self.interaction.direction
-        reach = len(order) if direction == "all" else 2
-        pairs = [(h, low) for i, h in enumerate(order) for low in order[i + 1 : i + reach]]
-        both = {"up": (False, True), "down": (True, False)}.get(direction, (True, True))
-        return tuple(
-            pair for h, low in pairs for pair, wanted in zip(((h, low), (low, h)), both, strict=True) if wanted
-        )
+        order = self.order
+        return tuple((order[source], order[query]) for source, query in self.interaction.pairs(len(order)))
 
     def sorted(self) -> Design:
         """Return the same design with its branches from the highest resolution to the lowest."""
