@@ -1,0 +1,53 @@
+"""Merges: hand-computed sums, target widths and sizes."""
+
+import pytest
+import torch
+
+from piip_explore.models.merging import PooledHead, SeparateHeads, SimplePyramid, WeightedSum
+
+
+def test_sum_is_weighted_and_resized_to_the_reference():
+    merge = WeightedSum("conv-multilevel", [4, 4], out=[0, 1], target=1, reference=0)
+    for key in ("0", "1"):
+        merge.adapters[key] = torch.nn.Identity()
+    with torch.no_grad():
+        merge.scales["0"].fill_(2.0)
+        merge.scales["1"].fill_(3.0)
+    maps = [torch.ones(1, 4, 6, 6), torch.full((1, 4, 3, 3), 5.0)]
+    torch.testing.assert_close(merge(maps), torch.full((1, 4, 6, 6), 2.0 + 15.0))
+
+
+@pytest.mark.parametrize("kind", ["linear", "conv", "conv-multilevel"])
+def test_target_width_and_reference_size(kind):
+    # The lowest-resolution branch gives the width even where it is the narrower one, and even where it does not feed.
+    merge = WeightedSum(kind, [48, 32], out=[0], target=1, reference=0)
+    assert merge([torch.randn(2, 48, 5, 7), torch.randn(2, 32, 2, 3)]).shape == (2, 32, 5, 7)
+    assert set(merge.adapters) == {"0"}
+
+
+def test_linear_adapter_normalises_twice_but_for_the_target():
+    merge = WeightedSum("linear", [32, 64], out=[0, 1], target=1, reference=0)
+    kinds = {key: [type(layer).__name__ for layer in adapter] for key, adapter in merge.adapters.items()}
+    assert kinds == {"0": ["GroupNorm", "ChannelLinear", "GroupNorm"], "1": ["GroupNorm"]}
+
+
+def test_pyramid_levels_have_strides_4_8_16_32():
+    levels = SimplePyramid([32] * 4)([torch.randn(1, 32, 6, 10)])
+    assert [tuple(level.shape[2:]) for level in levels] == [(24, 40), (12, 20), (6, 10), (3, 5)]
+
+
+def test_pooled_head_normalises_tokens_before_the_mean():
+    torch.manual_seed(0)
+    head = PooledHead(8, 3)
+    torch.nn.init.normal_(head.norm.weight)
+    x = torch.randn(2, 8, 3, 4) * 5
+    tokens = torch.stack([head.norm(x[:, :, i, j]) for i in range(3) for j in range(4)])
+    torch.testing.assert_close(head([x]), head.fc(tokens.mean(0)))
+
+
+def test_separate_heads_read_the_first_patch_and_average():
+    torch.manual_seed(0)
+    head = SeparateHeads([8, 16], 5)
+    maps = [torch.randn(2, 8, 4, 4), torch.randn(2, 16, 2, 2)]
+    logits = [head.heads[i](head.norms[i](x[:, :, 0, 0])) for i, x in enumerate(maps)]
+    torch.testing.assert_close(head(maps), (logits[0] + logits[1]) / 2)
