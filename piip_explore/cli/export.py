@@ -1,0 +1,71 @@
+"""`piip-explore export`: write a design for another program."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from piip_explore.export import TARGETS
+
+
+def _families(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    families = {}
+    for value in values:
+        model, equals, family = value.partition("=")
+        if not equals:
+            raise click.BadParameter(f"'{value}': expected MODEL=FAMILY, such as vit_base=mae")
+        families[model] = family
+    return families
+
+
+@click.command("export")
+@click.argument("design", required=False)
+@click.option("--study", help="Export a trial of this study instead of a design's text.")
+@click.option("--trial", type=int, help="Number of the trial.")
+@click.option("--storage", help="Where the study lies (default: the local journal).")
+@click.option("--target", type=click.Choice(list(TARGETS)), required=True, help="What to write.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write into.")
+@click.option("--head", help="official-detection: mask-rcnn (default), cascade-rcnn or dino.")
+@click.option("--self-contained", is_flag=True, help="official-*: inherit from no _base_ file.")
+@click.option("--pretrain", multiple=True, callback=_families, help="official-*: MODEL=FAMILY of its weights.")
+@click.option("--force", is_flag=True, help="Overwrite files that exist.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(
+    design: str | None,
+    study: str | None,
+    trial: int | None,
+    storage: str | None,
+    target: str,
+    out: Path,
+    head: str | None,
+    self_contained: bool,
+    pretrain: dict[str, str],
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write DESIGN (its text form), or a study's trial, as the files of a target."""
+    from piip_explore.design import Design
+    from piip_explore.export import exporter, write_files
+
+    given = {"head": head, "self_contained": self_contained, "pretrain": pretrain}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value}
+    if (design is None) == (study is None):
+        raise click.UsageError("give either a design or --study with --trial")
+    if study is not None:
+        if trial is None:
+            raise click.UsageError(f"--study {study} needs --trial N")
+        from piip_explore.export.trials import trial_design
+
+        chosen, origin = trial_design(study, trial, storage)
+    else:
+        assert design is not None
+        chosen, origin = Design.parse(design), None
+    paths = write_files(exporter(target, **options).export(chosen, origin), out, force=force)
+    if as_json:
+        click.echo(json.dumps({"design": str(chosen), "id": chosen.id, "files": [str(path) for path in paths]}))
+    else:
+        for path in paths:
+            click.echo(f"wrote {path}")

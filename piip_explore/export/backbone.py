@@ -1,0 +1,172 @@
+"""The backbone arguments of a design under the authors' names (their classes of two, three and four branches).
+
+Branch 1 is the lowest-resolution branch, the last one the highest-resolution branch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from piip_explore import catalog
+from piip_explore.design import Branch, Design, Interaction
+from piip_explore.errors import InputError
+from piip_explore.export.pretrained import Weights, drop_path, weights
+from piip_explore.export.pyconfig import Noted
+
+CodeBase = Literal["detection", "segmentation", "classification"]
+
+CLASS_NAMES = {2: "PIIPTwoBranch", 3: "PIIPThreeBranch", 4: "PIIPFourBranch"}
+"""The authors' class for a number of branches."""
+
+
+def backbone(design: Design, code_base: CodeBase, families: Mapping[str, str]) -> dict[str, Any]:
+    """Return the authors' constructor arguments of a design that they can express, `type` included.
+
+    `families` names the pre-training of a model where it is not the published default.
+    """
+    chosen = {branch.model: weights(branch.model, families.get(branch.model)) for branch in design.branches}
+    branches = [design.branches[i] for i in reversed(design.order)]
+    if design.interaction is None:
+        return single(branches[0], code_base, chosen[branches[0].model])
+    arguments = {"type": CLASS_NAMES[len(branches)], **exchange_arguments(design.interaction)}
+    if design.merge.kind == "conv-multilevel":
+        cnn = isinstance(branches[-1].spec, catalog.ConvNeXt)
+        arguments |= {"with_simple_fpn": not cnn, "out_interaction_indexes": list(merge_levels(design.interaction))}
+    if code_base == "classification":
+        arguments["separate_head"] = design.merge.kind == "separate-heads"
+    for number, branch in enumerate(branches, start=1):
+        made = branch_arguments(branch, code_base, chosen[branch.model], {w.family for w in chosen.values()})
+        if code_base == "classification":
+            made["use_cls_token"] = design.merge.kind == "separate-heads"
+        arguments[f"branch{number}"] = made | {
+            "interaction_indexes": interaction_indexes(branch.spec, design.interaction.count)
+        }
+    return arguments
+
+
+def exchange_arguments(interaction: Interaction) -> dict[str, Any]:
+    """Return the arguments common to all branches."""
+    arguments: dict[str, Any] = {
+        "n_points": interaction.points,
+        "deform_num_heads": interaction.heads,
+        "cffn_ratio": interaction.ffn,
+        "deform_ratio": interaction.ratio,
+        "with_cffn": True,
+        "interact_attn_type": "deform" if interaction.attention == "deformable" else "normal",
+        "interaction_drop_path_rate": 0.4,
+    }
+    if not interaction.project:
+        arguments |= {"interaction_proj": False, "norm_layer": "none"}
+    return arguments
+
+
+def merge_levels(interaction: Interaction) -> tuple[int, int, int]:
+    """Return the exchanges after which `conv-multilevel` merges too (published with twelve: 0, 1 and 10)."""
+    return 0, 1, interaction.count - 2
+
+
+def interaction_indexes(spec: catalog.Model, count: int) -> list[list[int]]:
+    """Return the inclusive block ranges that end with an exchange."""
+    ends = catalog.positions(spec, count)
+    return [[start, end] for start, end in zip((0, *(end + 1 for end in ends[:-1])), ends, strict=True)]
+
+
+def branch_arguments(branch: Branch, code_base: CodeBase, weights: Weights, families: set[str]) -> dict[str, Any]:
+    """Return the arguments of one branch, but for its block ranges.
+
+    `families` are the pre-training families of all branches, which the published drop-path rates depend on.
+    """
+    spec = branch.spec
+    rate = drop_path(branch.model, families)
+    pretrained = Noted(weights.path, weights.note)
+    size = _size(branch, code_base)
+    if isinstance(spec, catalog.ConvNeXt):
+        strides = [spec.stride(block) for block in range(spec.blocks)]
+        return {**size, "downsample_ratios": strides, "drop_path_rate": rate, "pretrained": pretrained}
+    arguments = {
+        **size,
+        "pretrain_img_size": weights.image_size,
+        "patch_size": spec.patch,
+        "pretrain_patch_size": weights.patch,
+        "depth": spec.depth,
+        "embed_dim": spec.dim,
+        "num_heads": spec.heads,
+        "mlp_ratio": spec.mlp_ratio,
+        **_class_arguments(spec, code_base, weights),
+        "drop_path_rate": rate,
+        "pretrained": pretrained,
+    }
+    if weights.branch_class == "vit_models" or branch.window:
+        windows = [branch.block_window(block) for block in range(spec.depth)]
+        arguments["window_attn"] = [window is not None for window in windows]
+        arguments["window_size"] = [window or -1 for window in windows]
+    return arguments
+
+
+def _size(branch: Branch, code_base: CodeBase) -> dict[str, int | str]:
+    if code_base == "detection":
+        return {"real_size": branch.resolution}
+    if code_base == "segmentation":
+        return {"real_size": branch.resolution, "img_size": branch.resolution}
+    return {"img_size": branch.resolution}
+
+
+def _class_arguments(spec: catalog.ViT, code_base: CodeBase, weights: Weights) -> dict[str, Any]:
+    """Return the arguments that only the branch's class takes."""
+    detector: dict[str, Any] = {} if code_base == "classification" else {"with_fpn": False}
+    match weights.branch_class:
+        case "vit_models":
+            kind = {"model_type": "deit"} if code_base == "classification" else {}
+            return {**kind, "qkv_bias": spec.qkv_bias, "init_scale": 1.0, "use_flash_attn": True, **detector}
+        case "InternViT6B":
+            kind = {"model_type": "augreg"} if code_base == "classification" else {}
+            layer_norm = "ln" if code_base == "classification" else "LayerNorm"
+            rms = spec.norm == "rms"
+            return {
+                **kind,
+                "qkv_bias": spec.qkv_bias,
+                "init_values": 0.1 if rms else 1.0,
+                "qk_normalization": spec.qk_norm,
+                "norm_layer_type": "RMSNorm" if rms else layer_norm,
+                "mlp_type": "regular",
+                "layerscale_force_fp32": False,
+                "use_flash_attn": True,
+                "with_cp": True,
+                **detector,
+            }
+        case "BEiT":
+            return {
+                "qkv_bias": spec.qkv_bias,
+                "init_values": 0.1 if spec.depth == 12 else 1e-5,
+                "use_abs_pos_emb": False,
+                "use_rel_pos_bias": True,
+                **detector,
+            }
+        case _:  # UnifiedBertEncoder: nothing of its own
+            return {}
+
+
+def single(branch: Branch, code_base: CodeBase, weights: Weights) -> dict[str, Any]:
+    """Return the arguments of a single-branch backbone, the authors' branch class alone.
+
+    A detector or segmenter needs a pyramid of maps, which the branch's own `with_fpn` makes from its last map.
+
+    Raises:
+        InputError: the class that the weights ask for makes no pyramid.
+    """
+    made = branch_arguments(branch, code_base, weights, {weights.family})
+    made.pop("real_size", None)
+    kind = made.pop("model_type", None)
+    arguments = {"type": weights.branch_class, **({"model_type": kind} if kind else {}), **made}
+    if isinstance(branch.spec, catalog.ConvNeXt):
+        return arguments | {"real_size": branch.resolution, "single_branch": True}
+    if code_base == "classification":
+        return arguments | {"use_cls_token": False}
+    if weights.branch_class == "UnifiedBertEncoder":
+        raise InputError(
+            "Uni-Perceiver weights make a branch class without a pyramid: choose others for one branch alone"
+        )
+    depth = branch.spec.blocks
+    quarters = [depth * (k + 1) // 4 - 1 for k in range(4)]
+    return arguments | {"with_fpn": True, "use_simple_fpn": True, "out_indices": quarters}

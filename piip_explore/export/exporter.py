@@ -1,0 +1,132 @@
+"""What every export target is: a check of what it can express, and the files it writes.
+
+A target that cannot express a design refuses it with the reason and the nearest design that it can; nothing is changed
+silently.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from piip_explore.design import Design
+from piip_explore.errors import InputError
+
+Files = dict[str, str | bytes]
+"""File names, relative to the output directory, and their contents."""
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """Why a target cannot express a design, and the smallest change of the design that mends it."""
+
+    reason: str
+    mended: Design
+
+
+Rule = Callable[[Design], Misfit | None]
+"""One thing that a target may be unable to express."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an exported design comes from: a study's trial with its scores, and all that the scores depend on."""
+
+    study: str
+    trial: int
+    scores: Mapping[str, float]
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Exporter(ABC):
+    """One export target. Its options are the fields of its (frozen) dataclass."""
+
+    name: ClassVar[str]
+    rules: ClassVar[Sequence[Rule]] = ()
+
+    @abstractmethod
+    def files(self, design: Design, origin: Origin | None = None) -> Files:
+        """Return the contents of the files that express `design`, which passed `check`."""
+
+    def misfits(self, design: Design) -> list[Misfit]:
+        """Return all that this target cannot express in `design`, each mended on top of those before it."""
+        found = []
+        for rule in self.rules:
+            misfit = rule(design)
+            if misfit is not None:
+                found.append(misfit)
+                design = misfit.mended
+        return found
+
+    def nearest(self, design: Design) -> Design:
+        """Return the nearest design that this target can express: `design` itself where it can."""
+        misfits = self.misfits(design)
+        return misfits[-1].mended if misfits else design
+
+    def check(self, design: Design) -> None:
+        """Refuse a design that this target cannot express.
+
+        Raises:
+            InputError: the reasons, and the nearest design that can be exported.
+        """
+        misfits = self.misfits(design)
+        if misfits:
+            reasons = "; ".join(misfit.reason for misfit in misfits)
+            raise InputError(
+                f"target '{self.name}' cannot express this design: {reasons}. "
+                f"The nearest it can express is '{misfits[-1].mended}'"
+            )
+
+    def export(self, design: Design, origin: Origin | None = None) -> Files:
+        """Return the files (name and contents) that express `design` for this target.
+
+        Raises:
+            InputError: the target cannot express the design; the sentence gives the reason and the nearest design.
+        """
+        self.check(design)
+        return self.files(design, origin)
+
+
+def write_files(files: Files, folder: Path, *, force: bool = False) -> list[Path]:
+    """Write all files into a folder, or none: existing ones stay unless `force` is given.
+
+    Every file is written whole under a temporary name first, so that an interrupted export leaves no half of one.
+
+    Raises:
+        InputError: a file exists already, or the folder cannot be written to.
+    """
+    paths = [folder / name for name in files]
+    existing = [path for path in paths if path.exists()]
+    if existing and not force:
+        raise InputError(f"'{existing[0]}' exists already: choose another folder or overwrite it with --force")
+    try:
+        for path, content in zip(paths, files.values(), strict=True):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise InputError(f"cannot write to '{folder}': {error.strerror or error}") from None
+    return paths
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name and move it to its place."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,110 @@
+"""What the authors' classes cannot express, as rules with the smallest change that mends a design."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+from piip_explore import catalog
+from piip_explore.design import Branch, Design, Interaction, Merge, MergeKind
+from piip_explore.export.exporter import Misfit, Rule
+
+
+def at_most(count: int) -> Rule:
+    """Return the rule that a design has at most `count` branches; the one that computes least goes first."""
+
+    def rule(design: Design) -> Misfit | None:
+        if len(design.branches) <= count:
+            return None
+        work = [b.spec.weights * b.grid**2 for b in design.branches]
+        kept = sorted(sorted(range(len(work)), key=lambda i: -work[i])[:count])
+        mended = replace(
+            design, branches=tuple(design.branches[i] for i in kept), merge=replace(design.merge, out=None)
+        )
+        return Misfit(f"it has {len(design.branches)} branches, the target takes at most {count}", mended)
+
+    return rule
+
+
+def known_models(accepted: Callable[[Branch], bool], names: Collection[str], what: str) -> Rule:
+    """Return the rule that every branch's model is `accepted`; `names` are the models to put in a refused one's place.
+
+    `what` says in words which models the target has.
+    """
+
+    def rule(design: Design) -> Misfit | None:
+        refused = [branch for branch in design.branches if not accepted(branch)]
+        if not refused:
+            return None
+        branches = tuple(b if accepted(b) else _nearest_branch(b, names) for b in design.branches)
+        shown = " and ".join(f"'{branch}'" for branch in refused)
+        return Misfit(f"it has no class for {shown} ({what})", replace(design, branches=branches))
+
+    return rule
+
+
+def _nearest_branch(branch: Branch, names: Collection[str]) -> Branch:
+    """Return the branch with the accepted model nearest in kind, then in weights, at about the same resolution."""
+
+    def distance(name: str) -> tuple[bool, float]:
+        spec = catalog.model(name)
+        return type(spec) is not type(branch.spec), abs(math.log(spec.weights / branch.spec.weights))
+
+    name = min(names, key=distance)
+    patch = catalog.model(name).patch
+    if not isinstance(catalog.model(name), catalog.ViT):
+        return Branch(name, max(8, round(branch.resolution / patch)) * patch)
+    return Branch(name, max(1, round(branch.resolution / patch)) * patch, branch.window, branch.global_every)
+
+
+def exchanges(design: Design) -> Misfit | None:
+    """Several branches exchange at least once, both ways between neighbours."""
+    if len(design.branches) == 1:
+        return None
+    if design.interaction is None:
+        return Misfit("its branches never exchange", replace(design, interaction=Interaction(count=1)))
+    if design.interaction.direction != "both":
+        words = {"up": "only from low resolution to high", "down": "only from high resolution to low"}
+        how = words.get(design.interaction.direction, "between all pairs of branches")
+        mended = replace(design, interaction=replace(design.interaction, direction="both"))
+        return Misfit(f"it exchanges {how} (direction={design.interaction.direction})", mended)
+    return None
+
+
+def merged_by(*kinds: MergeKind) -> Rule:
+    """Return the rule that several branches are merged in one of the ways given, the first being the nearest."""
+
+    def rule(design: Design) -> Misfit | None:
+        if len(design.branches) == 1 or design.merge.kind in kinds:
+            return None
+        expected = " or ".join(f"merge={kind}" for kind in kinds)
+        mended = replace(design, merge=replace(design.merge, kind=kinds[0]))
+        return Misfit(f"it lacks merge={design.merge.kind} (it has {expected})", mended)
+
+    return rule
+
+
+def multilevel_of_three(design: Design) -> Misfit | None:
+    """Merging after exchanges is an argument of the three-branch class only."""
+    if design.merge.kind == "conv-multilevel" and len(design.branches) != 3:
+        mended = replace(design, merge=replace(design.merge, kind="conv"))
+        return Misfit("it has merge=conv-multilevel for three branches only", mended)
+    return None
+
+
+def all_merged(design: Design) -> Misfit | None:
+    """All branches feed the merged map."""
+    if design.merge.out is None:
+        return None
+    numbers = ",".join(map(str, design.merge.out))
+    return Misfit(f"all branches feed its merge (not out={numbers})", replace(design, merge=Merge(design.merge.kind)))
+
+
+def no_windows(design: Design) -> Misfit | None:
+    """Attention is global in every block."""
+    windowed = [branch for branch in design.branches if branch.window]
+    if not windowed:
+        return None
+    branches = tuple(replace(branch, window=None, global_every=None) for branch in design.branches)
+    return Misfit(f"it has no window attention ('{windowed[0]}')", replace(design, branches=branches))

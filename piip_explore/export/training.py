@@ -1,0 +1,66 @@
+"""The training settings that follow from a design, as the authors' mm-based code bases take them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from piip_explore.catalog import ConvNeXt
+from piip_explore.design import Design
+from piip_explore.export.exporter import Origin
+from piip_explore.export.pretrained import Weights
+
+IMAGENET_NORM = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375], "to_rgb": True}
+HALF_NORM = {"mean": [127.5, 127.5, 127.5], "std": [127.5, 127.5, 127.5], "to_rgb": True}
+
+
+def has_convnext(design: Design) -> bool:
+    """Say whether any branch is a ConvNeXt."""
+    return any(isinstance(branch.spec, ConvNeXt) for branch in design.branches)
+
+
+def image_norm(design: Design, chosen: dict[str, Weights]) -> dict[str, Any]:
+    """Return mean and standard deviation of the images: ImageNet's beside ConvNeXt or 384-pixel DeiT III weights."""
+    imagenet = has_convnext(design) or any(weights.family == "deit3-384" for weights in chosen.values())
+    return IMAGENET_NORM if imagenet else HALF_NORM
+
+
+def pad_divisor(design: Design) -> int:
+    """Return what the padded image's sides are multiples of (pixels).
+
+    Source: the published configs (224 with windows of 14 or 28, 64 without windows, 32 beside ConvNeXt); other windows
+    are padded to whole windows of 16-pixel patches.
+    """
+    if has_convnext(design):
+        return 32
+    windows = [branch.window for branch in design.branches if branch.window]
+    if not windows:
+        return 64
+    return 224 if all(window % 14 == 0 for window in windows) else 16 * max(windows)
+
+
+def depth_strides(design: Design) -> list[int | float]:
+    """Return how many blocks of branch 1 pass for one block of each other branch (the layer decay's `skip_stride`)."""
+    depths = [design.branches[i].spec.blocks for i in reversed(design.order)]
+    strides = [round(depths[0] / depth, 4) for depth in depths[1:]]
+    return [int(s) for s in strides] if all(s == int(s) for s in strides) else list(strides)
+
+
+def layer_decay(design: Design, rate: float) -> dict[str, Any]:
+    """Return the arguments of the authors' layer-decay optimizer constructor."""
+    arguments: dict[str, Any] = {
+        "num_layers": design.branches[design.order[-1]].spec.blocks,
+        "layer_decay_rate": rate,
+    }
+    if len(design.branches) > 1:
+        arguments["skip_stride"] = depth_strides(design)
+    return arguments
+
+
+def header(design: Design, what: str, origin: Origin | None) -> list[str]:
+    """Return the comment lines that open an exported file."""
+    lines = [f"{what}, written by piip-explore.", f"Design {design.id}: {design}"]
+    if origin is not None:
+        scores = ", ".join(f"{name} {value:g}" for name, value in origin.scores.items())
+        lines.append(f"Study '{origin.study}', trial {origin.trial}: {scores}")
+        lines += [f"  {name}: {value}" for name, value in origin.conditions.items()]
+    return lines
