@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from piip_explore.design import Branch, Interaction, Merge
+from piip_explore.design import Branch
+from piip_explore.space.chains import list_chains
+from piip_explore.space.choices import Setting
+from piip_explore.space.tables import Tables
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,52 @@ class SpaceColumns:
     """
 
     branch_options: tuple[Branch, ...]
-    settings: tuple[tuple[Interaction | None, Merge], ...]
+    settings: tuple[Setting, ...]
     branches: npt.NDArray[np.signedinteger]
     setting: npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A dense part of a space: row `start + i * len(settings) + j` is chain i with setting j."""
+
+    start: int
+    chains: npt.NDArray[np.signedinteger]
+    settings: npt.NDArray[np.integer]
+
+    @property
+    def end(self) -> int:
+        """The row after the last."""
+        return self.start + len(self.chains) * len(self.settings)
+
+    def find(self, codes: Sequence[int]) -> int:
+        """Return the number of the chain with these branch codes, which must be there."""
+        low, high = 0, len(self.chains)
+        for place, code in enumerate(codes):
+            column = self.chains[low:high, place]
+            first, last = np.searchsorted(column, [code]), np.searchsorted(column, [code], "right")
+            low, high = low + int(first[0]), low + int(last[0])
+        assert high == low + 1
+        return low
+
+
+def blocks(tables: Tables) -> tuple[Block, ...]:
+    """Return the space as dense blocks, one for every group of settings."""
+    found: list[Block] = []
+    for group in tables.groups:
+        found.append(Block(found[-1].end if found else 0, list_chains(tables, group), group.settings))
+    return tuple(found)
+
+
+def columns(tables: Tables, parts: Sequence[Block]) -> SpaceColumns:
+    """Return all rows of the blocks of a space."""
+    total = parts[-1].end if parts else 0
+    width = max((part.chains.shape[1] for part in parts), default=0)
+    branches = np.full((total, width), -1, np.min_scalar_type(-len(tables.branches)), order="F")
+    setting = np.empty(total, np.min_scalar_type(len(tables.settings)))
+    for part in parts:
+        rows = slice(part.start, part.end)
+        for place, column in enumerate(part.chains.T):
+            branches[rows, place] = np.repeat(column, len(part.settings))
+        setting[rows] = np.tile(part.settings.astype(setting.dtype), len(part.chains))
+    return SpaceColumns(tables.branches, tables.settings, branches, setting)

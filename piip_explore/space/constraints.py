@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from piip_explore.design import Branch
 
 Accounting = Literal["published", "built"]
 ACCOUNTINGS: tuple[str, ...] = get_args(Accounting)
@@ -28,3 +34,29 @@ class Constraints:
     min_mparams: float | None = None
     max_mparams: float | None = None
     accounting: Accounting = "published"
+
+    def follows(self, branches: Sequence[Branch]) -> npt.NDArray[np.bool_]:
+        """Return the matrix of which branch may come after which in a design, both in the order of `branches`.
+
+        `branches` are in the order of `Design.sorted()`; all rules here are transitive, so neighbours suffice.
+        """
+        codes = np.arange(len(branches))
+        matrix = codes[:, None] <= codes
+        resolution = np.array([branch.resolution for branch in branches])
+        weights = np.array([branch.spec.weights for branch in branches])
+        if self.parameter_inverted or self.decreasing_resolution:
+            matrix &= resolution[:, None] > resolution
+        if self.parameter_inverted:
+            matrix &= weights[:, None] < weights
+        return matrix
+
+    def reach(self, branches: Sequence[Branch]) -> npt.NDArray[np.intp]:
+        """Return for every branch, as the first of a design, the number of branches that may be its last.
+
+        `branches` fall in resolution, so those within `max_resolution_ratio` come first.
+        """
+        resolution = np.array([branch.resolution for branch in branches])
+        if self.max_resolution_ratio is None:
+            return np.full(len(branches), len(branches))
+        within = resolution * self.max_resolution_ratio >= resolution[:, None]
+        return np.count_nonzero(within, axis=1)

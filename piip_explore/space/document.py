@@ -1,0 +1,172 @@
+"""YAML that knows where it stands: mappings read key by key, every error with file, line and key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+
+import yaml
+
+from piip_explore.errors import InputError
+
+T = TypeVar("T")
+Read = Callable[[Any], T]
+"""Turns a plain YAML value into what it means; raises InputError if it means nothing."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in a file: its name, the line (from 1) and the key."""
+
+    file: str
+    line: int
+    key: str = ""
+
+    def fail(self, sentence: str) -> NoReturn:
+        """Raise InputError with the place before the sentence."""
+        where = f", {self.key}" if self.key else ""
+        raise InputError(f"{self.file}, line {self.line}{where}: {sentence}") from None
+
+
+class Section:
+    """A mapping of the file, with the only keys that it may have."""
+
+    def __init__(self, node: yaml.Node, place: Place, keys: Sequence[str]) -> None:
+        if not isinstance(node, yaml.MappingNode):
+            place.fail(f"expected a mapping with the keys {', '.join(keys)}")
+        self.place = place
+        self._nodes: dict[str, yaml.Node] = {}
+        for key_node, value in node.value:
+            key, here = str(key_node.value), Place(place.file, key_node.start_mark.line + 1, place.key)
+            if key not in keys:
+                close = difflib.get_close_matches(key, keys, 1)
+                here.fail(
+                    f"unknown key '{key}': "
+                    + (f"did you mean '{close[0]}'?" if close else f"expected {', '.join(keys)}")
+                )
+            if key in self._nodes:
+                here.fail(f"key '{key}' is given twice")
+            self._nodes[key] = value
+
+    @classmethod
+    def document(cls, text: str, file: str, keys: Sequence[str]) -> Section:
+        """Read the mapping that is the whole text."""
+        try:
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            hint = "; put quotes around a text with brackets or commas, such as 'vit[depth=12,dim=160,heads=2]'"
+            Place(file, mark.line + 1 if mark else 1).fail(f"not YAML: {error.problem}" + hint * ("[" in text))
+        except yaml.YAMLError as error:
+            Place(file, 1).fail(f"not YAML: {' '.join(str(error).split())}")
+        if node is None:
+            Place(file, 1).fail(f"the file is empty: expected a mapping with the keys {', '.join(keys)}")
+        return cls(node, Place(file, 1), keys)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._nodes
+
+    def at(self, key: str) -> Place:
+        """Return the place of a key's value; of the section itself if the key is absent."""
+        if key not in self:
+            return self.place
+        return self._at(key, self._nodes[key])
+
+    def section(self, key: str, keys: Sequence[str]) -> Section:
+        """Return the mapping under a key."""
+        return Section(self._nodes[key], self.at(key), keys)
+
+    def sections(self, key: str, keys: Sequence[str]) -> list[Section]:
+        """Return the list of mappings under a key."""
+        node = self._nodes[key]
+        if not isinstance(node, yaml.SequenceNode) or not node.value:
+            self.at(key).fail("expected a list")
+        return [Section(item, self._at(f"{key}[{number}]", item), keys) for number, item in enumerate(node.value, 1)]
+
+    def value(self, key: str, read: Read[T], default: T) -> T:
+        """Return the value under a key."""
+        return self._read(key, self._nodes[key], read) if key in self else default
+
+    def values(self, key: str, read: Read[T], default: tuple[T, ...] | None = None) -> tuple[T, ...]:
+        """Return the values under a key: one value, or a list of different ones. Without a default it must be there."""
+        if key not in self:
+            if default is None:
+                self.place.fail(f"key '{key}' is missing")
+            return default
+        node = self._nodes[key]
+        items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        if not items:
+            self.at(key).fail("the list is empty")
+        found: list[T] = []
+        for item in items:
+            value = self._read(key, item, read)
+            if value in found:
+                self._at(key, item).fail(f"{_plain(item)} is listed twice")
+            found.append(value)
+        return tuple(found)
+
+    def is_mapping(self, key: str) -> bool:
+        """Tell whether the value under a key is a mapping."""
+        return isinstance(self._nodes.get(key), yaml.MappingNode)
+
+    def _at(self, key: str, node: yaml.Node) -> Place:
+        path = f"{self.place.key}.{key}" if self.place.key else key
+        return Place(self.place.file, node.start_mark.line + 1, path)
+
+    def _read(self, key: str, node: yaml.Node, read: Read[T]) -> T:
+        try:
+            return read(_plain(node))
+        except InputError as error:
+            self._at(key, node).fail(str(error))
+
+
+def _plain(node: yaml.Node) -> Any:
+    loader = yaml.SafeLoader("")
+    try:
+        return loader.construct_document(node)
+    except (yaml.YAMLError, ValueError) as error:
+        raise InputError(" ".join(str(error).split())) from None
+    finally:
+        loader.dispose()
+
+
+def text(value: Any) -> str:
+    """Read a text."""
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"expected a text, not {_show(value)}")
+    return value.strip()
+
+
+def whole(value: Any) -> int:
+    """Read a whole number."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InputError(f"expected a whole number, not {_show(value)}")
+    return value
+
+
+def number(value: Any) -> float:
+    """Read a finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
+        raise InputError(f"expected a number, not {_show(value)}")
+    return float(value)
+
+
+def flag(value: Any) -> bool:
+    """Read yes or no."""
+    answer = {"yes": True, "no": False}.get(value, value) if isinstance(value, str) else value
+    if not isinstance(answer, bool):
+        raise InputError(f"expected yes or no, not {_show(value)}")
+    return answer
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """Read a mapping whose content is nobody's business here."""
+    if not isinstance(value, dict):
+        raise InputError(f"expected a mapping, not {_show(value)}")
+    return value
+
+
+def _show(value: Any) -> str:
+    return "nothing" if value is None else f"'{value}'"
