@@ -165,6 +165,16 @@ class Merge:
     def __post_init__(self) -> None:
         _expect("merge", self.kind, get_args(MergeKind))
 
+    def levels(self, interaction: Interaction | None) -> tuple[int, ...]:
+        """Numbers of the exchanges (from 0) after which maps are merged beside the final ones.
+
+        Published with twelve exchanges: after 0, 1 and 10, which for ConvNeXt are the ends of its first three stages;
+        with another number, the first two and the last but one.
+        """
+        if self.kind != "conv-multilevel" or interaction is None:
+            return ()
+        return (0, 1, interaction.count - 2)
+
     def check(self, interaction: Interaction | None, branch: Branch) -> None:
         """Check that the merge fits the exchanges and a branch.
 

@@ -55,25 +55,13 @@ def build_branch(
     )
 
 
-def merge_levels(design: Design) -> tuple[int, ...]:
-    """Return the numbers of the exchanges (from 0) after which maps are merged beside the final ones.
-
-    Published with twelve exchanges: after 0, 1 and 10, which for ConvNeXt are the ends of its first three stages;
-    with another number, the first two and the last but one.
-    """
-    if design.merge.kind != "conv-multilevel":
-        return ()
-    assert design.interaction is not None
-    return (0, 1, design.interaction.count - 2)
-
-
 def build_merge(design: Design, widths: list[list[int]]) -> MapMerge | NoMerge:
     """Build the merge; `widths` are the channels of every branch after every exchange, the final ones last."""
     kind = design.merge.kind
     if kind in ("none", "separate-heads"):
         return NoMerge(design.out)
     target, reference = design.order[-1], design.order[0]
-    levels = merge_levels(design)
+    levels = design.merge.levels(design.interaction)
     sums = [WeightedSum(kind, widths[k], design.out, target, reference) for k in (*levels, -1)]
     return MapMerge(sums, levels, _pyramid(design, sums))
 
