@@ -47,7 +47,7 @@ def list_chains(tables: Tables, group: Group) -> npt.NDArray[np.signedinteger]:
         np.cumsum(layer.edges, axis=1, out=below[:, 1:])
         counts = below[nodes, np.searchsorted(layer.codes, tables.reach)[columns[0]]]
         ends = np.cumsum(counts, dtype=np.int64)
-        index = np.int32 if ends[-1] < 2**31 else np.int64
+        index = np.int32 if counts.sum(dtype=np.int64) < 2**31 else np.int64
         starts = np.cumsum(below[:, -1]) - below[:, -1]
         steps = np.repeat((starts[nodes] - (ends - counts)).astype(index), counts)
         steps += np.arange(len(steps), dtype=index)

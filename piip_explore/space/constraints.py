@@ -59,4 +59,4 @@ class Constraints:
         if self.max_resolution_ratio is None:
             return np.full(len(branches), len(branches))
         within = resolution * self.max_resolution_ratio >= resolution[:, None]
-        return np.count_nonzero(within, axis=1)
+        return np.asarray(np.count_nonzero(within, axis=1))

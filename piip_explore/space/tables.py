@@ -73,7 +73,7 @@ class _Fits:
 
     def __call__(self, setting: Setting, *, query: bool) -> npt.NDArray[np.bool_]:
         by_model = [misfit(setting, branch, query=query) is None for branch in self.models.values()]
-        return np.array(by_model, np.bool_)[self.model_of]
+        return np.take(np.array(by_model, np.bool_), self.model_of)
 
 
 def _group(count: int, codes: Sequence[int], settings: Sequence[Setting], fits: _Fits) -> list[Group]:

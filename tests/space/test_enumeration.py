@@ -1,0 +1,161 @@
+"""Every design of the cartesian product that is valid is in the columns, once: against plain enumeration."""
+
+from __future__ import annotations
+
+from itertools import permutations, product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from piip_explore.design import Design, Interaction, Merge
+from piip_explore.errors import InputError
+from piip_explore.space import Constraints, SearchSpace, SettingChoices, Slot
+from piip_explore.space.choices import branch_of
+
+MODELS = ["vit_tiny", "vit_base", "vit_large", "convnext_tiny", "vit[depth=3,dim=96,heads=2]"]
+
+
+def subsets(values, most=2):
+    return st.lists(st.sampled_from(values), min_size=1, max_size=most, unique=True).map(tuple)
+
+
+SLOTS = st.builds(
+    Slot,
+    subsets(MODELS),
+    subsets([64, 224, 448]).map(lambda v: tuple(sorted(v))),
+    subsets(["none", "w4", "w14", "w4g3"]),
+)
+SETTINGS = st.builds(
+    SettingChoices,
+    interactions=subsets([0, 3, 4, 13]),
+    attention=subsets(["deformable", "regular"]),
+    heads=subsets([3, 4, 16]),
+    points=subsets([1, 4]),
+    ratio=subsets([0.5, 0.25], 1),
+    project=subsets([True, False], 1),
+    direction=subsets(["both", "up", "down", "all"]),
+    merge=subsets(["conv", "conv-multilevel", "separate-heads", "none"]),
+    out=subsets([None, (1,), (1, 2), (3,)]),
+)
+CONSTRAINTS = st.builds(
+    Constraints,
+    parameter_inverted=st.booleans(),
+    decreasing_resolution=st.booleans(),
+    max_resolution_ratio=st.sampled_from([None, 1.0, 2.0, 3.5]),
+)
+
+
+@st.composite
+def spaces(draw):
+    chosen, rules = draw(SETTINGS), draw(CONSTRAINTS)
+    if draw(st.booleans()):
+        slots = tuple(draw(st.lists(SLOTS, min_size=1, max_size=3)))
+        return SearchSpace("slots", slots, (len(slots),), chosen, rules)
+    counts = tuple(sorted(draw(subsets([1, 2, 3], 3))))
+    return SearchSpace("pool", (draw(SLOTS),) * counts[-1], counts, chosen, rules)
+
+
+def meets(branches, rules: Constraints) -> bool:
+    """The constraints, said once more: on branches in the order of their slots."""
+    resolutions = [branch.resolution for branch in branches]
+    if rules.decreasing_resolution and sorted(set(resolutions), reverse=True) != resolutions:
+        return False
+    if rules.max_resolution_ratio and max(resolutions) > rules.max_resolution_ratio * min(resolutions):
+        return False
+    if rules.parameter_inverted:
+        for one, other in permutations(branches, 2):
+            if (one.resolution > other.resolution) != (one.spec.weights < other.spec.weights):
+                return False
+            if one.resolution == other.resolution or one.spec.weights == other.spec.weights:
+                return False
+    return True
+
+
+def by_hand(space: SearchSpace) -> set[Design]:
+    found = set()
+    for count in space.counts:
+        slots = space.slots[:count]
+        for choices in product(*(product(s.models, s.resolutions, s.windows) for s in slots)):
+            branches = tuple(map(branch_of, choices))
+            pool = len(set(space.slots)) == 1
+            orders = permutations(branches) if pool else [branches]
+            if not any(meets(order, space.constraints) for order in orders):
+                continue
+            if count == 1:
+                found.add(Design(branches))
+                continue
+            ordered = Design(branches).sorted().branches
+            for combination in space.settings.combinations():
+                kind, out = combination.pop("merge"), combination.pop("out")
+                exchanges = combination.pop("interactions")
+                try:
+                    interaction = Interaction(exchanges, **combination) if exchanges else None
+                    found.add(Design(ordered, interaction, Merge(kind, out)))
+                except InputError:
+                    pass
+    return found
+
+
+@settings(max_examples=300, deadline=None)
+@given(spaces())
+def test_columns_hold_every_valid_design_once(space):
+    columns = space.columns()
+    designs = space.designs(range(space.size))
+    assert len(columns.setting) == len(columns.branches) == space.size == len(designs)
+    assert len(set(designs)) == len({design.id for design in designs}) == len(designs)
+    assert set(designs) == by_hand(space)
+
+
+@settings(max_examples=100, deadline=None)
+@given(spaces(), st.data())
+def test_rows_columns_and_designs_agree(space, data):
+    if space.size == 0:
+        return
+    columns = space.columns()
+    row = data.draw(st.integers(0, space.size - 1))
+    design = space.design(row)
+    codes = [int(code) for code in columns.branches[row] if code >= 0]
+    assert tuple(columns.branch_options[code] for code in codes) == design.branches
+    assert columns.settings[columns.setting[row]] == (design.interaction, design.merge)
+    assert design == design.sorted()
+    assert space.index_of(design) == row
+    assert design in space
+
+
+@settings(max_examples=100, deadline=None)
+@given(spaces(), st.data())
+def test_axis_values_lead_to_a_design_and_back(space, data):
+    values = {axis.name: data.draw(st.sampled_from(axis.choices)) for axis in space.axes}
+    design = space.design_from(values)
+    if design is not None:
+        assert design in space
+        again = space.values_of(design)
+        assert list(again) == [axis.name for axis in space.axes]
+        assert space.design_from(again) == design
+
+
+@settings(max_examples=50, deadline=None)
+@given(spaces())
+def test_axis_values_reach_every_design(space):
+    for design in space.designs(range(min(space.size, 30))):
+        assert space.design_from(space.values_of(design)) == design
+    if len(space.axes) and np.prod([len(axis.choices) for axis in space.axes], dtype=float) < 500:
+        names = [axis.name for axis in space.axes]
+        reached = {
+            space.design_from(dict(zip(names, values, strict=True)))
+            for values in product(*(axis.choices for axis in space.axes))
+        }
+        assert reached - {None} == set(space.designs(range(space.size)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(spaces(), spaces())
+def test_membership_is_being_listed(space, other):
+    listed = set(space.designs(range(space.size)))
+    for design in other.designs(range(min(other.size, 40))):
+        assert (design in space) == (design in listed)
+        if design not in listed:
+            with pytest.raises(InputError, match="is not in the space"):
+                space.index_of(design)
