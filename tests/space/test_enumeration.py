@@ -17,23 +17,23 @@ from piip_explore.space.choices import branch_of
 MODELS = ["vit_tiny", "vit_base", "vit_large", "convnext_tiny", "vit[depth=3,dim=96,heads=2]"]
 
 
-def subsets(values, most=2):
-    return st.lists(st.sampled_from(values), min_size=1, max_size=most, unique=True).map(tuple)
+def subsets(values, most=2, least=1):
+    return st.lists(st.sampled_from(values), min_size=least, max_size=most, unique=True).map(tuple)
 
 
 SLOTS = st.builds(
     Slot,
     subsets(MODELS),
-    subsets([64, 224, 448]).map(lambda v: tuple(sorted(v))),
+    subsets([64, 224, 448], 3, least=2).map(lambda v: tuple(sorted(v))),
     subsets(["none", "w4", "w14", "w4g3"]),
 )
 SETTINGS = st.builds(
     SettingChoices,
-    interactions=subsets([0, 3, 4, 13]),
+    interactions=subsets([3, 0, 4, 13], 3),
     attention=subsets(["deformable", "regular"]),
-    heads=subsets([3, 4, 16]),
+    heads=subsets([4, 16, 3], 3),
     points=subsets([1, 4]),
-    ratio=subsets([0.5, 0.25], 1),
+    ratio=subsets([0.5, 1.0], 1),
     project=subsets([True, False], 1),
     direction=subsets(["both", "up", "down", "all"]),
     merge=subsets(["conv", "conv-multilevel", "separate-heads", "none"]),
@@ -51,9 +51,9 @@ CONSTRAINTS = st.builds(
 def spaces(draw):
     chosen, rules = draw(SETTINGS), draw(CONSTRAINTS)
     if draw(st.booleans()):
-        slots = tuple(draw(st.lists(SLOTS, min_size=1, max_size=3)))
+        slots = tuple(draw(st.lists(SLOTS, min_size=draw(st.integers(1, 3)), max_size=3)))
         return SearchSpace("slots", slots, (len(slots),), chosen, rules)
-    counts = tuple(sorted(draw(subsets([1, 2, 3], 3))))
+    counts = tuple(sorted(draw(subsets([3, 2, 1], 3))))
     return SearchSpace("pool", (draw(SLOTS),) * counts[-1], counts, chosen, rules)
 
 
