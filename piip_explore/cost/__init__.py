@@ -1,0 +1,12 @@
+"""What designs cost: exact multiply-accumulates and parameters, under the papers' accounting and as built.
+
+Torch is loaded only to count a part that no earlier run has counted.
+"""
+
+from piip_explore.cost.accounting import RULES
+from piip_explore.cost.cost import Cost, count, difference
+
+ACCOUNTINGS = tuple(RULES)
+"""The names of the accountings."""
+
+__all__ = ["ACCOUNTINGS", "Cost", "count", "difference"]

@@ -1,0 +1,80 @@
+"""Counts: how many multiply-adds of every kind, and how many parameters. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Multiply-adds by kind of operator, and parameters, of one image through one part of a network.
+
+    Values are whole numbers: Python integers, or NumPy integer arrays where many parts are counted at once.
+    """
+
+    linear: Any = 0
+    conv: Any = 0
+    norm: Any = 0
+    relu: Any = 0
+    attention: Any = 0
+    deformable: Any = 0
+    params: Any = 0
+
+    @property
+    def macs(self) -> Any:
+        """Multiply-adds of all kinds."""
+        return self.linear + self.conv + self.norm + self.relu + self.attention + self.deformable
+
+    def values(self) -> tuple[Any, ...]:
+        """Return the counts in the order of the fields."""
+        return tuple(getattr(self, field.name) for field in fields(self))
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(a + b for a, b in zip(self.values(), other.values(), strict=True)))
+
+    def __sub__(self, other: Counts) -> Counts:
+        return self + other * -1
+
+    def __mul__(self, factor: Any) -> Counts:
+        return Counts(*(value * factor for value in self.values()))
+
+
+@dataclass(frozen=True)
+class Bilinear:
+    """Counts of a small module as an exact function of the tokens of its map, and of the map it reads (`keys`)."""
+
+    constant: Counts
+    per_token: Counts
+    per_key: Counts = Counts()
+    per_token_and_key: Counts = Counts()
+
+    def at(self, tokens: Any, keys: Any = 0) -> Counts:
+        """Return the counts for maps of `tokens` and `keys` tokens (integers or integer arrays)."""
+        both = tokens * keys
+        return self.constant + self.per_token * tokens + self.per_key * keys + self.per_token_and_key * both
+
+    def __add__(self, other: Bilinear) -> Bilinear:
+        return Bilinear(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def named(self) -> dict[str, Counts]:
+        """Return the coefficients by name; `Bilinear(**named)` is this value again."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def to_json(named: Mapping[str, Counts]) -> dict[str, list[int]]:
+    """Return named counts as JSON values."""
+    return {name: list(counts.values()) for name, counts in named.items()}
+
+
+def from_json(data: Any) -> dict[str, Counts]:
+    """Return the named counts of `to_json`.
+
+    Raises:
+        ValueError, TypeError, AttributeError: `data` are not named counts.
+    """
+    named = {str(name): Counts(*values) for name, values in data.items()}
+    if not all(type(value) is int for counts in named.values() for value in counts.values()):
+        raise ValueError("counts are whole numbers")
+    return named
