@@ -15,6 +15,9 @@ from piip_explore.export.exporter import Exporter, Files, Misfit, Origin, write_
 
 TARGETS = {
     "official-detection": "piip_explore.export.detection:OfficialDetection",
+    "official-segmentation": "piip_explore.export.segmentation:OfficialSegmentation",
+    "official-classification": "piip_explore.export.classification:OfficialClassification",
+    "official-llava": "piip_explore.export.llava:OfficialLlava",
     "native": "piip_explore.export.native:Native",
     "json": "piip_explore.export.record:Record",
 }

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from piip_explore import catalog
 from piip_explore.design import Branch, Design, Interaction
 from piip_explore.errors import InputError
-from piip_explore.export.pretrained import Weights, drop_path, weights
+from piip_explore.export.pretrained import Weights, drop_path
 from piip_explore.export.pyconfig import Noted
 
 CodeBase = Literal["detection", "segmentation", "classification"]
@@ -20,19 +20,30 @@ CLASS_NAMES = {2: "PIIPTwoBranch", 3: "PIIPThreeBranch", 4: "PIIPFourBranch"}
 """The authors' class for a number of branches."""
 
 
-def backbone(design: Design, code_base: CodeBase, families: Mapping[str, str]) -> dict[str, Any]:
+def backbone(design: Design, code_base: CodeBase, chosen: Mapping[str, Weights]) -> dict[str, Any]:
     """Return the authors' constructor arguments of a design that they can express, `type` included.
 
-    `families` names the pre-training of a model where it is not the published default.
+    Args:
+        design: the architecture.
+        code_base: the code base whose argument names and classes apply.
+        chosen: pre-trained weights of every model of the design.
+
+    Raises:
+        InputError: weights whose branch class the code base does not have.
     """
-    chosen = {branch.model: weights(branch.model, families.get(branch.model)) for branch in design.branches}
+    for model, weights in chosen.items():
+        if code_base != "detection" and weights.branch_class not in ("vit_models", "InternViT6B"):
+            raise InputError(f"the {code_base} code has no branch class for '{weights.family}' weights of '{model}'")
     branches = [design.branches[i] for i in reversed(design.order)]
     if design.interaction is None:
         return single(branches[0], code_base, chosen[branches[0].model])
     arguments = {"type": CLASS_NAMES[len(branches)], **exchange_arguments(design.interaction)}
     if design.merge.kind == "conv-multilevel":
         cnn = isinstance(branches[-1].spec, catalog.ConvNeXt)
-        arguments |= {"with_simple_fpn": not cnn, "out_interaction_indexes": list(merge_levels(design.interaction))}
+        arguments |= {
+            "with_simple_fpn": not cnn,
+            "out_interaction_indexes": list(design.merge.levels(design.interaction)),
+        }
     if code_base == "classification":
         arguments["separate_head"] = design.merge.kind == "separate-heads"
     for number, branch in enumerate(branches, start=1):
@@ -59,11 +70,6 @@ def exchange_arguments(interaction: Interaction) -> dict[str, Any]:
     if not interaction.project:
         arguments |= {"interaction_proj": False, "norm_layer": "none"}
     return arguments
-
-
-def merge_levels(interaction: Interaction) -> tuple[int, int, int]:
-    """Return the exchanges after which `conv-multilevel` merges too (published with twelve: 0, 1 and 10)."""
-    return 0, 1, interaction.count - 2
 
 
 def interaction_indexes(spec: catalog.Model, count: int) -> list[list[int]]:

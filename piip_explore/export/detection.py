@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
 from piip_explore import catalog
 from piip_explore.design import Branch, Design
 from piip_explore.errors import InputError
 from piip_explore.export import limits, mmdet, training
-from piip_explore.export.backbone import backbone, merge_levels
-from piip_explore.export.exporter import Exporter, Files, Origin
-from piip_explore.export.pretrained import WEIGHTS, Weights, check_families, weights
+from piip_explore.export.backbone import CodeBase
+from piip_explore.export.exporter import Files, Origin
+from piip_explore.export.official import OfficialExporter
+from piip_explore.export.pretrained import WEIGHTS, Weights
 from piip_explore.export.pyconfig import Name, render
 
 Head = Literal["mask-rcnn", "cascade-rcnn", "dino"]
@@ -28,15 +28,15 @@ def _accepted(branch: Branch) -> bool:
 
 
 @dataclass(frozen=True)
-class OfficialDetection(Exporter):
+class OfficialDetection(OfficialExporter):
     """A config that the authors' detection code trains as it is.
 
     `head`: the detector. `self_contained`: write out what is otherwise inherited from the `_base_` files of the
-    authors' code (the config then lies anywhere). `pretrain`: pre-training family of a model where it is not the
-    published default, such as {"vit_base": "mae"}.
+    authors' code (the config then lies anywhere).
     """
 
     name: ClassVar[str] = "official-detection"
+    code_base: ClassVar[CodeBase] = "detection"
     rules: ClassVar = (
         limits.at_most(4),
         limits.known_models(_accepted, [n for n in WEIGHTS if not n.startswith("clip")], "it has ViT, BEiT, ConvNeXt"),
@@ -48,7 +48,6 @@ class OfficialDetection(Exporter):
 
     head: Head = "mask-rcnn"
     self_contained: bool = False
-    pretrain: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.head not in get_args(Head):
@@ -62,11 +61,9 @@ class OfficialDetection(Exporter):
 
     def config(self, design: Design) -> dict[str, Any]:
         """Return the assignments of the config file, with their notes."""
-        check_families(self.pretrain, design.branches)
-        chosen = {branch.model: weights(branch.model, self.pretrain.get(branch.model)) for branch in design.branches}
         made: dict[str, Any] = {} if self.self_contained else {"_base_": self._bases()}
         made["model"] = self._model(design)
-        made |= self._data(design, chosen)
+        made |= self._data(design, self.chosen_weights(design))
         if self.self_contained:
             made |= mmdet.schedule_1x() | mmdet.runtime()
         made["optimizer"] = self._optimizer(design)
@@ -87,7 +84,7 @@ class OfficialDetection(Exporter):
         return {} if self.self_contained else {"_delete_": True}
 
     def _model(self, design: Design) -> dict[str, Any]:
-        made = backbone(design, "detection", self.pretrain)
+        made = self.arguments(design)
         if self.head == "dino":
             if len(design.branches) == 1:
                 raise InputError("head 'dino' reads a backbone of several branches: choose mask-rcnn or cascade-rcnn")
@@ -174,7 +171,7 @@ def level_widths(design: Design) -> list[int]:
     spec = design.branches[design.order[-1]].spec
     if design.merge.kind == "conv-multilevel" and design.interaction is not None:
         ends = catalog.positions(spec, design.interaction.count)
-        return [*(spec.width(ends[k]) for k in merge_levels(design.interaction)), spec.out_dim]
+        return [*(spec.width(ends[k]) for k in design.merge.levels(design.interaction)), spec.out_dim]
     if len(design.branches) == 1 and isinstance(spec, catalog.ConvNeXt):
         return list(spec.dims)
     return [spec.out_dim] * 4

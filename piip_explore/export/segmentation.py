@@ -1,0 +1,126 @@
+"""The authors' segmentation code (mmsegmentation): UperNet on ADE20K, 80k iterations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from piip_explore.design import Design
+from piip_explore.export import limits, mmseg, training
+from piip_explore.export.backbone import CodeBase
+from piip_explore.export.exporter import Files, Origin
+from piip_explore.export.official import PLAIN_VITS, OfficialExporter, plain_vit
+from piip_explore.export.pyconfig import Name, render
+
+
+@dataclass(frozen=True)
+class OfficialSegmentation(OfficialExporter):
+    """A config that the authors' segmentation code trains as it is.
+
+    `self_contained`: write out what is otherwise inherited from the `_base_` files of the authors' code.
+    """
+
+    name: ClassVar[str] = "official-segmentation"
+    code_base: ClassVar[CodeBase] = "segmentation"
+    rules: ClassVar = (
+        limits.at_most(3),
+        limits.known_models(plain_vit, PLAIN_VITS, "it has plain ViTs and InternViT"),
+        limits.exchanges,
+        limits.merged_by("conv"),
+        limits.all_merged,
+    )
+
+    self_contained: bool = False
+
+    def files(self, design: Design, origin: Origin | None = None) -> Files:
+        """Return one config file."""
+        what = "UperNet on ADE20K, 80k iterations (put it into configs/piip/ of the segmentation code)"
+        name = f"upernet_piip_{design.id}_80k_ade20k.py"
+        return {name: render(self.config(design), training.header(design, what, origin))}
+
+    def config(self, design: Design) -> dict[str, Any]:
+        """Return the assignments of the config file, with their notes."""
+        names = ("models/upernet_r50", "datasets/ade20k", "default_runtime", "schedules/schedule_80k")
+        made: dict[str, Any] = {} if self.self_contained else {"_base_": [f"../../_base_/{n}.py" for n in names]}
+        made["model"] = self._model(design)
+        made |= self._data(design)
+        if self.self_contained:
+            made |= mmseg.schedule_80k() | mmseg.runtime()
+        made["optimizer"] = self._optimizer(design)
+        made["lr_config"] = self._replacing() | {
+            "policy": "poly",
+            "warmup": "linear",
+            "warmup_iters": 1500,
+            "warmup_ratio": 1e-6,
+            "power": 1.0,
+            "min_lr": 0.0,
+            "by_epoch": False,
+        }
+        made["custom_imports"] = {"imports": ["mmcv_custom"], "allow_failed_imports": False}
+        made["custom_hooks"] = [{"type": "ToBFloat16Hook", "priority": 49}]
+        return made
+
+    def _replacing(self) -> dict[str, bool]:
+        """Return what makes a dictionary replace the inherited one instead of joining it."""
+        return {} if self.self_contained else {"_delete_": True}
+
+    def _model(self, design: Design) -> dict[str, Any]:
+        width = design.branches[design.order[-1]].spec.out_dim
+        size = design.resolution
+        heads = mmseg.upernet(width) if self.self_contained else mmseg.upernet_changes(width)
+        return {
+            **({"type": "EncoderDecoder", "pretrained": None} if self.self_contained else {"pretrained": None}),
+            "backbone": {**self._replacing(), **self.arguments(design)},
+            **heads,
+            "test_cfg": {"mode": "slide", "crop_size": (size, size), "stride": (size * 2 // 3, size * 2 // 3)},
+        }
+
+    def _data(self, design: Design) -> dict[str, Any]:
+        size = design.resolution
+        norm = {"type": "Normalize", **training.image_norm(design, self.chosen_weights(design))}
+        train = [
+            {"type": "LoadImageFromFile"},
+            {"type": "LoadAnnotations", "reduce_zero_label": True},
+            {"type": "Resize", "img_scale": (4 * size, size), "ratio_range": (0.5, 2.0)},
+            {"type": "RandomCrop", "crop_size": (size, size), "cat_max_ratio": 0.75},
+            {"type": "RandomFlip", "prob": 0.5},
+            {"type": "PhotoMetricDistortion"},
+            norm,
+            {"type": "Pad", "size": (size, size), "pad_val": 0, "seg_pad_val": 255},
+            {"type": "DefaultFormatBundle"},
+            {"type": "Collect", "keys": ["img", "gt_semantic_seg"]},
+        ]
+        transforms = [
+            {"type": "Resize", "keep_ratio": True},
+            {"type": "RandomFlip"},
+            norm,
+            {"type": "ImageToTensor", "keys": ["img"]},
+            {"type": "Collect", "keys": ["img"]},
+        ]
+        test = [
+            {"type": "LoadImageFromFile"},
+            {"type": "MultiScaleFlipAug", "img_scale": (4 * size, size), "flip": False, "transforms": transforms},
+        ]
+        sets: dict[str, Any] = {"samples_per_gpu": 2, "workers_per_gpu": 2}
+        for name, split, pipeline in (
+            ("train", "training", "train"),
+            ("val", "validation", "test"),
+            ("test", "validation", "test"),
+        ):
+            base = mmseg.ade20k(split) if self.self_contained else {}
+            sets[name] = {**base, "pipeline": Name(f"{pipeline}_pipeline")}
+        return {"train_pipeline": train, "test_pipeline": test, "data": sets}
+
+    def _optimizer(self, design: Design) -> dict[str, Any]:
+        decay = training.layer_decay(design, 0.95)
+        if len(design.branches) == 2:
+            decay["skip_stride"] = decay["skip_stride"][0]  # a single number is what this code base takes for two
+        return {
+            **self._replacing(),
+            "type": "AdamW",
+            "lr": 4e-5,
+            "betas": (0.9, 0.999),
+            "weight_decay": 0.05,
+            "constructor": "CustomLayerDecayOptimizerConstructor",
+            "paramwise_cfg": decay,
+        }

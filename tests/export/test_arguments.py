@@ -1,0 +1,149 @@
+"""Exported arguments against the table of the constructors' names, types and defaults in the authors' code bases."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from piip_explore import Design
+from piip_explore.errors import InputError
+from piip_explore.export import exporter
+from piip_explore.export.pretrained import WEIGHTS
+from piip_explore.export.pyconfig import plain
+from tests.export.samples import ALL
+
+TABLE: dict[str, dict[str, dict[str, str]]] = json.loads(
+    (Path(__file__).parent / "data" / "official_arguments.json").read_text()
+)
+# What the multi-branch classes read from a branch's section beside the arguments of the branch's own class.
+SECTION = {
+    "detection": {"real_size": 448, "interaction_indexes": [], "pretrained": ""},
+    "segmentation": {"real_size": 448, "interaction_indexes": [], "pretrained": ""},
+    "classification": {"model_type": "deit", "interaction_indexes": [], "pretrained": ""},
+    "llava": {},
+}
+# Arguments whose default is None or of another type than the published values.
+OTHER_TYPES = {
+    "window_attn": (list, bool),
+    "window_size": (list, int),
+    "downsample_ratios": (list,),
+    "norm_layer": (str,),
+    "init_values": (float,),
+    "pretrained": (str,),
+    "drop_path_rate": (float,),
+    "mlp_ratio": (int, float),
+    "real_size": (int,),
+}
+# The encoders of the LLaVA code are not in the table; these are the keys of its published configs.
+LLAVA = {
+    "clip_hf": {
+        "model_type": str,
+        "img_size": int,
+        "patch_size": int,
+        "pretrain_patch_size": int,
+        "interaction_indexes": list,
+        "pretrained": str,
+        "use_cls_token": bool,
+    },
+    "convnext_timm": {
+        "model_type": str,
+        "img_size": int,
+        "interaction_indexes": list,
+        "downsample_ratios": list,
+        "pretrained": str,
+    },
+}
+LLAVA_TOP = {"model_cls": str, "unfreeze": str, "use_branch_merging": bool}
+
+
+def default_type(text: str) -> type | None:
+    try:
+        value = ast.literal_eval(text)
+    except ValueError:
+        return None
+    return None if value is None else type(value)
+
+
+def row(code_base: str, words: str) -> dict[str, str]:
+    """Return the table's row whose name contains the words."""
+    (found,) = [arguments for name, arguments in TABLE[code_base].items() if words in name]
+    return found
+
+
+def check(arguments: Mapping[str, Any], table: Mapping[str, str], also: Mapping[str, Any]) -> None:
+    for name, value in arguments.items():
+        assert name in table or name in also, f"{name} is no argument"
+        if name in OTHER_TYPES:
+            assert isinstance(value, OTHER_TYPES[name]), (name, value)
+        elif name in also:
+            assert type(value) is type(also[name]), (name, value)
+        elif (expected := default_type(table[name])) is not None:
+            assert type(value) is expected, (name, value)
+
+
+def branch_class(code_base: str, section: Mapping[str, Any]) -> str:
+    """Return which class the authors' code makes of a section (by `model_type`, or a word in the weights' path)."""
+    if code_base == "classification":
+        return {"deit": "vit_models", "augreg": "InternViT6B"}[section["model_type"]]
+    words = {"deit": "vit_models", "beit": "BEiT", "perceiver": "UnifiedBert", "convnext": "ConvNext"}
+    return next((kind for word, kind in words.items() if word in section["pretrained"]), "InternViT6B")
+
+
+@pytest.mark.parametrize("code_base", ["detection", "segmentation", "classification"])
+@pytest.mark.parametrize("design", ALL, ids=str)
+def test_arguments_are_those_of_the_authors_classes(code_base: str, design: Design) -> None:
+    made = exporter(f"official-{code_base}")
+    nearest = made.nearest(design)
+    arguments = plain(made.arguments(nearest))
+    kind = arguments.pop("type")
+    if len(nearest.branches) == 1:
+        check(arguments, row(code_base, kind), {"model_type": ""})
+        return
+    sections = {name: arguments.pop(name) for name in list(arguments) if name.startswith("branch")}
+    table = TABLE[code_base][kind]
+    assert set(sections) == {name for name in table if name.startswith("branch")}
+    check(arguments, table, {})
+    for section in sections.values():
+        check(section, row(code_base, branch_class(code_base, section)), SECTION[code_base])
+
+
+@pytest.mark.parametrize(("model", "family"), [(m, w.family) for m, choices in WEIGHTS.items() for w in choices])
+def test_every_pretraining_makes_the_class_that_its_arguments_are_for(model: str, family: str) -> None:
+    if model.startswith("clip") or family == "clip":
+        return
+    chosen = next(w for w in WEIGHTS[model] if w.family == family)
+    design = Design.parse(f"{model}@512 vit_tiny@768; interactions=4")
+    arguments = plain(exporter("official-detection", pretrain={model: family}).arguments(design))
+    section = arguments["branch1"]
+    assert branch_class("detection", section) in chosen.branch_class or chosen.branch_class == "UnifiedBertEncoder"
+    check(section, row("detection", branch_class("detection", section)), SECTION["detection"])
+
+
+def test_llava_arguments() -> None:
+    for text in ("clip_base@512 clip_large@256; merge=none", "convnext_base@1024 clip_large@336; merge=none"):
+        arguments = plain(exporter("official-llava").arguments(Design.parse(text)))
+        table = TABLE["llava"]["PIIPTwoBranchConfig"]
+        for name in ("branch1", "branch2"):
+            section = arguments.pop(name)
+            assert {key: type(value) for key, value in section.items()} == LLAVA[section["model_type"]]
+        check({k: v for k, v in arguments.items() if k not in LLAVA_TOP}, table, {})
+        assert {key: type(arguments[key]) for key in LLAVA_TOP} == LLAVA_TOP
+
+
+def test_pretraining_that_does_not_exist_is_refused() -> None:
+    design = Design.parse("vit_tiny@640 vit_small@512")
+    for families, words in (
+        ({"vit_tiny": "mae"}, "no 'mae' weights for 'vit_tiny': expected one of deit, augreg"),
+        ({"vit_large": "mae"}, "this design has only vit_tiny, vit_small"),
+    ):
+        with pytest.raises(InputError, match=words):
+            exporter("official-detection", pretrain=families).export(design)
+    with pytest.raises(InputError, match="no branch class for 'uni-perceiver'"):
+        exporter("official-segmentation", pretrain={"vit_base": "uni-perceiver"}).export(
+            Design.parse("vit_tiny@640 vit_base@512")
+        )
