@@ -71,9 +71,7 @@ def _count(design: Design, rule: Rules) -> dict[str, Counts]:
     maps = [Maps(branch.spec, branch.grid) for branch in design.branches]
     reference, target = design.order[0], design.order[-1]
     labels, names = _labels(design)
-    counts = {
-        label: modules.branch(rule, branch, merge) for label, branch in zip(labels, design.branches, strict=True)
-    }
+    counts = {label: modules.branch(rule, branch, merge) for label, branch in zip(labels, design.branches, strict=True)}
     if interaction is not None:
         for source, query in design.directed_pairs:
             label = f"interactions {names[source]} -> {names[query]}"

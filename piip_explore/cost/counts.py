@@ -52,8 +52,9 @@ class Bilinear:
 
     def at(self, tokens: Any, keys: Any = 0) -> Counts:
         """Return the counts for maps of `tokens` and `keys` tokens (integers or integer arrays)."""
-        both = tokens * keys
-        return self.constant + self.per_token * tokens + self.per_key * keys + self.per_token_and_key * both
+        of_map: Counts = self.constant + self.per_token * tokens
+        of_key: Counts = self.per_key * keys + self.per_token_and_key * (tokens * keys)
+        return of_map + of_key
 
     def __add__(self, other: Bilinear) -> Bilinear:
         return Bilinear(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))

@@ -5,7 +5,7 @@ Call them through `cost.parts`, which keeps their results on disk. Each returns 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,6 @@ from piip_explore import catalog
 from piip_explore.cost.counts import Bilinear, Counts
 from piip_explore.cost.trace import trace
 from piip_explore.design import Interaction
-from piip_explore.models.build import BranchModule
 from piip_explore.models.convnext import ConvNeXtBranch
 from piip_explore.models.interaction import Direction
 from piip_explore.models.merging import ADAPTERS, SeparateHeads, SimplePyramid
@@ -36,7 +35,7 @@ def vision_transformer(spec: catalog.ViT, grid: int, window: int | None, class_t
 
 
 def convnext(spec: catalog.ConvNeXt, grid: int) -> Named:
-    """Count a ConvNeXt with `grid` x `grid` cells behind its stem: `outside`, and a block of `stage 0`, `stage 1`, ..."""
+    """Count a ConvNeXt with `grid` x `grid` cells behind its stem: `outside` its blocks, a block of `stage 0`, ..."""
     short = replace(spec, depths=(1,) * len(spec.depths))
     with torch.device("meta"):
         branch = ConvNeXtBranch(short)
@@ -55,7 +54,7 @@ def direction(width_from: int, width: int, options: Interaction) -> Named:
 
 def adapter(merge: str, width: int, target: int, is_target: bool) -> Named:
     """Count what one branch's map passes to join a merged map of `target` channels, and its scalar in the sum."""
-    return _of_map(lambda: ADAPTERS[merge](width, target, is_target), width, Counts(params=1))
+    return _of_map(lambda: ADAPTERS[merge](width, target, is_target), width, params=1)
 
 
 def up_sampling(level: int, width: int) -> Named:
@@ -81,7 +80,9 @@ class _Apply(nn.Module):
         return self.function(*inputs)
 
 
-def _branch(branch: BranchModule, spec: catalog.Model, grid: int, blocks: dict[str, str]) -> Named:
+def _branch(
+    branch: VisionTransformer | ConvNeXtBranch, spec: catalog.Model, grid: int, blocks: dict[str, str]
+) -> Named:
     def run(images: Tensor) -> Tensor:
         return branch.run(*branch.embed(images), 0, spec.blocks)[0]
 
@@ -100,8 +101,10 @@ def _direction(module: Direction, width: int, width_from: int, tokens: int, keys
     return trace(_Apply(run, module), *maps)[""]
 
 
-def _of_map(make: Callable[[], nn.Module], width: int, extra: Counts = Counts()) -> Named:
+def _of_map(make: Callable[[], nn.Module], width: int, params: int = 0) -> Named:
     with torch.device("meta"):
         module = make()
-    one, two = (trace(module, torch.empty(1, width, 1, tokens, device="meta"))[""] for tokens in (1, 2))
-    return Bilinear(one + one - two + extra, two - one).named()
+    # Not on one token: GroupNorm refuses a single value per group.
+    two, three = (trace(module, torch.empty(1, width, 1, tokens, device="meta"))[""] for tokens in (2, 3))
+    per_token = three - two
+    return Bilinear(two - per_token * 2 + Counts(params=params), per_token).named()

@@ -1,8 +1,8 @@
 """Parts that were counted once, on disk: one small file each, valid for one version of the code.
 
-The folder is `$PIIP_EXPLORE_CACHE`, else `piip-explore` in the user's cache folder; it may be deleted at any time. Files
-are written beside their place and renamed, so that any number of processes may write at once; a file that is torn,
-foreign or unreadable is counted again.
+The folder is `$PIIP_EXPLORE_CACHE`, else `piip-explore` in the user's cache folder; it may be deleted at any time.
+Files are written beside their place and renamed, so that any number of processes may write at once; a file that is
+torn, foreign or unreadable is counted again.
 """
 
 from __future__ import annotations

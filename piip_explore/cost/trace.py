@@ -34,8 +34,13 @@ def trace(module: nn.Module, *inputs: Tensor) -> dict[str, Counts]:
     analysis = JitModelAnalysis(module.eval(), inputs).clear_op_handles()
     analysis.set_op_handle(**COUNTED, **dict.fromkeys(FREE))
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    with torch.no_grad(), _Traceable():
-        counts = analysis.by_module_and_operator()
+    with torch.no_grad(), _Traceable() as mode:
+        # All that was computed is an output, for the tracer drops what does not reach one, and the network runs it.
+        keep = module.register_forward_hook(lambda _, inputs, output: (output, *mode.results))
+        try:
+            counts = analysis.by_module_and_operator()
+        finally:
+            keep.remove()
     if unknown := analysis.unsupported_ops():
         names = ", ".join(sorted(unknown))
         raise NotImplementedError(
@@ -134,20 +139,26 @@ class _Traceable(TorchFunctionMode):
 
     The tracer does not record `aten::convolution` but the `aten::_convolution` that it calls on real devices; on meta
     there is no such call, so it is made directly. And a traced size is a tensor, which Python code that computes with
-    sizes may turn into further operators; sizes are read while the tracer looks away.
+    sizes may turn into further operators; sizes are read while the tracer looks away. `results` are all tensors made.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.results: list[Tensor] = []
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func in (Tensor.shape.__get__, Tensor.size):  # type: ignore[attr-defined]
             state = torch._C._get_tracing_state()
-            torch._C._set_tracing_state(None)  # type: ignore[arg-type]
+            torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
             try:
                 return func(*args, **(kwargs or {}))
             finally:
-                torch._C._set_tracing_state(state)  # type: ignore[arg-type]
-        return _CONVOLUTIONS.get(func, func)(*args, **(kwargs or {}))
+                torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
+        result = _CONVOLUTIONS.get(func, func)(*args, **(kwargs or {}))
+        self.results += [x for x in (result if isinstance(result, tuple) else (result,)) if isinstance(x, Tensor)]
+        return result
 
 
 def _conv2d(
