@@ -89,7 +89,10 @@ def other_detectors() -> pd.DataFrame:
 
 
 def scratch_breakdown() -> pd.DataFrame:
-    """Return the from-scratch PIIP-B by module: `module`, `layers`, `dim`, `heads`, `resolution`, `mparams`, `gflops`."""
+    """Return the from-scratch PIIP-B by module.
+
+    Columns: `module`, `layers`, `dim`, `heads`, `resolution`, `mparams`, `gflops`.
+    """
     return pd.DataFrame.from_records([_record(row) for row in _rows(_HERE / "scratch_breakdown.csv")])
 
 

@@ -38,6 +38,7 @@ class Section:
             place.fail(f"expected a mapping with the keys {', '.join(keys)}")
         self.place = place
         self._nodes: dict[str, yaml.Node] = {}
+        self._lines: dict[str, int] = {}
         for key_node, value in node.value:
             key, here = str(key_node.value), Place(place.file, key_node.start_mark.line + 1, place.key)
             if key not in keys:
@@ -48,7 +49,7 @@ class Section:
                 )
             if key in self._nodes:
                 here.fail(f"key '{key}' is given twice")
-            self._nodes[key] = value
+            self._nodes[key], self._lines[key] = value, here.line
 
     @classmethod
     def document(cls, text: str, file: str, keys: Sequence[str]) -> Section:
@@ -69,10 +70,8 @@ class Section:
         return key in self._nodes
 
     def at(self, key: str) -> Place:
-        """Return the place of a key's value; of the section itself if the key is absent."""
-        if key not in self:
-            return self.place
-        return self._at(key, self._nodes[key])
+        """Return the place of a key; of the section itself if the key is absent."""
+        return self._at(key, self._lines[key]) if key in self else self.place
 
     def section(self, key: str, keys: Sequence[str]) -> Section:
         """Return the mapping under a key."""
@@ -83,7 +82,9 @@ class Section:
         node = self._nodes[key]
         if not isinstance(node, yaml.SequenceNode) or not node.value:
             self.at(key).fail("expected a list")
-        return [Section(item, self._at(f"{key}[{number}]", item), keys) for number, item in enumerate(node.value, 1)]
+        return [
+            Section(item, self._at(f"{key}[{number}]", _line(item)), keys) for number, item in enumerate(node.value, 1)
+        ]
 
     def value(self, key: str, read: Read[T], default: T) -> T:
         """Return the value under a key."""
@@ -103,7 +104,7 @@ class Section:
         for item in items:
             value = self._read(key, item, read)
             if value in found:
-                self._at(key, item).fail(f"{_plain(item)} is listed twice")
+                self._at(key, _line(item)).fail(f"{_plain(item)} is listed twice")
             found.append(value)
         return tuple(found)
 
@@ -111,15 +112,18 @@ class Section:
         """Tell whether the value under a key is a mapping."""
         return isinstance(self._nodes.get(key), yaml.MappingNode)
 
-    def _at(self, key: str, node: yaml.Node) -> Place:
-        path = f"{self.place.key}.{key}" if self.place.key else key
-        return Place(self.place.file, node.start_mark.line + 1, path)
+    def _at(self, key: str, line: int) -> Place:
+        return Place(self.place.file, line, f"{self.place.key}.{key}" if self.place.key else key)
 
     def _read(self, key: str, node: yaml.Node, read: Read[T]) -> T:
         try:
             return read(_plain(node))
         except InputError as error:
-            self._at(key, node).fail(str(error))
+            self._at(key, _line(node)).fail(str(error))
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
 
 
 def _plain(node: yaml.Node) -> Any:

@@ -1,0 +1,245 @@
+"""What a space file may say, and the sentence for everything it may not."""
+
+from __future__ import annotations
+
+import pytest
+
+from piip_explore.design import Design
+from piip_explore.errors import InputError
+from piip_explore.space import Constraints, SearchSpace, SettingChoices, Slot
+
+TWO = """\
+name: two
+branches:
+  - models: vit_tiny
+    resolutions: [448, 224]
+    windows: [w14, none]
+  - models: [vit_small, vit_base]
+    resolutions: {from: 112, to: 336, step: 112}
+interactions: [12, 0]
+merge: [linear]
+project: [yes, no]
+out: [all, [1], 2]
+constraints:
+  decreasing_resolution: yes
+  max_resolution_ratio: 2
+  max_gflops: 100
+  min_mparams: 1.5
+  accounting: built
+proxy: {preset: demo, budget: 12}
+"""
+
+
+def test_reads_slots_settings_and_constraints():
+    space = SearchSpace.parse(TWO, "two.yaml")
+    assert space.slots == (
+        Slot(("vit_tiny",), (224, 448), ("w14", "none")),
+        Slot(("vit_small", "vit_base"), (112, 224, 336)),
+    )
+    assert space.counts == (2,)
+    assert space.settings == SettingChoices(
+        interactions=(0, 12), merge=("linear",), project=(True, False), out=(None, (1,), (2,))
+    )
+    assert space.constraints == Constraints(
+        decreasing_resolution=True, max_resolution_ratio=2, max_gflops=100, min_mparams=1.5, accounting="built"
+    )
+    assert space.proxy == {"preset": "demo", "budget": 12}
+    # 224 over 112, or 448 (windowed or not) over 224 or 336; two models below; none, or 12 exchanges with and without
+    # projections; three choices of out.
+    assert space.size == (1 + 2 * 2) * 2 * 3 * 3
+    assert Design.parse("vit_tiny@448:w14 vit_base@224; merge=linear; out=2; project=no") in space
+    assert Design.parse("vit_tiny@448:w14 vit_base@112; merge=linear") not in space
+
+
+def test_reads_a_pool_and_settings_default_to_those_of_a_design():
+    text = "name: p\npool: {models: [vit_tiny, vit_small], branches: [2, 1], resolutions: 224}"
+    space = SearchSpace.parse(text, "p")
+    assert space.counts == (1, 2)
+    assert [str(design) for design in space.designs(range(space.size))] == [
+        "vit_tiny@224",
+        "vit_small@224",
+        "vit_tiny@224 vit_tiny@224",
+        "vit_tiny@224 vit_small@224",
+        "vit_small@224 vit_small@224",
+    ]
+
+
+def test_axes_and_summary_are_plain():
+    space = SearchSpace.parse(TWO, "two.yaml")
+    axes = {axis.name: axis.choices for axis in space.axes}
+    assert axes["branches"] == (2,)
+    assert axes["branch1.resolution"] == (224, 448)
+    assert axes["branch2.model"] == ("vit_small", "vit_base")
+    assert axes["project"] == ("yes", "no")
+    assert axes["out"] == ("all", "1", "2")
+    assert space.summary()["axes"] == {name: list(choices) for name, choices in axes.items()}
+    assert space.summary()["constraints"]["max_gflops"] == 100
+    with pytest.raises(InputError, match=r"axis 'heads' has no value: expected one of 16"):
+        space.design_from({name: choices[0] for name, choices in axes.items() if name != "heads"})
+    with pytest.raises(InputError, match=r"axis 'out' is 3: expected one of all, 1, 2"):
+        space.design_from({name: choices[0] for name, choices in axes.items()} | {"out": "3"})
+
+
+def test_slots_in_order_of_resolution_are_not_exchanged():
+    text = (
+        "name: s\nbranches: [{models: vit_tiny, resolutions: [112, 224]}, {models: vit_small, resolutions: [112, 224]}]"
+    )
+    free = SearchSpace.parse(text, "s")
+    ordered = SearchSpace.parse(text + "\nconstraints: {decreasing_resolution: yes}", "s")
+    upside_down = Design.parse("vit_small@224 vit_tiny@112")
+    assert upside_down in free
+    assert upside_down not in ordered
+    values = free.values_of(upside_down)
+    assert (values["branch1.model"], values["branch1.resolution"]) == ("vit_tiny", 112)
+    assert ordered.design_from(values) is None
+    assert (free.size, ordered.size) == (4, 1)
+
+
+POOL = "name: p\npool: {models: [vit_tiny, vit_small], branches: 2, resolutions: [224, 448]%s}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "f, line 1: the file is empty: expected a mapping with the keys name, "),
+        ("- 1", "f, line 1: expected a mapping with the keys name, "),
+        ("name: [", "f, line 1: not YAML: "),
+        ("name: p", "f, line 1: expected either 'branches' (a list with one entry per branch) or 'pool'"),
+        ("\nname: p\ninteraction: 3", "f, line 3: unknown key 'interaction': did you mean 'interactions'?"),
+        ("name: p\nzzz: 3", "f, line 2: unknown key 'zzz': expected name, description, "),
+        ("name: p\nname: q", "f, line 2: key 'name' is given twice"),
+        ("pool: {models: vit_tiny, branches: 1, resolutions: 224}", "f, line 1: key 'name' is missing"),
+        (
+            "name: p\npool:\n  branches: 2\n  resolutions: 224",
+            "f, line 2, pool: key 'models' is missing",
+        ),
+        (
+            "name: p\nbranches:\n  - {models: vit_tiny, resolutions: 224}\n\n  - models: vit_tine\n    resolutions: 22",
+            "f, line 5, branches[2].models: unknown model 'vit_tine': expected one of ",
+        ),
+        (
+            "name: p\nbranches:\n  - {models: vit_tiny, resolutions: 224}\n  - {model: vit_tiny, resolutions: 224}",
+            "f, line 4, branches[2]: unknown key 'model': did you mean 'models'?",
+        ),
+        ("name: p\nbranches: 3", "f, line 2, branches: expected a list"),
+        ("name: p\nbranches: []", "f, line 2, branches: expected a list"),
+        (
+            "name: p\npool:\n  models: vit_tiny\n  branches: 2\n  resolutions:\n    - 224\n    - 230",
+            "f, line 7, pool.resolutions: resolution 230 of 'vit_tiny': expected a multiple of its patch, 16",
+        ),
+        (
+            "name: p\npool:\n  models: vit_tiny\n  branches: 2\n  resolutions: {from: 224, to: 448, step: 50}",
+            "f, line 5, pool.resolutions.to: steps of 50 from 224 do not reach 448: the last before it is 424",
+        ),
+        (
+            "name: p\npool:\n  models: vit_tiny\n  branches: 2\n  resolutions: {from: 224, to: 448, step: 56}",
+            "f, line 5, pool.resolutions: resolution 280 of 'vit_tiny': expected a multiple of its patch, 16",
+        ),
+        (
+            "name: p\npool:\n  models: vit_tiny\n  branches: 2\n  resolutions: {from: 224, to: 48, step: 56}",
+            "f, line 5, pool.resolutions.to: 48 is below 'from', 224",
+        ),
+        (
+            "name: p\npool:\n  models: vit_tiny\n  branches: 2\n  resolutions: {from: 224, to: 448, step: 0}",
+            "f, line 5, pool.resolutions.step: expected a positive step, not 0",
+        ),
+        (
+            "name: p\npool:\n  models: vit_tiny\n  branches: 2\n  resolutions: {from: 224, to: 448}",
+            "f, line 5, pool.resolutions: key 'step' is missing",
+        ),
+        (POOL % ", windows: 14", "f, line 2, pool.windows: expected a text, not '14'"),
+        (
+            POOL % ", windows: g14",
+            "f, line 2, pool.windows: expected none, wN or wNgK, such as w14 or w14g3, not 'g14'",
+        ),
+        (POOL % ", windows: [none, none]", "f, line 2, pool.windows: none is listed twice"),
+        (POOL % ", windows: []", "f, line 2, pool.windows: the list is empty"),
+        (
+            "name: p\npool: {models: convnext_tiny, branches: 2, resolutions: 224, windows: w14}",
+            "f, line 2, pool.windows: windows are for ViT models, and there is none here",
+        ),
+        (
+            "name: p\npool: {models: vit_tiny, branches: 0, resolutions: 224}",
+            "f, line 2, pool.branches: a design has at least one branch, not 0",
+        ),
+        (POOL % "" + "interactions: [12, 13]", "f, line 3, interactions: 13 is in no design of the space: "),
+        (POOL % "" + "interactions: -1", "f, line 3, interactions: count -1: expected a positive whole number"),
+        (POOL % "" + "interactions: yes", "f, line 3, interactions: expected a whole number, not 'True'"),
+        (POOL % "" + "interactions: null", "f, line 3, interactions: expected a whole number, not nothing"),
+        (
+            POOL % "" + "attention: flash",
+            "f, line 3, attention: attention 'flash': expected one of deformable, regular",
+        ),
+        (
+            POOL % "" + "direction: down_up",
+            "f, line 3, direction: direction 'down_up': expected one of both, up, down, ",
+        ),
+        (POOL % "" + "merge: sum", "f, line 3, merge: merge 'sum': expected one of conv, linear, "),
+        (POOL % "" + "ratio: 0", "f, line 3, ratio: ratio 0: expected a number above 0 and up to 16"),
+        (POOL % "" + "ratio: a", "f, line 3, ratio: expected a number, not 'a'"),
+        (POOL % "" + "ffn: .nan", "f, line 3, ffn: expected a number, not 'nan'"),
+        (POOL % "" + "project: maybe", "f, line 3, project: expected yes or no, not 'maybe'"),
+        (POOL % "" + "out: [all, 3]", "f, line 3, out: expected different branch numbers from 1 to 2, not '3'"),
+        (POOL % "" + "out: first", "f, line 3, out: expected 'all' or branch numbers such as [1, 3], not 'first'"),
+        (POOL % "" + "out: [[]]", "f, line 3, out: expected 'all' or branch numbers such as [1, 3], not '[]'"),
+        (
+            POOL % "" + "heads: [16, 7]",
+            "f, line 3, heads: 7 is in no design of the space: heads=7 does not divide the attention width 96 of ",
+        ),
+        (
+            POOL % "" + "heads: 7",
+            "f, line 1: the space is empty: heads=7 does not divide the attention width 96 of 'vit_tiny@448' ",
+        ),
+        (
+            POOL % "" + "interactions: [3, 12]\nmerge: conv-multilevel",
+            "f, line 3, interactions: 3 is in no design of the space: merge=conv-multilevel merges after exchanges too",
+        ),
+        (
+            POOL % "" + "constraints:\n  max_resolution_ratio: 1\n  decreasing_resolution: yes",
+            "f, line 3, constraints: the space is empty: no combination of branches meets the constraints "
+            "(without decreasing_resolution or max_resolution_ratio there would be some)",
+        ),
+        (POOL % "" + "constraints: {max_gflop: 1}", "f, line 3, constraints: unknown key 'max_gflop': did you mean "),
+        (
+            POOL % "" + "constraints: [1]",
+            "f, line 3, constraints: expected a mapping with the keys parameter_inverted, ",
+        ),
+        (
+            POOL % "" + "constraints: {max_gflops: 1, min_gflops: 2}",
+            "f, line 3, constraints.min_gflops: 2 is above max_gflops, 1",
+        ),
+        (
+            POOL % "" + "constraints: {max_mparams: 0}",
+            "f, line 3, constraints.max_mparams: expected a number above 0, not 0",
+        ),
+        (
+            POOL % "" + "constraints: {max_resolution_ratio: 0.5}",
+            "f, line 3, constraints.max_resolution_ratio: the largest resolution over the smallest is never below 1",
+        ),
+        (
+            POOL % "" + "constraints: {accounting: mine}",
+            "f, line 3, constraints.accounting: unknown accounting 'mine': expected one of published, built",
+        ),
+        (POOL % "" + "proxy: demo", "f, line 3, proxy: expected a mapping with the keys preset, task, budget"),
+        (POOL % "" + "proxy: {prest: demo}", "f, line 3, proxy: unknown key 'prest': did you mean 'preset'?"),
+    ],
+)
+def test_every_mistake_has_its_sentence(text, sentence):
+    with pytest.raises(InputError) as caught:
+        SearchSpace.parse(text, "f")
+    assert str(caught.value).startswith(sentence), str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_free_model_in_a_flow_list_gets_a_hint():
+    text = "name: p\npool: {models: [vit[depth=12,dim=96,heads=3]], branches: 1, resolutions: 224}"
+    with pytest.raises(InputError, match=r"f, line 2: not YAML: .*put quotes around"):
+        SearchSpace.parse(text, "f")
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    with pytest.raises(InputError, match=r"cannot read the space '.*none.yaml': No such file"):
+        SearchSpace.load(tmp_path / "none.yaml")
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"bytes.yaml': it is not UTF-8 text"):
+        SearchSpace.load(tmp_path / "bytes.yaml")
