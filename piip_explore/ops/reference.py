@@ -1,4 +1,4 @@
-"""Deformable attention in plain NumPy-like steps and float64: what every backend is judged against."""
+"""Deformable attention in plain steps and float64: what every backend is judged against."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ def deformable_attention_reference(
     inside = (x >= -1) & (x < width) & (y >= -1) & (y < height)
     x, y = torch.where(inside, x, 0), torch.where(inside, y, 0)
 
+    left, top = x.detach().floor(), y.detach().floor()
     image = torch.arange(batch, device=value.device)[:, None, None, None]
     head = torch.arange(heads, device=value.device)[:, None]
     sampled = value.new_zeros(batch, queries, heads, points, maps.shape[-1])
-    for row in (y.detach().floor(), y.detach().floor() + 1):
-        for column in (x.detach().floor(), x.detach().floor() + 1):
+    for row, row_weight in ((top, 1 - (y - top)), (top + 1, y - top)):
+        for column, column_weight in ((left, 1 - (x - left)), (left + 1, x - left)):
             known = inside & (row >= 0) & (row < height) & (column >= 0) & (column < width)
-            weight = torch.where(known, (1 - (y - row).abs()) * (1 - (x - column).abs()), 0)
             pixel = maps[image, row.clamp(0, height - 1).long(), column.clamp(0, width - 1).long(), head]
+            weight = torch.where(known, row_weight * column_weight, 0)
             sampled = sampled + weight[..., None] * torch.where(known[..., None], pixel, 0)
     attention = logits.softmax(-1)
     return (attention[..., None] * sampled).sum(-2).reshape(batch, queries, -1)
