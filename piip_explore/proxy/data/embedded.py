@@ -1,0 +1,93 @@
+"""The embedded data set: scenes composed of real images from a seed, rendered once and cached."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from piip_explore.errors import InputError
+from piip_explore.proxy.data.materials import materials
+from piip_explore.proxy.data.render import render
+from piip_explore.proxy.data.scenes import SceneRules, draw
+from piip_explore.proxy.data.source import Annotation, Samples, Split, cache_dir
+
+_BATCH = 32
+_DIGIT_CLASSES = 10
+
+
+@dataclass(frozen=True)
+class EmbeddedScenes:
+    """Scenes drawn by `rules` from `seed`: every annotation, any number of images, no download.
+
+    Raises:
+        InputError: rules that no scene can follow.
+    """
+
+    rules: SceneRules = field(default_factory=SceneRules)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rules.digits <= _DIGIT_CLASSES:
+            raise InputError(f"digits={self.rules.digits} of the embedded scenes: expected 0 to {_DIGIT_CLASSES}")
+
+    @property
+    def id(self) -> str:
+        """What the scenes are drawn from, and the version of the code that draws them."""
+        return f"embedded scenes, {self.rules}, seed {self.seed}, drawn by {_code_hash()}"
+
+    @property
+    def provides(self) -> frozenset[Annotation]:
+        """Every annotation."""
+        return frozenset({"masks", "boxes", "labels"})
+
+    def classes(self, annotation: Annotation) -> tuple[str, ...]:
+        """Return the scenes' classes, with the background before them in masks."""
+        return ("background", *self.rules.classes) if annotation == "masks" else self.rules.classes
+
+    def check(self) -> None:
+        """Read every embedded picture once."""
+        materials("train", 64)
+        materials("val", 64)
+
+    def load(self, split: Split, count: int, size: int, device: torch.device) -> Samples:
+        """Return `count` scenes, rendered on `device` the first time and read from the cache after that."""
+        key = hashlib.sha256(f"{self.id} {split} {count} {size} {device.type}".encode()).hexdigest()[:16]
+        path = cache_dir() / "scenes" / f"{key}.safetensors"
+        if path.exists():
+            return Samples(**load_file(path, device=str(device)))
+        samples = self._render(split, count, size, device)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        save_file({name: column.cpu() for name, column in vars(samples).items()}, partial)
+        partial.replace(path)
+        return samples
+
+    def _render(self, split: Split, count: int, size: int, device: torch.device) -> Samples:
+        bank = materials(split, size)
+        batch = _BATCH if device.type == "cpu" else 8 * _BATCH
+        # Validation scenes are their own sequence: no layout of theirs is ever trained on either.
+        seed = 2 * self.seed + (split == "val")
+        parts = [
+            render(draw(self.rules, bank, seed, first, min(batch, count - first)), bank, size, device)
+            for first in range(0, count, batch)
+        ]
+        columns = {
+            name: torch.cat([getattr(part, name) for part in parts]) for name in vars(parts[0]) if name != "box_start"
+        }
+        per_image = torch.cat([part.box_start.diff() for part in parts])
+        start = torch.cat([per_image.new_zeros(1), per_image.cumsum(0)])
+        return Samples(**columns, box_start=start)
+
+
+@cache
+def _code_hash() -> str:
+    """Hash of the modules that decide a scene's pixels, so that no cache outlives a change in them."""
+    folder = Path(__file__).parent
+    sources = [(folder / f"{name}.py").read_bytes() for name in ("materials", "scenes", "render", "embedded")]
+    return hashlib.sha256(b"".join(sources)).hexdigest()[:12]
