@@ -1,0 +1,121 @@
+"""Semantic segmentation: a light head on the design's maps, cross-entropy, mean intersection over union."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from piip_explore.design import Design
+from piip_explore.errors import InputError
+from piip_explore.models.layers import group_norm, resize
+from piip_explore.proxy.data.source import IGNORE, Annotation, Samples
+from piip_explore.proxy.tasks.heads import Fusion
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Classify every pixel.
+
+    The head works on maps of `dim` channels at `head_size` x `head_size`, the loss is taken at twice that size, the
+    metric at the samples' own, and classes weigh frequency^-`balance` in the loss: all of it the same for every
+    design, so that none has an easier target or a larger head.
+    """
+
+    head_size: int = 32
+    dim: int = 32
+    balance: float = 0.5
+
+    name: ClassVar[str] = "segmentation"
+    metric: ClassVar[str] = "mIoU"
+    needs: ClassVar[Annotation] = "masks"
+
+    def check(self, design: Design) -> None:
+        """Refuse a design whose output is not a map."""
+        if design.merge.kind == "separate-heads":
+            raise InputError(f"'{design}': merge=separate-heads returns class scores; segmentation needs maps")
+
+    def classes_in_model(self, classes: int) -> int | None:
+        """Return None: pixels are classified by the head."""
+        return None
+
+    def head(self, channels: list[int], classes: int) -> nn.Module:
+        """Return fusion, one 3x3 convolution and the pixel classifier."""
+        return SegmentationHead(Fusion(channels, self.dim, self.head_size), self.dim, classes)
+
+    def objective(self, samples: Samples, classes: int) -> PixelLoss:
+        """Return the weighted cross-entropy over the samples' masks."""
+        return PixelLoss(samples, classes, 2 * self.head_size, self.balance)
+
+    def evaluation(self, samples: Samples, classes: int) -> MeanIoU:
+        """Return an empty confusion matrix."""
+        return MeanIoU(samples, classes)
+
+
+class PixelLoss:
+    """Cross-entropy at `size` x `size` points of the masks, classes weighted by their frequency^-`balance`."""
+
+    def __init__(self, samples: Samples, classes: int, size: int, balance: float) -> None:
+        step = max(1, samples.size // size)
+        self.targets = samples.masks[:, step // 2 :: step, step // 2 :: step]
+        count = torch.bincount(self.targets.flatten().int(), minlength=256)[:classes].float()
+        weight = count.clamp(min=1) ** -balance
+        self.weight = weight * count.sum() / (weight * count).sum()
+
+    def __call__(self, output: object, index: Tensor) -> Tensor:
+        """Return the loss of logits (B, classes, H, W) for the samples at `index`."""
+        assert isinstance(output, Tensor)
+        target = self.targets[index].long()
+        logits = resize(output.float(), (target.shape[1], target.shape[2]))
+        return F.cross_entropy(logits, target, self.weight, ignore_index=IGNORE)
+
+
+class SegmentationHead(nn.Module):
+    """Maps to logits: fusion, a 3x3 convolution, a linear classifier per position."""
+
+    def __init__(self, fusion: Fusion, dim: int, classes: int) -> None:
+        super().__init__()
+        self.fusion = fusion
+        self.block = nn.Sequential(nn.Conv2d(dim, dim, 3, padding=1, bias=False), group_norm(dim), nn.GELU())
+        self.classify = nn.Conv2d(dim, classes, 1)
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """Return logits (B, classes, size, size)."""
+        return self.classify(self.block(self.fusion(maps)))
+
+
+class MeanIoU:
+    """Mean over classes of intersection over union, from one confusion matrix over the whole validation set.
+
+    Ignored pixels count nowhere; a class that neither the masks nor the predictions hold is left out of the mean.
+    """
+
+    def __init__(self, samples: Samples, classes: int) -> None:
+        self.masks = samples.masks
+        self.confusion = torch.zeros(classes, classes, dtype=torch.int64)
+
+    def update(self, output: object, index: Tensor) -> None:
+        """Add logits (B, classes, H, W), resized to the masks of the samples at `index`."""
+        assert isinstance(output, Tensor)
+        masks = self.masks[index]
+        predicted = resize(output.float(), (masks.shape[1], masks.shape[2])).argmax(1)
+        self.add(predicted, masks)
+
+    def add(self, predicted: Tensor, masks: Tensor) -> None:
+        """Add predicted and true classes of the same shape."""
+        classes = len(self.confusion)
+        kept = masks != IGNORE
+        pairs = masks[kept].long() * classes + predicted[kept]
+        self.confusion += torch.bincount(pairs, minlength=classes**2).view(classes, classes).cpu()
+
+    def compute(self) -> dict[str, float]:
+        """Return mIoU and pixel accuracy in percent."""
+        hits = self.confusion.diag().double()
+        union = self.confusion.sum(0) + self.confusion.sum(1) - self.confusion.diag()
+        present = union > 0
+        iou = hits[present] / union[present]
+        accuracy = hits.sum() / self.confusion.sum().clamp(min=1)
+        return {"mIoU": 100 * float(iou.mean()), "pixel accuracy": 100 * float(accuracy)}
