@@ -1,0 +1,58 @@
+"""Proxy tasks: small training runs that score a design."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from piip_explore.design import Design
+from piip_explore.errors import InputError
+from piip_explore.proxy.preset import PRESETS, Preset, preset
+from piip_explore.proxy.score import Conditions, Score, combine
+from piip_explore.proxy.shrink import Shrink
+from piip_explore.proxy.trainer import Progress, Run, train
+
+__all__ = ["PRESETS", "Conditions", "Preset", "Score", "Shrink", "combine", "evaluate", "preset"]
+
+
+def evaluate(
+    design: Design,
+    preset: Preset,
+    *,
+    seed: int = 0,
+    fidelity: float = 1.0,
+    device: str = "auto",
+    progress: Progress | None = None,
+    resume_dir: Path | None = None,
+) -> Score:
+    """Train a full-scale design's shrunken form on the preset's task and return its score.
+
+    Args:
+        design: the design, at full scale; the preset shrinks it.
+        preset: the recipe.
+        seed: decides initial weights and the order of the samples, which is the same for every design.
+        fidelity: share of the preset's samples to see, above 0 and up to 1; the schedule ends with them.
+        device: `auto` (the GPU if there is one), `cpu`, `cuda` or `cuda:N`.
+        progress: called now and then with samples seen, samples in all, and the smoothed loss; what it raises stops
+            the run.
+        resume_dir: folder for checkpoints and the finished score; a run that was killed goes on from there.
+
+    Raises:
+        InputError: a design that the task cannot judge, a fidelity out of range, a device that is not there.
+    """
+    return train(Run(design, preset, seed, fidelity, _device(device)), progress, resume_dir)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"unknown device '{name}': expected auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"device '{name}' is not supported: expected auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"device '{name}' is not there: this machine has {torch.cuda.device_count()} CUDA devices")
+    return device

@@ -1,0 +1,255 @@
+"""One training run: a design, a preset and a seed to a score; resumable, and honest about how it ended."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pickle
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from piip_explore.design import Design
+from piip_explore.errors import InputError
+from piip_explore.proxy.network import Network
+from piip_explore.proxy.preset import Preset
+from piip_explore.proxy.score import Conditions, Score, Status, code_version, content_hash
+
+Progress = Callable[[int, int, float], None]
+"""Called with samples seen, samples in all, and the smoothed training loss."""
+
+_LOOK_EVERY = 10
+"""Steps between looks at the loss: each one waits for the device."""
+_SAVE_EVERY = 20.0
+"""Seconds between checkpoints."""
+_SMOOTHING = 0.95
+_DIVERGED = 2.0
+"""A run whose smoothed loss ends above this multiple of its first one has diverged."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run is; runs with equal keys are the same run, wherever it was interrupted."""
+
+    design: Design
+    preset: Preset
+    seed: int
+    fidelity: float
+    device: torch.device
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fidelity <= 1:
+            raise InputError(f"fidelity {self.fidelity:g}: expected a number above 0 and up to 1")
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps; the schedule is stretched over them, so a short run is a complete one."""
+        return max(1, int(self.preset.samples * self.fidelity) // self.preset.batch)
+
+    @property
+    def conditions(self) -> Conditions:
+        """What the score will depend on."""
+        from piip_explore.ops import backend_name
+
+        cuda = self.device.type == "cuda"
+        return Conditions(
+            preset=self.preset.name,
+            preset_hash=self.preset.hash,
+            device=torch.cuda.get_device_name(self.device) if cuda else "cpu",
+            code_version=code_version(),
+            backend=backend_name(self.device.type),
+            torch=torch.__version__,
+        )
+
+    @property
+    def key(self) -> str:
+        """Twelve hexadecimal digits over all of the above."""
+        return content_hash([self.design.id, self.seed, self.fidelity, asdict(self.conditions)])
+
+
+@dataclass
+class _State:
+    """Where a run stands; everything but the networks' tensors."""
+
+    step: int = 0
+    loss: float = math.nan
+    first_loss: float = math.nan
+    seconds: float = 0.0
+    curve: list[tuple[int, float]] = field(default_factory=list)
+
+
+def train(run: Run, progress: Progress | None = None, resume_dir: Path | None = None) -> Score:
+    """Train and validate; with `resume_dir`, go on from a checkpoint there, or return the score if the run is done.
+
+    Raises:
+        InputError: the task cannot judge the design, or the data cannot be read.
+    """
+    finished = resume_dir and resume_dir / f"{run.key}.json"
+    if finished and finished.exists():
+        return Score.from_dict(json.loads(finished.read_text()))
+    score = _Training(run, resume_dir and resume_dir / f"{run.key}.pt").score(progress)
+    if finished:
+        _write(finished, lambda path: path.write_text(json.dumps(score.to_dict(), indent=1)))
+        finished.with_suffix(".pt").unlink(missing_ok=True)
+    return score
+
+
+class _Training:
+    """The live side of a run: network, optimiser, data on the device."""
+
+    def __init__(self, run: Run, checkpoint: Path | None) -> None:
+        self.run, self.checkpoint, self.state = run, checkpoint, _State()
+        preset = run.preset
+        preset.task.check(run.design)
+        if run.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(run.device)
+        self.train = preset.data.load("train", preset.train_images, preset.size, run.device)
+        self.val = preset.data.load("val", preset.val_images, preset.size, run.device)
+        self.classes = len(preset.data.classes(preset.task.needs))
+        self.objective = preset.task.objective(self.train, self.classes)
+        self.order = _order(len(self.train), run.steps * preset.batch, run.seed)
+        torch.manual_seed(run.seed)
+        self.network = Network(preset.shrink(run.design), preset).to(run.device)
+        self.optimizer = torch.optim.AdamW(self.network.parameter_groups(preset), fused=True)
+        self._restore()
+
+    def score(self, progress: Progress | None) -> Score:
+        """Train to the end, validate, and say how it went."""
+        preset, state = self.run.preset, self.state
+        status: Status = self._fit(progress)
+        metrics = self._validate() if status == "ok" else {}
+        seen = state.step * preset.batch
+        return Score(
+            value=metrics.pop(preset.task.metric, math.nan),
+            standard_error=None,
+            seeds=(self.run.seed,),
+            metric=preset.task.metric,
+            fidelity=self.run.fidelity,
+            seconds=state.seconds,
+            peak_memory=_peak_memory(self.run.device),
+            train_loss=tuple(state.curve),
+            status=status,
+            conditions=self.run.conditions,
+            message="" if status == "ok" else f"training loss {state.loss:.4g} after {seen} samples",
+            details=metrics | {"samples per second": seen / state.seconds},
+        )
+
+    def _fit(self, progress: Progress | None) -> Status:
+        run, state = self.run, self.state
+        began = time.monotonic() - state.seconds
+        last_saved = time.monotonic()
+        losses: list[Tensor] = []
+        self.network.train()
+        while state.step < run.steps:
+            losses.append(self._step(self.order[state.step * run.preset.batch : (state.step + 1) * run.preset.batch]))
+            state.step += 1
+            if state.step % _LOOK_EVERY and state.step < run.steps:
+                continue
+            if not self._look(torch.stack(losses).tolist()):
+                state.seconds = time.monotonic() - began
+                return "diverged"
+            losses.clear()
+            state.seconds = time.monotonic() - began
+            if progress:
+                progress(state.step * run.preset.batch, run.steps * run.preset.batch, state.loss)
+            if self.checkpoint and time.monotonic() - last_saved > _SAVE_EVERY:
+                self._save()
+                last_saved = time.monotonic()
+        return "diverged" if state.loss > _DIVERGED * state.first_loss else "ok"
+
+    def _step(self, index: Tensor) -> Tensor:
+        run, preset = self.run, self.run.preset
+        index = index.to(run.device)
+        factor = self._rate_factor()
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
+        with torch.autocast(run.device.type, torch.bfloat16, enabled=run.device.type == "cuda"):
+            output = self.network(self.train.images[index])
+        loss = self.objective(output, index)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), preset.clip)
+        self.optimizer.step()
+        return loss.detach()
+
+    def _look(self, losses: list[float]) -> bool:
+        """Update the smoothed loss; return False if it is no number any more."""
+        state = self.state
+        for loss in losses:
+            state.loss = loss if math.isnan(state.loss) else _SMOOTHING * state.loss + (1 - _SMOOTHING) * loss
+        if math.isnan(state.first_loss):
+            state.first_loss = losses[0]
+        state.curve.append((state.step * self.run.preset.batch, state.loss))
+        return math.isfinite(state.loss)
+
+    def _rate_factor(self) -> float:
+        """Return the share of the peak rate at this step: linear warm-up, then half a cosine to zero."""
+        step, steps = self.state.step, self.run.steps
+        warm = max(1, round(self.run.preset.warmup * steps))
+        if step < warm:
+            return (step + 1) / warm
+        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+    @torch.no_grad()
+    def _validate(self) -> dict[str, float]:
+        preset = self.run.preset
+        self.network.eval()
+        metric = preset.task.evaluation(self.val, self.classes)
+        for index in torch.arange(len(self.val), device=self.run.device).split(2 * preset.batch):
+            with torch.autocast(self.run.device.type, torch.bfloat16, enabled=self.run.device.type == "cuda"):
+                output = self.network(self.val.images[index])
+            metric.update(output, index)
+        return metric.compute()
+
+    def _save(self) -> None:
+        assert self.checkpoint is not None
+        values = {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "state": asdict(self.state),
+        }
+        _write(self.checkpoint, lambda path: torch.save(values, path))
+
+    def _restore(self) -> None:
+        """Go on from the checkpoint, if there is one that can be read; a damaged one only costs its time.
+
+        Training draws no random numbers after the first weights, so there is no generator to restore.
+        """
+        if self.checkpoint is None or not self.checkpoint.exists():
+            return
+        try:
+            values = torch.load(self.checkpoint, map_location=self.run.device, weights_only=True)
+        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
+            return
+        self.network.load_state_dict(values["network"])
+        self.optimizer.load_state_dict(values["optimizer"])
+        self.state = _State(**values["state"])
+
+
+def _order(images: int, samples: int, seed: int) -> Tensor:
+    """Return which image is seen when, the same for every design: whole shuffled passes, cut off at `samples`."""
+    generator = torch.Generator().manual_seed(seed)
+    passes = [torch.randperm(images, generator=generator) for _ in range(math.ceil(samples / images))]
+    return torch.cat(passes)[:samples]
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    write(partial)
+    partial.replace(path)
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Peak bytes: of the run on a GPU; of this process so far on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

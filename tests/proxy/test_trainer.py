@@ -1,0 +1,121 @@
+"""Runs end to end: learning, resuming bit for bit, divergence, and what a score says about itself."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from piip_explore import Design
+from piip_explore.errors import InputError
+from piip_explore.proxy import evaluate, trainer
+from piip_explore.proxy.network import Network
+from piip_explore.proxy.score import Score
+
+DESIGN = Design.parse("vit_tiny@896:w14 vit_small@448; interactions=6; merge=linear")
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def whole(tiny):
+    return evaluate(DESIGN, tiny, device="cpu")
+
+
+def test_a_run_learns_and_says_what_it_is(whole, tiny):
+    assert whole.status == "ok"
+    assert whole.metric == "mIoU"
+    classes = len(tiny.data.classes("masks"))
+    assert whole.value > 100 / classes  # more than calling everything background
+    assert whole.train_loss[-1][0] == tiny.samples
+    assert whole.train_loss[-1][1] < whole.train_loss[0][1]
+    assert whole.seeds == (0,)
+    assert whole.seconds > 0
+    assert whole.peak_memory > 0
+    assert (whole.conditions.preset, whole.conditions.preset_hash) == ("tiny", tiny.hash)
+    assert whole.conditions.backend == "torch"
+
+
+def test_a_killed_run_goes_on_to_the_same_bits(whole, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "_SAVE_EVERY", 0.0)
+    seen = []
+
+    def kill(done, total, loss):
+        seen.append(done)
+        if done >= total / 2:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        evaluate(DESIGN, tiny, device="cpu", progress=kill, resume_dir=tmp_path)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".pt"]
+    resumed = []
+    score = evaluate(DESIGN, tiny, device="cpu", progress=lambda done, *_: resumed.append(done), resume_dir=tmp_path)
+    assert resumed[0] > trainer._LOOK_EVERY * tiny.batch  # it did not start again
+    assert (score.value, score.train_loss) == (whole.value, whole.train_loss)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".json"]
+    again = evaluate(DESIGN, tiny, device="cpu", progress=kill, resume_dir=tmp_path)  # nothing left to train
+    assert again == score
+
+
+def test_a_damaged_checkpoint_costs_only_time(whole, tiny, tmp_path):
+    run = trainer.Run(DESIGN, tiny, 0, 1.0, torch.device("cpu"))
+    (tmp_path / f"{run.key}.pt").write_bytes(b"PK torn")
+    assert evaluate(DESIGN, tiny, device="cpu", resume_dir=tmp_path).value == whole.value
+
+
+def test_seeds_change_the_run_and_fidelity_its_length(whole, tiny):
+    other = evaluate(DESIGN, tiny, seed=1, fidelity=0.5, device="cpu")
+    assert other.train_loss[-1][0] == tiny.samples // 2
+    assert other.fidelity == 0.5
+    assert other.train_loss[0] != whole.train_loss[0]
+
+
+def test_divergence_is_a_result_and_not_a_crash(tiny):
+    score = evaluate(DESIGN, replace(tiny, rate=1e6, clip=1e9), device="cpu")
+    assert score.status == "diverged"
+    assert math.isnan(score.value)
+    assert "loss" in score.message
+
+
+def test_every_design_sees_the_same_samples_in_the_same_order():
+    assert torch.equal(trainer._order(10, 25, 3), trainer._order(10, 25, 3))
+    order = trainer._order(10, 25, 3)
+    assert sorted(order[:10].tolist()) == list(range(10))
+    assert len(order) == 25
+
+
+def test_keys_tell_runs_apart(tiny):
+    run = trainer.Run(DESIGN, tiny, 0, 1.0, torch.device("cpu"))
+    others = [
+        replace(run, seed=1),
+        replace(run, fidelity=0.5),
+        replace(run, preset=replace(tiny, rate=1e-3)),
+        replace(run, preset=replace(tiny, data=replace(tiny.data, seed=1))),
+        replace(run, design=Design.parse("vit_tiny@448")),
+    ]
+    assert len({run.key, *(other.key for other in others)}) == 6
+    swapped = Design.parse("vit_small@448 vit_tiny@896:w14; interactions=6; merge=linear")
+    assert replace(run, design=swapped).key == run.key
+
+
+def test_what_starts_fresh_learns_faster(tiny):
+    network = Network(tiny.shrink(DESIGN), tiny)
+    branches = {id(p) for p in network.pyramid.branches.parameters()}
+    groups = network.parameter_groups(tiny)
+    assert sum(len(group["params"]) for group in groups) == len(list(network.parameters()))
+    for group in groups:
+        mine = {id(p) for p in group["params"]} <= branches
+        assert group["peak"] == pytest.approx(tiny.rate * (1 if mine else tiny.fresh_rate))
+        assert (group["weight_decay"] > 0) == all(p.ndim > 1 for p in group["params"])
+
+
+def test_scores_survive_json(whole):
+    assert Score.from_dict(whole.to_dict()) == whole
+
+
+@pytest.mark.parametrize(("arguments", "message"), [({"fidelity": 0.0}, "fidelity 0"), ({"device": "tpu"}, "tpu")])
+def test_bad_arguments_are_named(tiny, arguments, message):
+    with pytest.raises(InputError, match=message):
+        evaluate(DESIGN, tiny, **arguments)
