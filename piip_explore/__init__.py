@@ -1,5 +1,6 @@
 """Design explorer for Parameter-Inverted Image Pyramid Networks (PIIP)."""
 
 from piip_explore.design import Branch, Design, Interaction, Merge
+from piip_explore.space import SearchSpace
 
-__all__ = ["Branch", "Design", "Interaction", "Merge"]
+__all__ = ["Branch", "Design", "Interaction", "Merge", "SearchSpace"]
