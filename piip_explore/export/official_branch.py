@@ -49,7 +49,7 @@ def _sized_branch(section: Mapping[str, Any], base: str, owner: str, size: int, 
         raise InputError(f"{owner}: pretrained={shown(path)}, expected a path")
     if base == "llava":
         return Branch(_clip_model(section, owner, path), size)
-    kind = section.get("type") or _class_of(section, base, path)
+    kind = section.get("type") or branch_class(section, base, path)
     if kind == "ConvNextHFWrapper":
         model = _convnext_model(section, owner, path)
         _check_strides(section, owner, model)
@@ -59,7 +59,7 @@ def _sized_branch(section: Mapping[str, Any], base: str, owner: str, size: int, 
     return Branch(model, size, window, every)
 
 
-def _class_of(section: Mapping[str, Any], base: str, path: str) -> str:
+def branch_class(section: Mapping[str, Any], base: str, path: str) -> str:
     """Return the authors' class that a branch becomes: by `model_type`, else by a word in the weights' path."""
     if base == "classification":
         kinds = {"deit": "vit_models", "augreg": "InternViT6B"}

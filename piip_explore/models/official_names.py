@@ -7,6 +7,7 @@ I of n is index n - I. `interaction_units_IJ` joins branches I and J = I + 1, an
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 
 _CONVNEXT = [
     (r"convnext_model\.embeddings\.patch_embeddings\.", "stem.0."),
@@ -16,6 +17,18 @@ _CONVNEXT = [
     (r"convnext_model\.encoder\.stages\.(\d+)\.layers\.(\d+)\.layernorm\.", r"stages.\1.blocks.\2.norm."),
     (r"convnext_model\.encoder\.stages\.(\d+)\.layers\.(\d+)\.pwconv(\d)\.", r"stages.\1.blocks.\2.mlp.fc\3."),
     (r"convnext_model\.encoder\.stages\.(\d+)\.layers\.(\d+)\.layer_scale_parameter$", r"stages.\1.blocks.\2.gamma"),
+]
+_CONVNEXT_INVERSE = [
+    (r"stem\.0\.", "convnext_model.embeddings.patch_embeddings."),
+    (r"stem\.1\.", "convnext_model.embeddings.layernorm."),
+    (r"stages\.(\d+)\.downsample\.", r"convnext_model.encoder.stages.\1.downsampling_layer."),
+    (r"stages\.(\d+)\.blocks\.(\d+)\.conv_dw\.", r"convnext_model.encoder.stages.\1.layers.\2.dwconv."),
+    (r"stages\.(\d+)\.blocks\.(\d+)\.norm\.", r"convnext_model.encoder.stages.\1.layers.\2.layernorm."),
+    (r"stages\.(\d+)\.blocks\.(\d+)\.mlp\.fc(\d)\.", r"convnext_model.encoder.stages.\1.layers.\2.pwconv\3."),
+    (
+        r"stages\.(\d+)\.blocks\.(\d+)\.gamma$",
+        r"convnext_model.encoder.stages.\1.layers.\2.layer_scale_parameter",
+    ),
 ]
 _VIT = [(r"(blocks\.\d+)\.gamma_(\d)$", r"\1.ls\2.gamma")]
 
@@ -67,3 +80,54 @@ def _adapter_layer(name: str, merge: str) -> str:
     if merge != "linear":
         return name
     return f"{_LINEAR_MERGE[layer]}.{rest}" if rest else f"0.{layer}"
+
+
+def official_name(
+    name: str, branches: int, merge: str, levels: Sequence[int] = (), gamma_branches: Collection[int] = ()
+) -> str:
+    """Return the authors' name of our tensor `name`: the inverse of `our_name`.
+
+    Args:
+        name: a name of our state dict, branches in order from the highest resolution.
+        branches: how many there are.
+        merge: the kind of merge.
+        levels: the exchanges after which `conv-multilevel` merges too.
+        gamma_branches: our indices of the branches whose class calls its LayerScales `gamma_1` and `gamma_2`.
+    """
+    if match := re.fullmatch(r"branches\.(\d+)\.(.+)", name):
+        index = int(match[1])
+        rest = _inverse_branch_name(match[2], index in gamma_branches)
+        return f"branch{branches - index}.{rest}"
+    if match := re.fullmatch(r"head\.(norm|head)s\.(\d+)\.(.+)", name):
+        return f"branch{branches - int(match[2])}.{match[1]}.{match[3]}"
+    if match := re.fullmatch(r"interactions\.(\d+)\.directions\.(\d+)_(\d+)\.(.+)", name):
+        source, query = branches - int(match[2]), branches - int(match[3])
+        unit = f"interactions.{match[1]}.interaction_units_{min(source, query)}{max(source, query)}"
+        way = "branch1to2" if source < query else "branch2to1"
+        rest = match[4].replace("ffn.dwconv.", "ffn.dwconv.dwconv.")
+        return f"{unit}.{way}_{rest}" if rest.startswith("proj.") else f"{unit}.{way}_injector.{rest}"
+    if match := re.fullmatch(r"merge\.sums\.(\d+)\.(adapters|scales)\.(\d+)(?:\.(.+))?", name):
+        return _merge_name(int(match[1]), branches - int(match[3]), match[4], merge, levels)
+    name = re.sub(r"^merge\.pyramid\.", "", name)
+    return re.sub(r"^head\.norm\.", "cls_norm.", re.sub(r"^head\.fc\.", "cls_head.", name))
+
+
+def _inverse_branch_name(name: str, gamma: bool) -> str:
+    if gamma and (match := re.fullmatch(r"(blocks\.\d+)\.ls(\d)\.gamma", name)):
+        return f"{match[1]}.gamma_{match[2]}"
+    for pattern, replacement in _CONVNEXT_INVERSE:
+        name = re.sub("^" + pattern, replacement, name)
+    return name
+
+
+def _merge_name(number: int, branch: int, layer: str | None, merge: str, levels: Sequence[int]) -> str:
+    """Return the name of a scale (`layer` None) or of an adapter's layer in merge `number`, the final one the last."""
+    level = f"intermediate_merging_{levels[number]}_" if number < len(levels) else ""
+    if layer is None:
+        return f"{level}w{branch}"
+    adapter = f"{level}branch{branch}" if level else f"merge_branch{branch}"
+    if merge != "linear":
+        return f"{adapter}.{layer}"
+    position, _, rest = layer.partition(".")
+    theirs = {ours: position for position, ours in _LINEAR_MERGE.items()}[position]
+    return f"{adapter}.{rest}" if branch == 1 else f"{adapter}.{theirs}.{rest}"

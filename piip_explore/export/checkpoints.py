@@ -1,0 +1,238 @@
+"""Checkpoints in and out: files read as tensors only, the authors' names on one side and ours on the other.
+
+Our files are safetensors with the design in the metadata; their tensors are named as in `build(design)`. What the
+authors' state dicts hold and no network of ours reads (a class slot in a position embedding, the last norm of a
+ConvNeXt) travels under the prefix `official.`, so that going back and forth loses nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from piip_explore.design import Design
+from piip_explore.errors import InputError
+from piip_explore.export.official_branch import branch_class
+from piip_explore.models.official_names import official_name
+
+UNUSED = "official."
+"""Prefix, in our files, of the authors' tensors that no network of ours reads."""
+
+_WRAPPERS = ("state_dict", "model", "module", "model_state_dict", "model_state", "net")
+_PREFIXES = ("_orig_mod.", "module.", "model.")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Tensors by name, without wrapper prefixes; `left_out` are names of what does not belong to the backbone."""
+
+    tensors: dict[str, Tensor] = field(repr=False)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a safetensors or PyTorch file on the CPU, tensors only: nothing in the file is ever executed.
+
+    Wrappers (`state_dict`, `model`, DeepSpeed's `module`) and prefixes (`module.`, `model.`, `backbone.`,
+    `_orig_mod.`) are removed; where names begin with `backbone.`, the others (neck, heads) are left out.
+
+    Raises:
+        InputError: missing, damaged or truncated, or holding anything but tensors and plain values.
+    """
+    metadata: dict[str, str] = {}
+    if not path.is_file():
+        raise InputError(f"cannot read '{path}': there is no such file")
+    if path.suffix == ".safetensors":
+        content, metadata = _read_safetensors(path)
+    else:
+        content = _read_torch(path)
+    tensors = _tensors(content, path)
+    kept = _strip(tensors)
+    if any(name.startswith("backbone.") for name in kept):
+        backbone = {name.removeprefix("backbone."): t for name, t in kept.items() if name.startswith("backbone.")}
+        left_out = tuple(name for name in kept if not name.startswith("backbone."))
+        return Checkpoint(_strip(backbone), metadata, left_out)
+    return Checkpoint(kept, metadata)
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"cannot read '{path}' as safetensors: {_first_line(error)}") from None
+
+
+def _read_torch(path: Path) -> Any:
+    # A DeepSpeed file holds its command line as an argparse.Namespace: plain data, which reading may make.
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        found = re.search(r"(?:Unsupported (?:global|class|operand)[^.]*?|GLOBAL )(\w[\w.]+\.\w+)", str(error))
+        what = f" ({found[1]})" if found else ""
+        raise InputError(
+            f"refused to read '{path}': it holds more than tensors{what}, or is damaged; nothing in it was executed"
+        ) from None
+    except Exception as error:  # whatever the bytes of a damaged file make the reader raise
+        raise InputError(f"cannot read '{path}' as PyTorch weights: {_first_line(error)}") from None
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200]
+
+
+def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
+    """Find the table of tensors in what a file holds."""
+    for _ in range(3):
+        inner = [content[key] for key in _WRAPPERS if isinstance(content, dict) and isinstance(content.get(key), dict)]
+        if not inner:
+            break
+        content = inner[0]
+    if not isinstance(content, dict) or not content:
+        raise InputError(f"'{path}' holds no table of named tensors")
+    odd = [key for key, value in content.items() if not isinstance(key, str) or not isinstance(value, Tensor)]
+    if odd:
+        raise InputError(f"'{path}': entry {odd[0]!r} is no tensor; expected a state dict")
+    return dict(content)
+
+
+def _strip(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Remove the prefixes that all names share."""
+    while prefix := next((p for p in _PREFIXES if all(name.startswith(p) for name in tensors)), None):
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+@dataclass(frozen=True)
+class OurWeights:
+    """Weights of one of our networks: `state` fits `build(design)`, `unused` are the authors' tensors beside it."""
+
+    design: Design
+    state: dict[str, Tensor] = field(repr=False)
+    unused: dict[str, Tensor] = field(repr=False)
+
+
+def our_file(weights: OurWeights) -> bytes:
+    """Return our checkpoint file, with the text of the design in its metadata."""
+    tensors = {name: tensor.detach().contiguous() for name, tensor in weights.state.items()}
+    tensors |= {UNUSED + name: tensor.detach().contiguous() for name, tensor in weights.unused.items()}
+    return safetensors.torch.save(tensors, {"design": str(weights.design), "format": "piip-explore"})
+
+
+def read_ours(path: Path) -> OurWeights:
+    """Read one of our checkpoint files (what `piip-explore import` and the native training script write).
+
+    Raises:
+        InputError: unreadable, or not one of ours.
+    """
+    checkpoint = read_checkpoint(path)
+    if "design" not in checkpoint.metadata:
+        raise InputError(f"'{path}' names no design: expected a file that piip-explore has written")
+    state = {name: t for name, t in checkpoint.tensors.items() if not name.startswith(UNUSED)}
+    unused = {name.removeprefix(UNUSED): t for name, t in checkpoint.tensors.items() if name.startswith(UNUSED)}
+    return OurWeights(Design.parse(checkpoint.metadata["design"]), state, unused)
+
+
+def to_official(
+    state: Mapping[str, Tensor],
+    code_base: str,
+    arguments: Mapping[str, Any],
+    unused: Mapping[str, Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """Return a state dict under the authors' names: the inverse of `load_official`.
+
+    Args:
+        state: our state dict, branches in order from the highest resolution.
+        code_base: `detection`, `segmentation` or `classification`.
+        arguments: the authors' constructor arguments of the same network.
+        unused: the authors' tensors that our network does not read (`load_official(...).unused`). What their network
+            needs of these and is not given is made as it is initialised.
+
+    Raises:
+        InputError: two tensors for one name, or classes other than the 1000 that their separate heads have.
+    """
+    unused = dict(unused or {})
+    sections = [arguments[f"branch{i}"] for i in range(1, 9) if f"branch{i}" in arguments][::-1]
+    classes = [branch_class(section, code_base, str(section.get("pretrained") or "")) for section in sections]
+    gamma = [index for index, kind in enumerate(classes) if kind in ("vit_models", "BEiT")]
+    levels = arguments.get("out_interaction_indexes") or ()
+    kind = _merge_kind(state, code_base, len(sections))
+    if kind == "separate-heads" and state["head.heads.0.weight"].shape[0] != 1000:
+        raise InputError("the authors' separate heads have 1000 classes: train with 1000, or with merge=linear")
+    theirs: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        renamed = official_name(name, len(sections), kind, levels, gamma)
+        if renamed.endswith(".pos_embed"):
+            tensor = _with_class_slot(renamed, tensor, code_base, classes[len(sections) - int(renamed[6])], unused)
+        if renamed in theirs:
+            raise InputError(f"two tensors of ours are the authors' '{renamed}'")
+        theirs[renamed] = tensor
+    for index, kind_of_branch in enumerate(classes):
+        if kind_of_branch == "ConvNextHFWrapper":
+            width = state[f"branches.{index}.stages.3.blocks.0.gamma"]
+            norm = f"branch{len(sections) - index}.convnext_model.layernorm."
+            theirs |= {norm + "weight": torch.ones_like(width), norm + "bias": torch.zeros_like(width)}
+    return theirs | unused
+
+
+def _merge_kind(state: Mapping[str, Tensor], code_base: str, branches: int) -> str:
+    if "head.norms.0.weight" in state:
+        return "separate-heads"
+    if code_base == "classification":
+        return "linear"
+    return "conv-multilevel" if state[f"merge.sums.0.adapters.{branches - 1}.0.weight"].ndim == 1 else "conv"
+
+
+def _with_class_slot(name: str, position: Tensor, code_base: str, kind: str, unused: dict[str, Tensor]) -> Tensor:
+    """Put the slot back that the authors' InternViT6B has for a class token it does not use."""
+    slot = unused.pop(f"{name}[:, :1]", None)
+    if slot is None and kind == "InternViT6B" and code_base != "classification":
+        slot = torch.zeros_like(position[:, :1])
+    return position if slot is None else torch.cat([slot, position], 1)
+
+
+def in_sorted_order(state: Mapping[str, Tensor], design: Design) -> dict[str, Tensor]:
+    """Rename our state dict of a design in any order of branches to that of `design.sorted()`."""
+    rank = {str(index): str(place) for place, index in enumerate(design.order)}
+    one_branch = re.compile(r"(branches\.|head\.(?:norm|head)s\.|merge\.sums\.\d+\.(?:adapters|scales)\.)(\d+)(.*)")
+
+    def rename(name: str) -> str:
+        if match := one_branch.fullmatch(name):
+            return match[1] + rank[match[2]] + match[3]
+        if match := re.fullmatch(r"(interactions\.\d+\.directions\.)(\d+)_(\d+)(\..+)", name):
+            return f"{match[1]}{rank[match[2]]}_{rank[match[3]]}{match[4]}"
+        return name
+
+    return {rename(name): tensor for name, tensor in state.items()}
+
+
+def torch_file(state: Mapping[str, Tensor]) -> bytes:
+    """Return a PyTorch file as the authors' training code loads it: a state dict under `state_dict`."""
+    buffer = io.BytesIO()
+    torch.save({"state_dict": {name: tensor.clone() for name, tensor in state.items()}}, buffer)
+    return buffer.getvalue()
+
+
+def describe(checkpoint: Checkpoint) -> str:
+    """Return one line on what was left out of a checkpoint, empty where nothing was."""
+    if not checkpoint.left_out:
+        return ""
+    groups: dict[str, int] = {}
+    for name in checkpoint.left_out:
+        groups[name.partition(".")[0]] = groups.get(name.partition(".")[0], 0) + 1
+    return "left out, as no part of the backbone: " + json.dumps(groups)

@@ -1,0 +1,164 @@
+"""Checkpoints both ways, and files that must be refused without running anything in them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from piip_explore import Design
+from piip_explore.errors import InputError
+from piip_explore.export.checkpoints import (
+    OurWeights,
+    describe,
+    in_sorted_order,
+    our_file,
+    read_checkpoint,
+    read_ours,
+    to_official,
+    torch_file,
+)
+from piip_explore.models import build, load_official
+
+PARITY = sorted((Path(__file__).parents[1] / "models" / "parity").glob("*.safetensors"))
+
+
+def reference(path: Path) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
+    with safe_open(path, "pt") as file:
+        names = [name for name in file.keys() if name.startswith("state.")]  # noqa: SIM118
+        state = {name.removeprefix("state."): file.get_tensor(name) for name in names}
+        return file.metadata()["family"], json.loads(file.metadata()["config"]), state
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("path", PARITY, ids=lambda path: path.stem)
+def test_official_to_ours_to_official_is_the_identity(path: Path) -> None:
+    family, config, state = reference(path)
+    model = load_official(family, config, state)
+    assert same(to_official(model.state_dict(), family, config, model.unused), state)
+
+
+@pytest.mark.parametrize("path", PARITY, ids=lambda path: path.stem)
+def test_weights_that_only_we_have_make_a_loadable_official_state(path: Path) -> None:
+    family, config, state = reference(path)
+    model = load_official(family, config, state).eval()
+    theirs = to_official(model.state_dict(), family, config)
+    never_read = {name for name in state if name not in theirs}
+    assert all("fpn1" in name or "cls_token" in name or ".norm." in name or ".head." in name for name in never_read)
+    assert {name: t.shape for name, t in theirs.items()} == {n: t.shape for n, t in state.items() if n in theirs}
+    image = torch.randn(1, 3, *[max(model.resolutions)] * 2)
+    again = load_official(family, config, theirs).eval()
+    for got, want in zip(again(image), model(image), strict=True):
+        assert torch.equal(got, want)
+
+
+@pytest.mark.parametrize("wrap", ["plain", "state_dict", "deepspeed", "mmdet", "compiled", "safetensors"])
+def test_prefixes_and_wrappers(wrap: str, tmp_path: Path) -> None:
+    _, _, state = reference(PARITY[0])
+    path = tmp_path / ("model.safetensors" if wrap == "safetensors" else "model.pth")
+    content: Any = state
+    if wrap == "state_dict":
+        content = {"state_dict": {f"module.{name}": t for name, t in state.items()}, "epoch": 3}
+    elif wrap == "deepspeed":
+        content = {"module": {f"module.backbone.{n}": t for n, t in state.items()}, "args": argparse.Namespace(lr=1.0)}
+    elif wrap == "mmdet":
+        neck = {"neck.conv.weight": torch.zeros(2), "roi_head.fc.bias": torch.zeros(2)}
+        content = {"meta": {"epoch": 1}, "state_dict": {f"backbone.{n}": t for n, t in state.items()} | neck}
+    elif wrap == "compiled":
+        content = {"model": {f"_orig_mod.{name}": t for name, t in state.items()}}
+    if wrap == "safetensors":
+        safetensors.torch.save_file(state, path)
+    else:
+        torch.save(content, path)
+    read = read_checkpoint(path)
+    assert same(read.tensors, state)
+    assert read.left_out == (("neck.conv.weight", "roi_head.fc.bias") if wrap == "mmdet" else ())
+    assert ("neck" in describe(read)) == (wrap == "mmdet")
+
+
+class Code:
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.mark),)
+
+
+def test_code_in_a_checkpoint_is_not_executed(tmp_path: Path) -> None:
+    mark = tmp_path / "executed"
+    torch.save({"state_dict": {"a": Code(mark)}}, tmp_path / "zip.pth")
+    torch.save({"a": Code(mark)}, tmp_path / "legacy.pth", _use_new_zipfile_serialization=False)
+    (tmp_path / "plain.pkl").write_bytes(pickle.dumps(Code(mark)))
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pth")
+    for name in ("zip.pth", "legacy.pth", "plain.pkl", "module.pth"):
+        with pytest.raises(InputError) as refusal:
+            read_checkpoint(tmp_path / name)
+        assert name in str(refusal.value)
+        assert "\n" not in str(refusal.value)
+        assert not mark.exists()
+
+
+def test_damaged_files_are_refused(tmp_path: Path) -> None:
+    _, _, state = reference(PARITY[0])
+    torch.save(state, tmp_path / "whole.pth")
+    safetensors.torch.save_file(state, tmp_path / "whole.safetensors")
+    for kind in ("pth", "safetensors"):
+        whole = (tmp_path / f"whole.{kind}").read_bytes()
+        for number, damaged in enumerate((whole[: len(whole) // 2], whole[:100], b"", b"\x00" * 200, b"hello")):
+            path = tmp_path / f"damaged{number}.{kind}"
+            path.write_bytes(damaged)
+            with pytest.raises(InputError) as refusal:
+                read_checkpoint(path)
+            assert path.name in str(refusal.value)
+            assert "\n" not in str(refusal.value)
+    with pytest.raises(InputError, match="no such file"):
+        read_checkpoint(tmp_path / "missing.pth")
+
+
+def test_other_content_is_refused(tmp_path: Path) -> None:
+    for number, content in enumerate(([1, 2], {}, {"a": 1}, {"state_dict": {"a": "text"}}, {1: torch.zeros(1)})):
+        path = tmp_path / f"{number}.pth"
+        torch.save(content, path)
+        with pytest.raises(InputError, match=r"no table|is no tensor"):
+            read_checkpoint(path)
+
+
+def test_our_files_come_back(tmp_path: Path) -> None:
+    design = Design.parse("vit[depth=2,dim=32,heads=2]@64 vit[depth=2,dim=64,heads=2]@32; interactions=2; heads=2")
+    weights = OurWeights(design, build(design).state_dict(), {"branch1.pos_embed[:, :1]": torch.ones(1, 1, 64)})
+    path = tmp_path / "ours.safetensors"
+    path.write_bytes(our_file(weights))
+    back = read_ours(path)
+    assert back.design == design
+    assert same(back.state, weights.state)
+    assert same(back.unused, weights.unused)
+    path = tmp_path / "theirs.pth"
+    path.write_bytes(torch_file(weights.state))
+    assert same(read_checkpoint(path).tensors, weights.state)
+    with pytest.raises(InputError, match="names no design"):
+        read_ours(path)
+
+
+@pytest.mark.parametrize("merge", ["linear", "conv", "conv-multilevel", "separate-heads"])
+def test_renaming_to_sorted_order_keeps_the_network(merge: str) -> None:
+    sizes = ["vit[depth=4,dim=64,heads=2]@32", "vit[depth=4,dim=32,heads=2]@96", "vit[depth=4,dim=32,heads=1]@64"]
+    design = Design.parse(f"{' '.join(sizes)}; interactions=4; heads=2; merge={merge}")
+    assert design.order != (0, 1, 2)
+    torch.manual_seed(0)
+    model, ordered = build(design).eval(), build(design.sorted()).eval()
+    ordered.load_state_dict(in_sorted_order(model.state_dict(), design))
+    image = torch.randn(1, 3, 96, 96)
+    for got, want in zip(ordered(image), model(image), strict=True):
+        assert torch.allclose(got, want, atol=1e-6)
