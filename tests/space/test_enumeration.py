@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import permutations, product
+from math import comb
 
 import numpy as np
 import pytest
@@ -159,3 +161,33 @@ def test_membership_is_being_listed(space, other):
         if design not in listed:
             with pytest.raises(InputError, match="is not in the space"):
                 space.index_of(design)
+
+
+def test_ten_million_designs_are_counted_and_listed_as_small_columns():
+    resolutions = tuple(range(224, 1825, 32))
+    slot = Slot(("vit_tiny", "vit_small", "vit_base", "vit_large"), resolutions, ("none", "w14"))
+    space = SearchSpace("big", (slot,) * 3, (1, 2, 3), constraints=Constraints(decreasing_resolution=True))
+    # 8 branches at each of 50 resolutions and 4 at 224 pixels, whose map is one window: choose up to 3 resolutions.
+    expected = 50 * 8 + 4 + comb(50, 2) * 64 + 50 * 8 * 4 + comb(50, 3) * 512 + comb(50, 2) * 64 * 4
+    assert expected > 10_000_000
+    assert space.size == expected
+    tracemalloc.start()
+    columns = space.columns()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(columns.setting) == expected
+    assert columns.branches.nbytes + columns.setting.nbytes == expected * (3 * 2 + 1)
+    assert peak < 1e9
+    row = expected * 2 // 3
+    assert space.index_of(space.design(row)) == row
+
+
+def test_a_space_too_large_to_list_can_still_be_counted_and_sampled():
+    slot = Slot(("vit_tiny", "vit_small"), tuple(range(224, 1793, 16)), ("none", "w14", "w28"))
+    space = SearchSpace("huge", (slot,) * 4, (4,), SettingChoices(interactions=(3, 6)))
+    options = len(slot.branches)
+    assert space.size == 2 * comb(options + 3, 4)  # multisets of four
+    with pytest.raises(InputError, match=r"space 'huge' has [\d,]+ designs, more than can be listed"):
+        space.columns()
+    design = space.design_from({axis.name: axis.choices[-1] for axis in space.axes})
+    assert design in space
