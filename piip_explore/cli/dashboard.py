@@ -1,0 +1,43 @@
+"""`piip-explore dashboard`: studies, spaces and published results in the browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("dashboard")
+@click.option("--study", help="The study to show first.")
+@click.option(
+    "--storage",
+    "storages",
+    multiple=True,
+    help="Where studies lie: a folder of journal files (default: studies), a journal file, or a database address; "
+    "may be given several times.",
+)
+@click.option("--spaces", type=click.Path(path_type=Path, file_okay=False), default="search_spaces", show_default=True)
+@click.option(
+    "--results", type=click.Path(path_type=Path, file_okay=False), default="benchmarks/results", show_default=True
+)
+@click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8501, show_default=True)
+@click.option("--browser/--no-browser", default=True, help="Open a browser.")
+def command(
+    study: str | None,
+    storages: tuple[str, ...],
+    spaces: Path,
+    results: Path,
+    address: str,
+    port: int,
+    browser: bool,
+) -> None:
+    """Serve the dashboard until it is interrupted.
+
+    SPACES is the folder of space files to browse and search, RESULTS the folder of the results of `validate`.
+    """
+    from piip_explore.dashboard.launch import launch
+    from piip_explore.dashboard.options import Options
+
+    options = Options(storages or Options.storages, study, spaces, results)
+    launch(options, address, port, browser=browser)

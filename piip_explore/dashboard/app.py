@@ -1,0 +1,62 @@
+"""The frame around every page: navigation, the study, the accounting, and errors as sentences."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+
+import streamlit as st
+
+from piip_explore.dashboard import options, text, view
+from piip_explore.dashboard.context import Context, choose_study
+from piip_explore.errors import InputError
+
+PAGES = {
+    "front": ("Front", ":material/show_chart:"),
+    "design": ("Design", ":material/schema:"),
+    "compare": ("Compare", ":material/compare_arrows:"),
+    "space": ("Space", ":material/grid_view:"),
+    "study": ("Study", ":material/monitoring:"),
+    "validity": ("Validity", ":material/fact_check:"),
+    "published": ("Published", ":material/menu_book:"),
+}
+"""Every page: its module in `pages` (and its address), title and icon."""
+
+
+def run() -> None:
+    """Show the dashboard; Streamlit calls this for every interaction."""
+    st.set_page_config(page_title="piip-explore", page_icon=":material/hub:", layout="wide")
+    given = options.parse(sys.argv[1:])
+    context = Context(given)
+    for name, (title, icon) in PAGES.items():
+        shown = _shown(name, context)
+        context.pages[name] = st.Page(shown, title=title, icon=icon, url_path=name, default=name == "front")
+    page = st.navigation(list(context.pages.values()))
+    with st.sidebar:
+        choose_study(context)
+        st.segmented_control(
+            "FLOPs accounting",
+            ["published", "built"],
+            default="published",
+            required=True,
+            key="accounting",
+            bind="query-params",
+            help="`published` follows the papers' conventions and compares with their tables; `built` counts the "
+            "network that is trained.",
+        )
+    view.publish()
+    page.run()
+
+
+def _shown(name: str, context: Context) -> Callable[[], None]:
+    """Return a page as a function: what is wrong with its input is shown as a sentence in its place."""
+
+    def page() -> None:
+        try:
+            import_module(f"piip_explore.dashboard.pages.{name}").show(context)
+        except InputError as error:
+            st.error(text.prose(error), icon=":material/error:")
+
+    page.__name__ = name
+    return page

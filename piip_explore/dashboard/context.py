@@ -1,0 +1,116 @@
+"""What every page gets: the options, the pages to link to, and the study that was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from piip_explore.dashboard import studies, text
+from piip_explore.dashboard.options import Options
+from piip_explore.dashboard.trials import Trials
+from piip_explore.errors import InputError
+
+if TYPE_CHECKING:
+    from streamlit.navigation.page import Page
+
+
+@dataclass(frozen=True)
+class Context:
+    """`pages` holds the pages by name, for links."""
+
+    options: Options
+    pages: dict[str, Page] = field(default_factory=dict)
+
+    @property
+    def accounting(self) -> str:
+        """The FLOPs accounting chosen beside every page."""
+        return str(st.session_state.get("accounting") or "published")
+
+    @property
+    def sources(self) -> Mapping[str, studies.Source]:
+        """All studies that may be opened, by label."""
+        found: Mapping[str, studies.Source] = st.session_state["_studies"]
+        return found
+
+    @property
+    def source(self) -> studies.Source | None:
+        """The study that was chosen, None if there is none at all."""
+        return self.sources.get(str(st.session_state.get("study")))
+
+    def link(self, page: str, label: str, **options: str) -> None:
+        """Draw a link to another page that keeps the study, the selection and the accounting."""
+        st.page_link(self.pages[page], label=label, **options)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """What this browser shows of a study until its reader asks for news."""
+
+    live: studies.Live
+    version: int
+    trials: Trials
+
+
+def pinned(source: studies.Source, *, refresh: bool = False) -> Pinned:
+    """Return the study as this browser pinned it; the first time, or to `refresh`, as it is now.
+
+    Raises:
+        InputError: the storage cannot be read, or the study is not one of ours.
+    """
+    pins: dict[studies.Source, Pinned] = st.session_state.setdefault("_pins", {})
+    if refresh or source not in pins:
+        live = studies.open_live(source)
+        version = live.poll()
+        pins[source] = Pinned(live, version, live.trials())
+    return pins[source]
+
+
+@st.fragment(run_every=2.0)
+def news(source: studies.Source) -> None:
+    """Announce trials that came after the pinned ones; nothing is redrawn until the reader asks."""
+    pin = pinned(source)
+    try:
+        version = pin.live.poll()
+    except InputError as error:
+        st.warning(text.prose(error))
+        return
+    if version == pin.version:
+        return
+    done = int(pin.live.finished() - pin.trials.finished)
+    if st.button(f"{text.count(done, 'new trial')}: refresh" if done else "News: refresh", icon=":material/refresh:"):
+        pinned(source, refresh=True)
+        st.rerun()
+
+
+@st.cache_data(ttl=10, show_spinner=False)
+def _find(options: Options) -> tuple[list[studies.Source], list[str]]:
+    """Return what `studies.find` does; a new study may take ten seconds to be listed."""
+    return studies.find(options)
+
+
+def choose_study(context: Context) -> None:
+    """Draw the choice of a study; without one, pages say what to do next."""
+    found, problems = _find(context.options)
+    st.session_state["_studies"] = {source.label: source for source in found}
+    for problem in problems:
+        st.error(text.prose(problem), icon=":material/error:")
+    if not found:
+        return
+    labels = [source.label for source in found]
+    first = next((source.label for source in found if source.name == context.options.study), labels[0])
+    asked = st.query_params.get("study")
+    if asked is not None and asked not in labels and "study" not in st.session_state:
+        st.warning(text.prose(f"There is no study '{asked}' here: showing '{first}'."))
+    st.selectbox("Study", labels, index=labels.index(first), key="study", bind="query-params")
+
+
+def no_study() -> None:
+    """Say what to do where there is no study yet."""
+    st.info("There is no study here yet.", icon=":material/rocket_launch:")
+    st.markdown("Start one on this machine, then reload this page:")
+    st.code("piip-explore search search_spaces/demo.yaml --study demo", language="bash")
+    st.markdown("or start it from the **Study** page. Studies elsewhere open with `--storage`:")
+    st.code("piip-explore dashboard --storage postgresql+psycopg://user@host/database --study NAME", language="bash")

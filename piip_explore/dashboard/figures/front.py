@@ -1,0 +1,257 @@
+"""Score against cost: all trials, the front, and what stands beside it without a score on this axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import plotly.graph_objects as go
+
+from piip_explore.dashboard import text
+from piip_explore.dashboard.figures import style
+
+MOST_POINTS = 20_000
+"""More trials than this are drawn as a density; every point would cost the browser seconds."""
+
+BINS = 160
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of the chart: an objective, its unit, and which way is better."""
+
+    label: str
+    maximize: bool = False
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Points:
+    """What the chart shows, as columns of equal length: trial numbers, both coordinates, standard errors of y (NaN:
+    unknown) and a few words about the design. `front` holds rows, from the smallest x to the largest."""
+
+    trial: npt.NDArray[np.int64]
+    x: npt.NDArray[np.float64]
+    y: npt.NDArray[np.float64]
+    error: npt.NDArray[np.float64]
+    label: npt.NDArray[np.object_]
+    front: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A row of marks below the chart: things with a cost but without a score that this axis could show."""
+
+    name: str
+    x: npt.NDArray[np.float64]
+    cards: Sequence[str]
+    trial: npt.NDArray[np.int64] | None = None
+    color: str = style.GREY
+    symbol: str = "line-ns-open"
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A point of the front that is pointed out, such as the knee: its name and its row in the points."""
+
+    name: str
+    row: int
+    symbol: str
+    color: str
+
+
+def chart(
+    points: Points,
+    axes: tuple[Axis, Axis],
+    strips: Sequence[Strip] = (),
+    marked: Sequence[Marked] = (),
+    budget: float | None = None,
+) -> go.Figure:
+    """Draw score (y) against cost (x) with the front as a staircase.
+
+    Every mark of a trial carries its number as `customdata`; densities and reference marks carry none. A budget is a
+    vertical line.
+    """
+    figure = go.Figure()
+    off = np.ones(len(points.x), dtype=bool)
+    off[points.front] = False
+    _cloud(figure, points, np.flatnonzero(off), axes)
+    _front(figure, points, axes)
+    for mark in marked:
+        _mark(figure, points, axes, mark)
+    if budget is not None:
+        figure.add_vline(budget, line_dash="dash", line_color=style.VERMILLION, line_width=1.5)
+    return _axes(style.layout(figure, 560 + 24 * len(strips)), axes, _strips(figure, strips))
+
+
+def _axes(figure: go.Figure, axes: tuple[Axis, Axis], strips: Sequence[str]) -> go.Figure:
+    x, y = axes
+    bottom = 0.08 + 0.045 * len(strips) if strips else 0.0
+    figure.update_xaxes(title=text.plain(x.label), type=_scale(x), anchor="y2" if strips else "y")
+    figure.update_layout(yaxis={"title": text.plain(y.label), "type": _scale(y), "domain": [bottom, 1]})
+    if strips:
+        figure.update_layout(
+            yaxis2={
+                "domain": [0, bottom - 0.04],
+                "anchor": "x",
+                "fixedrange": True,
+                "showgrid": False,
+                "zeroline": False,
+                "tickvals": list(range(len(strips))),
+                "ticktext": list(strips),
+                "range": [-0.6, len(strips) - 0.4],
+            }
+        )
+    return figure
+
+
+def _scale(axis: Axis) -> str:
+    return "log" if axis.log else "linear"
+
+
+def _cloud(figure: go.Figure, points: Points, rows: npt.NDArray[np.intp], axes: tuple[Axis, Axis]) -> None:
+    if len(rows) > MOST_POINTS:
+        figure.add_trace(_density(points, rows, axes))
+        return
+    figure.add_trace(
+        go.Scattergl(
+            x=_narrow(points.x[rows]),
+            y=_narrow(points.y[rows]),
+            mode="markers",
+            name="trials",
+            customdata=points.trial[rows].astype(np.int32),
+            text=points.label[rows],
+            hovertemplate=_card(axes),
+            marker={"size": 7, "color": style.SKY, "opacity": 0.75, "line": {"width": 0}},
+        )
+    )
+
+
+def _narrow(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Single precision is more than a screen shows, and half of what is sent."""
+    return values.astype(np.float32)
+
+
+def _card(axes: tuple[Axis, Axis], first: str = "") -> str:
+    x, y = axes
+    head = f"<b>{first}</b><br>" if first else ""
+    return (
+        f"{head}trial %{{customdata}}<br>{text.plain(y.label)}: %{{y:.4~g}}<br>{text.plain(x.label)}: %{{x:,.4~g}}"
+        "<br>%{text}<extra></extra>"
+    )
+
+
+def _density(points: Points, rows: npt.NDArray[np.intp], axes: tuple[Axis, Axis]) -> go.Heatmap:
+    edges = [_edges(values[rows], axis.log) for values, axis in zip((points.x, points.y), axes, strict=True)]
+    counts, _, _ = np.histogram2d(points.x[rows], points.y[rows], bins=edges)
+    return go.Heatmap(
+        x=edges[0],
+        y=edges[1],
+        z=counts.T.astype(np.int32),
+        zsmooth=False,
+        colorscale=style.DENSITY,
+        showscale=False,
+        name="trials per cell",
+        hovertemplate="%{z} trials here: zoom by a filter to see them one by one<extra></extra>",
+    )
+
+
+def _edges(values: npt.NDArray[np.float64], log: bool) -> npt.NDArray[np.float64]:
+    low, high = float(values.min()), float(values.max())
+    if log and low > 0:
+        return np.geomspace(low, high if high > low else low * 1.01, BINS + 1)
+    return np.linspace(low, high if high > low else low + 1.0, BINS + 1)
+
+
+def _front(figure: go.Figure, points: Points, axes: tuple[Axis, Axis]) -> None:
+    rows = points.front
+    error = points.error[rows]
+    figure.add_trace(
+        go.Scatter(
+            x=points.x[rows],
+            y=points.y[rows],
+            mode="lines+markers",
+            name="Pareto front",
+            customdata=points.trial[rows],
+            text=points.label[rows],
+            hovertemplate=_card(axes, "on the front"),
+            # What a design of the front reaches holds for every larger budget (smaller, where x is maximised).
+            line={"shape": "vh" if axes[0].maximize else "hv", "color": style.BLUE, "width": 2},
+            marker={"size": 11, "color": style.BLUE, "symbol": "diamond", "line": {"width": 1, "color": "white"}},
+            error_y={
+                "type": "data",
+                "array": np.nan_to_num(error),
+                "visible": bool((error > 0).any()),
+                "color": style.BLUE,
+                "thickness": 1.2,
+                "width": 3,
+            },
+        )
+    )
+
+
+def _mark(figure: go.Figure, points: Points, axes: tuple[Axis, Axis], mark: Marked) -> None:
+    figure.add_trace(
+        go.Scatter(
+            x=[points.x[mark.row]],
+            y=[points.y[mark.row]],
+            mode="markers",
+            name=mark.name,
+            customdata=[int(points.trial[mark.row])],
+            text=[points.label[mark.row]],
+            hovertemplate=_card(axes, mark.name),
+            marker={
+                "size": 19,
+                "color": mark.color,
+                "symbol": mark.symbol,
+                "line": {"width": 2.5, "color": mark.color},
+            },
+        )
+    )
+
+
+def _strips(figure: go.Figure, strips: Sequence[Strip]) -> list[str]:
+    for row, strip in enumerate(reversed(strips)):
+        figure.add_trace(
+            go.Scatter(
+                x=strip.x,
+                y=np.full(len(strip.x), row),
+                yaxis="y2",
+                mode="markers",
+                name=strip.name,
+                showlegend=False,
+                hovertext=list(strip.cards),
+                hoverinfo="text",
+                customdata=strip.trial,
+                marker={"symbol": strip.symbol, "size": 12, "color": strip.color, "line": {"width": 1.5}},
+            )
+        )
+    return [strip.name for strip in reversed(strips)]
+
+
+def fronts(studies: Sequence[tuple[str, pd.DataFrame]], axes: tuple[Axis, Axis]) -> go.Figure:
+    """Draw the fronts of several studies over each other; each frame has `trial`, `x`, `y` and `label`, sorted by x."""
+    figure = go.Figure()
+    for index, (name, front) in enumerate(studies):
+        color = style.SERIES[index % len(style.SERIES)]
+        figure.add_trace(
+            go.Scatter(
+                x=front["x"],
+                y=front["y"],
+                mode="lines+markers",
+                name=text.plain(name, 60),
+                customdata=front["trial"],
+                text=front["label"],
+                hovertemplate=_card(axes, text.plain(name, 60)),
+                line={"shape": "vh" if axes[0].maximize else "hv", "color": color, "width": 2},
+                marker={"size": 10, "color": color, "symbol": style.SYMBOLS[index % len(style.SYMBOLS)]},
+            )
+        )
+    x, y = axes
+    style.layout(figure, 460)
+    figure.update_xaxes(title=text.plain(x.label), type=_scale(x))
+    figure.update_yaxes(title=text.plain(y.label), type=_scale(y))
+    return figure

@@ -1,0 +1,40 @@
+"""The papers' results, drawn on the papers' own axes."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from piip_explore.dashboard import text
+from piip_explore.dashboard.figures import style
+
+
+def results(rows: pd.DataFrame, metric: str, label: str) -> go.Figure:
+    """Draw a published metric against GFLOPs; `rows` has `row`, `design`, `gflops`, `branches` and the metric."""
+    figure = go.Figure()
+    kinds = (
+        ("single branch", rows["branches"] == 1, style.ORANGE, "square"),
+        ("pyramid", rows["branches"] > 1, style.BLUE, "diamond"),
+    )
+    for name, mask, color, symbol in kinds:
+        some = rows[mask]
+        cards = [
+            f"<b>{text.plain(row)}</b><br>{text.plain(design)}"
+            for row, design in zip(some["row"], some["design"], strict=True)
+        ]
+        figure.add_trace(
+            go.Scatter(
+                x=some["gflops"],
+                y=some[metric],
+                mode="markers",
+                name=name,
+                customdata=some["row"],
+                text=cards,
+                hovertemplate="%{text}<br>" + label + " %{y}<br>%{x:,} GFLOPs<extra></extra>",
+                marker={"size": 11, "color": color, "symbol": symbol},
+            )
+        )
+    style.layout(figure, 420)
+    figure.update_xaxes(title="GFLOPs (log)", type="log")
+    figure.update_yaxes(title=label)
+    return figure

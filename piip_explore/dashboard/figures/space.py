@@ -1,0 +1,110 @@
+"""A space before anything is trained: what its designs cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import plotly.graph_objects as go
+
+from piip_explore.dashboard import text
+from piip_explore.dashboard.figures import style
+
+_BINS = 60
+
+
+def distribution(gflops: npt.NDArray[np.floating], budget: float | None) -> go.Figure:
+    """Draw how many designs cost how much (log bins), within and above a budget in GFLOPs."""
+    low, high = float(gflops.min()), float(gflops.max())
+    edges = np.geomspace(low, max(high, low * 1.001), _BINS + 1)
+    counts, _ = np.histogram(gflops, edges)
+    centres = np.sqrt(edges[:-1] * edges[1:])
+    within = centres <= (np.inf if budget is None else budget)
+    figure = go.Figure()
+    for name, mask, color in (("within the budget", within, style.BLUE), ("above it", ~within, style.GREY)):
+        if mask.any():
+            figure.add_trace(
+                go.Bar(
+                    x=centres[mask],
+                    y=counts[mask],
+                    width=np.diff(edges)[mask],
+                    name=name,
+                    marker_color=color,
+                    hovertemplate="about %{x:,.3~g} GFLOPs: %{y:,} designs<extra></extra>",
+                )
+            )
+    if budget is not None:
+        figure.add_vline(budget, line_dash="dash", line_color=style.VERMILLION)
+    style.layout(figure, 320, bargap=0, showlegend=budget is not None)
+    figure.update_xaxes(title="GFLOPs (log)", type="log")
+    figure.update_yaxes(title="designs")
+    return figure
+
+
+def resolution_front(
+    gflops: npt.NDArray[np.floating],
+    resolution: npt.NDArray[np.integer],
+    texts: Sequence[str],
+    front: npt.NDArray[np.intp],
+) -> go.Figure:
+    """Draw the cheapest design that reaches each input resolution; `front` holds rows from the cheapest up, with texts.
+
+    `gflops` and `resolution` (pixels) may be a sample of the space; the front is of all of it.
+    """
+    figure = go.Figure()
+    figure.add_trace(
+        go.Scattergl(
+            x=gflops.astype(np.float32),
+            y=resolution.astype(np.int16),
+            mode="markers",
+            name="designs",
+            hovertemplate="%{x:,.4~g} GFLOPs at %{y} px<extra></extra>",
+            marker={"size": 5, "color": style.SKY, "opacity": 0.5},
+        )
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=gflops[front],
+            y=resolution[front],
+            mode="lines+markers",
+            name="least cost for a resolution",
+            text=[text.plain(line) for line in texts],
+            hovertemplate="%{text}<br>%{x:,.4~g} GFLOPs<extra></extra>",
+            line={"shape": "hv", "color": style.BLUE, "width": 2},
+            marker={"size": 10, "symbol": "diamond", "color": style.BLUE},
+        )
+    )
+    style.layout(figure, 380)
+    figure.update_xaxes(title="GFLOPs (log)", type="log")
+    figure.update_yaxes(title="largest resolution (px)")
+    return figure
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One axis of the parallel coordinates: numbers, or codes into `names`."""
+
+    label: str
+    values: npt.NDArray[np.floating] | npt.NDArray[np.integer]
+    names: tuple[str, ...] | None = None
+
+
+def parallel(dimensions: Sequence[Dimension], color: npt.NDArray[np.floating], color_label: str) -> go.Figure:
+    """Draw designs as lines over their choices; the colour is a quantity such as log10 GFLOPs."""
+    axes = []
+    for dimension in dimensions:
+        axis: dict[str, Any] = {"label": text.plain(dimension.label, 30), "values": dimension.values}
+        if dimension.names is not None:
+            axis |= {
+                "tickvals": list(range(len(dimension.names))),
+                "ticktext": [text.plain(name, 24) for name in dimension.names],
+            }
+        axes.append(axis)
+    line = {"color": color, "colorscale": "Cividis", "showscale": True, "colorbar": {"title": color_label}}
+    figure = go.Figure(go.Parcoords(dimensions=axes, line=line))
+    style.layout(figure, 420)
+    figure.update_layout(margin={"l": 60, "r": 20, "t": 48, "b": 24})
+    return figure

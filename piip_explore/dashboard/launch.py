@@ -1,0 +1,50 @@
+"""Starting the server."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from piip_explore.dashboard.options import Options
+
+APP = Path(__file__).with_name("main.py")
+
+SERVER = {
+    "server.address": "127.0.0.1",
+    "server.headless": True,
+    "server.maxUploadSize": 1,
+    "server.fileWatcherType": "none",
+    "server.showEmailPrompt": False,
+    "browser.gatherUsageStats": False,
+    "client.showErrorDetails": "type",
+    "client.toolbarMode": "viewer",
+}
+"""Safe defaults in any folder; `.streamlit/config.toml` says the same for `streamlit run`."""
+
+
+def launch(options: Options, address: str, port: int, *, browser: bool) -> None:
+    """Serve the dashboard at `address`:`port` until it is interrupted; `browser` opens it."""
+    from streamlit import config
+    from streamlit.web import bootstrap
+
+    flags = {**SERVER, "server.address": address, "server.port": port, "server.headless": not browser}
+    if address in ("127.0.0.1", "localhost"):
+        flags["server.allowedHosts"] = ["127.0.0.1", "localhost"]
+    for name, value in flags.items():
+        config.set_option(name, value)
+    _warm_up()
+    sys.stdout.flush()
+    bootstrap.run(str(APP), False, options.arguments(), {})
+
+
+def _warm_up() -> None:
+    """Import what the first page needs before the first browser asks for it."""
+    import importlib
+
+    for module in (
+        "pandas",
+        "plotly.graph_objects",
+        "piip_explore.dashboard.app",
+        "piip_explore.dashboard.pages.front",
+    ):
+        importlib.import_module(module)

@@ -1,0 +1,5 @@
+"""What Streamlit runs at every interaction: it only calls the app."""
+
+from piip_explore.dashboard import app
+
+app.run()

@@ -1,0 +1,93 @@
+"""The papers' tables, our count beside the printed one."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from piip_explore import published
+from piip_explore.dashboard import view
+from piip_explore.dashboard.context import Context
+from piip_explore.dashboard.figures import style
+from piip_explore.dashboard.figures.published import results
+
+METRICS = {"box_ap": "box AP", "mask_ap": "mask AP", "miou": "mIoU", "top1": "top-1 (%)"}
+"""Columns of the published tables and what to call them."""
+
+_NUMBERS = {
+    "gflops": st.column_config.NumberColumn("printed GFLOPs", format="%.5g"),
+    "counted": st.column_config.NumberColumn("counted GFLOPs", format="%.5g"),
+    "difference": st.column_config.NumberColumn("difference", format="%+.2f %%"),
+    "mparams": st.column_config.NumberColumn("printed params (M)", format="%.5g"),
+    "counted_params": st.column_config.NumberColumn("counted params (M)", format="%.5g"),
+    **{name: st.column_config.NumberColumn(label, format="%.5g") for name, label in METRICS.items()},
+}
+
+
+def show(context: Context) -> None:
+    """Draw the page."""
+    st.title("Published results")
+    st.caption(
+        "What the papers print, and what this program counts for the same designs. Metrics are those of full training "
+        "runs: they do not compare with proxy scores."
+    )
+    rows = counted()
+    tasks = list(dict.fromkeys(rows["task"]))
+    task = st.segmented_control("Task", tasks, default=tasks[0], required=True, key="task", bind="query-params")
+    rows = rows[rows["task"] == task]
+    metrics = [name for name in METRICS if rows[name].notna().any()]
+    drawn = rows[rows["gflops"].notna() & rows[metrics[0]].notna()]
+    st.plotly_chart(
+        results(drawn, metrics[0], METRICS[metrics[0]]),
+        key="published_chart",
+        config=style.CONFIG,
+        alt=f"Published {METRICS[metrics[0]]} against GFLOPs of {len(drawn)} designs",
+    )
+    _table(rows, metrics)
+    if picked := st.session_state.get("published_table", {}).get("selection", {}).get("rows"):
+        view.select([str(rows.iloc[picked[0]]["design"])])
+        view.publish()
+        context.link("design", "Open this design", icon=":material/schema:")
+    _more()
+
+
+def _table(rows: pd.DataFrame, metrics: list[str]) -> None:
+    columns = ["row", "design", "gflops", "counted", "difference", "mparams", "counted_params", *metrics]
+    st.dataframe(
+        rows[[*columns, "head", "pretrain", "structure", "source"]],
+        key="published_table",
+        column_config=_NUMBERS,
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+    )
+    st.caption(
+        "Counted under the `published` accounting. `structure` says where a design is not certain; such a row is not "
+        "expected to agree. Select a row to open its design."
+    )
+
+
+@st.cache_data(show_spinner="Counting the published designs")
+def counted() -> pd.DataFrame:
+    """Return the published designs with our counts: `counted` (G), `counted_params` (M) and `difference` (%)."""
+    from piip_explore import cost
+    from piip_explore.design import Design
+
+    rows = published.load()
+    costs = [cost.count(Design.parse(str(design)), "published") for design in rows["design"]]
+    rows["counted"] = [one.macs / 1e9 for one in costs]
+    rows["counted_params"] = [one.params / 1e6 for one in costs]
+    rows["difference"] = 100 * (rows["counted"] / rows["gflops"] - 1)
+    return rows
+
+
+def _more() -> None:
+    tables = {
+        "Which branches are merged (COCO, TSB 1568/1120/672)": published.merge_ablation,
+        "PIIP-LLaVA": published.llava,
+        "PIIP-B from scratch, by module": published.scratch_breakdown,
+        "Other detectors on COCO": published.other_detectors,
+    }
+    for title, load in tables.items():
+        with st.expander(title):
+            st.dataframe(load(), hide_index=True)

@@ -1,0 +1,53 @@
+"""Published designs as marks beside a study: by their FLOPs alone, for a proxy score is not a published metric."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from piip_explore import published
+from piip_explore.dashboard import text
+from piip_explore.dashboard.figures import style
+from piip_explore.dashboard.figures.front import Strip
+
+
+def published_strips(accounting: str, low: float, high: float) -> list[Strip]:
+    """Return published pyramids and single-branch baselines with `low` to `high` GFLOPs, where there are any."""
+    rows = published_designs(accounting)
+    rows = rows[(rows["cost"] >= low) & (rows["cost"] <= high)]
+    strips = []
+    for name, mask, color in (
+        ("published", rows["branches"] > 1, style.GREEN),
+        ("single branch", rows["branches"] == 1, style.PURPLE),
+    ):
+        some = rows[mask]
+        if len(some):
+            strips.append(Strip(name, np.array(some["cost"], dtype=np.float64), list(some["card"]), None, color))
+    return strips
+
+
+@cache
+def published_designs(accounting: str) -> pd.DataFrame:
+    """Return the published designs with known structure: `cost` (GFLOPs) and `card`; different rows of one design once.
+
+    Under `published` the cost is the printed one; under `built` it is counted.
+    """
+    rows = published.load()
+    rows = rows[rows["gflops"].notna() & (rows["structure"] == "known")].drop_duplicates("design")
+    if accounting == "published":
+        costs = list(rows["gflops"])
+    else:
+        from piip_explore import cost
+        from piip_explore.design import Design
+
+        costs = [cost.count(Design.parse(str(design)), accounting).macs / 1e9 for design in rows["design"]]
+    metrics = {"box_ap": "box AP", "miou": "mIoU", "top1": "top-1"}
+    cards = []
+    for _, row in rows.iterrows():
+        results = [f"{label} {row[name]:g}" for name, label in metrics.items() if pd.notna(row[name])]
+        cards.append(
+            f"<b>{text.plain(row['row'])}</b><br>{text.plain(row['design'])}<br>published {', '.join(results)}"
+        )
+    return rows.assign(cost=costs, card=cards)

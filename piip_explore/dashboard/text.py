@@ -1,0 +1,62 @@
+"""Numbers and foreign text as they may be shown.
+
+Names of studies, user attributes and YAML come from anybody. Streamlit renders Markdown, with images and links, and
+Plotly a subset of HTML: what is not ours goes through `code`, `prose` or `plain` before it reaches either.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+_LONGEST = 500
+
+
+def one_line(text: object, longest: int = _LONGEST) -> str:
+    """Return text without control characters and line breaks, shortened to `longest` characters."""
+    line = _CONTROL.sub(" ", str(text)).strip()
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def code(text: object) -> str:
+    """Return text as Markdown that shows it literally: an inline code span, in which nothing is markup."""
+    line = one_line(text) or " "
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
+    return f"{fence} {line} {fence}" if "`" in line else f"`{line}`"
+
+
+def prose(text: object) -> str:
+    """Return text as Markdown that shows it literally in the running font, for sentences with foreign parts."""
+    escaped = re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", one_line(text))
+    # Addresses become links after escapes are read; an invisible word joiner keeps them text.
+    return re.sub(r"(?i)(\\:(?=\\/)|www(?=\\\.)|\w(?=\\@))", "\\1\u2060", escaped)
+
+
+def plain(text: object, longest: int = _LONGEST) -> str:
+    """Return text for a Plotly label or hover card that shows it literally."""
+    return html.escape(one_line(text, longest), quote=False)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number with `digits` significant digits, a dash where there is none: 17.4, 463, 29,323."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    shown = f"{value:,.{decimals}f}"
+    return shown.rstrip("0").rstrip(".") if "." in shown and decimals > 1 else shown
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in the unit that suits it: 40 s, 12 min, 3.4 h."""
+    if seconds < 90:
+        return f"{number(seconds, 2)} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{number(seconds / 3600, 2)} h"
+
+
+def count(many: int, noun: str) -> str:
+    """Return `1 trial`, `12,000 trials`."""
+    return f"{many:,} {noun}" + ("" if many == 1 else "s")

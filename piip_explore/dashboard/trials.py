@@ -1,0 +1,215 @@
+"""A study's trials as columns that charts and tables use, and the filters over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from piip_explore.dashboard import text
+from piip_explore.dashboard.figures.front import Axis
+from piip_explore.design import Interaction, Merge
+from piip_explore.search import pareto
+from piip_explore.search.record import Record
+from piip_explore.search.storage import COMPLETE, FAIL, PRUNED, RUNNING, WAITING, Table
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Texts = npt.NDArray[np.object_]
+
+
+class Features(NamedTuple):
+    """What filters ask of a design, read from its text without building it."""
+
+    branches: int
+    models: tuple[str, ...]
+    resolution: int
+    interactions: int
+    merge: str
+
+    @classmethod
+    def of(cls, design: str) -> Features:
+        """Read a design's canonical text; of one branch alone there are no exchanges and no merge."""
+        head, *options = design.split(";")
+        branches = [token.partition("@") for token in head.split()]
+        given = dict(option.strip().split("=", 1) for option in options)
+        alone = len(branches) < 2
+        return cls(
+            branches=len(branches),
+            models=tuple(dict.fromkeys(model for model, _, _ in branches)),
+            resolution=max(int(rest.partition(":")[0]) for _, _, rest in branches),
+            interactions=0 if alone else int(given.get("interactions", Interaction.count)),
+            merge="none" if alone else given.get("merge", Merge.kind),
+        )
+
+
+@dataclass(frozen=True)
+class Trials:
+    """All trials of a study at one moment, one row per trial number.
+
+    `state` holds Optuna's numbers. `score` is NaN where there is none; `error` its standard error, NaN where unknown;
+    `params` counts parameters, `memory` is in bytes, `latency` in milliseconds. `designs` holds texts, None for a trial
+    that is not ours. `features` maps every text to what filters ask.
+    """
+
+    record: Record
+    state: npt.NDArray[np.int8]
+    feasible: Bools
+    score: Floats
+    error: Floats
+    gflops_published: Floats
+    gflops_built: Floats
+    params: Floats
+    latency: Floats
+    memory: Floats
+    seconds: Floats
+    fidelity: Floats
+    designs: Texts
+    failure: Texts
+    features: Mapping[str, Features] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.state)
+
+    @cached_property
+    def finished(self) -> int:
+        """How many trials have ended."""
+        return int((~np.isin(self.state, (RUNNING, WAITING))).sum())
+
+    @property
+    def metric(self) -> str:
+        """The name of the score."""
+        return str(self.record.evaluator.get("metric", "score"))
+
+    @cached_property
+    def scored(self) -> Bools:
+        """Full runs with a score."""
+        return np.asarray((self.state == COMPLETE) & np.isfinite(self.score))
+
+    @cached_property
+    def unscored(self) -> dict[str, Bools]:
+        """Trials without a score that the chart can show, by what became of them."""
+        return {
+            "infeasible": (self.state == COMPLETE) & ~self.feasible,
+            "failed": self.state == FAIL,
+            "shorter runs": self.state == PRUNED,
+            "running": self.state == RUNNING,
+        }
+
+    def quantities(self, accounting: str) -> dict[str, tuple[Axis, Floats]]:
+        """Return what may be on an axis: its label and direction, and its values (GFLOPs, M, ms, GiB)."""
+        gflops = self.gflops_published if accounting == "published" else self.gflops_built
+        known = {
+            "score": (Axis(f"proxy score: {self.metric}", maximize=True), self.score),
+            "gflops": (Axis(f"GFLOPs ({accounting})"), gflops),
+            "params": (Axis("parameters (M)"), self.params / 1e6),
+            "latency": (Axis("latency (ms)"), self.latency),
+            "memory": (Axis("peak memory of the proxy run (GiB)"), self.memory / 2**30),
+        }
+        return {name: (axis, values) for name, (axis, values) in known.items() if np.isfinite(values).any()}
+
+    def labels(self, rows: npt.NDArray[np.integer]) -> Texts:
+        """Return the designs of rows, ready for a hover card."""
+        return np.array([_card(design) for design in self.designs[rows]], dtype=object)
+
+
+def _card(design: str | None) -> str:
+    head, _, options = text.plain(design or "").partition(";")
+    return "<br>".join([*head.split(), options.strip()] if options else head.split())
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which designs to show; an empty choice shows all. `models`: all of them are in the design."""
+
+    branches: tuple[int, ...] = ()
+    models: tuple[str, ...] = ()
+    resolution: tuple[int, int] | None = None
+    interactions: tuple[int, ...] = ()
+    merge: tuple[str, ...] = ()
+
+    def mask(self, trials: Trials) -> Bools:
+        """Return which trials fit."""
+        if self == Filters():
+            return np.ones(len(trials), dtype=bool)
+        verdict = {design: self._fits(features) for design, features in trials.features.items()}
+        return np.array([verdict.get(design, False) for design in trials.designs], dtype=bool)
+
+    def _fits(self, design: Features) -> bool:
+        low, high = self.resolution or (0, 1 << 30)
+        return (
+            (not self.branches or design.branches in self.branches)
+            and set(self.models) <= set(design.models)
+            and low <= design.resolution <= high
+            and (not self.interactions or design.interactions in self.interactions)
+            and (not self.merge or design.merge in self.merge)
+        )
+
+
+def front_rows(x: Floats, y: Floats, axes: tuple[Axis, Axis], allowed: Bools) -> npt.NDArray[np.int64]:
+    """Return the rows of the Pareto front among `allowed`, from the smallest x to the largest."""
+    rows = np.flatnonzero(allowed & np.isfinite(x) & np.isfinite(y))
+    directions = ["maximize" if axis.maximize else "minimize" for axis in axes]
+    losses = pareto.to_losses(np.column_stack([x[rows], y[rows]]), directions)
+    front = rows[pareto.front(losses)]
+    return front[np.argsort(x[front], kind="stable")]
+
+
+def read(table: Table, memory: dict[str, Features]) -> Trials:
+    """Return a table's trials as columns; `memory` keeps the features of designs already seen.
+
+    Raises:
+        InputError: the study was not made by `piip-explore search`, or by a newer version of it.
+    """
+    record = Record.from_attributes(table.study_attributes)
+    score = record.objectives.index("score")
+    designs = _texts(table, "design")
+    for design in set(designs) - memory.keys() - {None}:
+        memory[design] = Features.of(design)
+    columns = {name: _floats(table.attributes.get(key), len(table)) for name, key in _ATTRIBUTES.items()}
+    return Trials(
+        record=record,
+        state=np.array(table.state, dtype=np.int8),
+        feasible=_feasible(table),
+        score=np.array([np.nan if row is None else row[score] for row in table.values], dtype=np.float64),
+        designs=designs,
+        failure=_texts(table, "failure"),
+        features=memory,
+        **columns,
+    )
+
+
+_ATTRIBUTES = {
+    "error": "standard_error",
+    "gflops_published": "gflops_published",
+    "gflops_built": "gflops_built",
+    "params": "params",
+    "latency": "latency",
+    "memory": "peak_memory",
+    "seconds": "seconds",
+    "fidelity": "fidelity",
+}
+
+
+def _floats(entries: Sequence[Any] | None, length: int) -> Floats:
+    if entries is None:
+        return np.full(length, np.nan)
+    return np.array(entries, dtype=np.float64)  # None becomes NaN
+
+
+def _texts(table: Table, name: str) -> Texts:
+    entries = table.attributes.get(name)
+    column = np.empty(len(table), dtype=object)
+    column[:] = entries if entries is not None else None
+    return column
+
+
+def _feasible(table: Table) -> Bools:
+    feasible = np.ones(len(table), dtype=bool)
+    for entries in table.constraints.values():
+        feasible &= ~(_floats(entries, len(table)) > 0)
+    return feasible
