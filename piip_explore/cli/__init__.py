@@ -17,6 +17,7 @@ COMMANDS = {
     "pareto": "The Pareto front of a study.",
     "show": "One design or trial in full.",
     "export": "Write a design for another program.",
+    "dashboard": "Studies, spaces and published results in the browser.",
     "kernel": "Check and time the deformable-attention kernels on this machine.",
 }
 """Every command and its one-line help; command `x` is the object `command` of `piip_explore.cli.x`."""
