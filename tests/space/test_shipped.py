@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from piip_explore import published
+from piip_explore.cost import count
 from piip_explore.design import Design
 from piip_explore.space import SearchSpace
 
@@ -91,6 +92,9 @@ def test_a_family_holds_its_published_designs(family, rows):
     for row in FAMILIES[family]:
         assert rows[row] in space, row
         assert space.design(space.index_of(rows[row])) == rows[row].sorted()
+        limits = space.constraints
+        if limits.max_gflops is not None:
+            assert count(rows[row], accounting=limits.accounting).macs <= limits.max_gflops * 1e9, row
 
 
 def test_llava_holds_its_published_designs():
