@@ -130,3 +130,11 @@ def test_the_demo_is_small_inverted_and_says_its_proxy():
         assert weights == sorted(set(weights))
         assert resolutions == sorted(set(resolutions), reverse=True)
         assert all(resolution % 112 == 0 for resolution in resolutions)
+
+
+def test_the_example_of_the_documentation_is_a_space():
+    text = (FOLDER.parent / "docs" / "spaces.md").read_text(encoding="utf-8")
+    example = text.split("```yaml\n")[1].split("```")[0]
+    space = SearchSpace.parse(example, "docs/spaces.md")
+    assert Design.parse("vit_tiny@1120:w14 vit_small@896:w14 vit_base@448; merge=linear") in space
+    assert Design.parse("vit_tiny@1120:w14 vit_small@896:w14 vit_base@448:w14; merge=linear") not in space
