@@ -1,0 +1,130 @@
+"""What the compiler makes of the kernels for sm_90 (H100, H200), read from PTX and machine code; no GPU needed."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+triton = pytest.importorskip("triton", reason="Triton is not installed")
+if os.environ.get("TRITON_INTERPRET") == "1":
+    pytest.skip("the interpreter has replaced the compiler in this process", allow_module_level=True)
+
+import triton.language as tl  # noqa: E402
+from triton.backends.compiler import GPUTarget  # noqa: E402
+from triton.compiler import ASTSource  # noqa: E402
+
+from piip_explore.ops import triton_kernels as kernels  # noqa: E402
+from piip_explore.ops.launch import BACKWARD_WARPS, FORWARD_WARPS, launch  # noqa: E402
+
+HEADS, POINTS = 16, 4
+BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}
+WIDTHS = [6, 12, 24, 32, 36, 48, 100]
+WARPS = {
+    kernels.forward_kernel: FORWARD_WARPS,
+    kernels.sampling_gradient_kernel: BACKWARD_WARPS,
+    kernels.value_gradient_kernel: BACKWARD_WARPS,
+    kernels.cell_kernel: BACKWARD_WARPS,
+    kernels.ordered_value_gradient_kernel: BACKWARD_WARPS,
+}
+
+
+def compiled(kernel, width, dtype="bf16"):
+    """Compile as the backend launches: aligned pointers, 32-bit sizes. Returns PTX and disassembled machine code."""
+    tile = launch(width, BYTES[dtype], WARPS[kernel])
+    constants = {
+        "HEADS": HEADS,
+        "POINTS": POINTS,
+        "WIDTH": width,
+        "QUERIES": tile.queries,
+        "LANES": tile.lanes,
+        "COMPUTE": tl.float32,
+        "COLUMNS": POINTS,
+    }
+    others = {"samples": "fp32", "cells": "i64", "order": "i64", "starts": "i64"}
+    if kernel is kernels.value_gradient_kernel:
+        others["of_value"] = "fp32"
+    sizes = {"queries", "keys", "key_height", "key_width", "query_height", "query_width"}
+    signature, attributes = {}, {}
+    for place, name in enumerate(kernel.arg_names):
+        if name in constants:
+            signature[name] = "constexpr"
+        elif name in sizes:
+            signature[name] = "i32"
+        else:
+            signature[name] = "*" + others.get(name, dtype)
+            attributes[(place,)] = [["tt.divisibility", 16]]
+    source = ASTSource(kernel, signature, {k: v for k, v in constants.items() if k in signature}, attributes)
+    result = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": tile.warps})
+    return result.asm["ptx"], result.asm["cubin"]
+
+
+def disassembled(cubin, folder):
+    path = folder / "kernel.cubin"
+    path.write_bytes(cubin)
+    tool = triton.knobs.nvidia.cuobjdump.path
+    sass = subprocess.run([tool, "--dump-sass", path], capture_output=True, text=True, check=True).stdout
+    usage = subprocess.run([tool, "--dump-resource-usage", path], capture_output=True, text=True, check=True).stdout
+    return sass, {name: int(number) for name, number in re.findall(r"(REG|STACK|LOCAL):(\d+)", usage)}
+
+
+def vector_bytes(width, bytes_per_element, most=16):
+    """The widest aligned vector in a row of `width` channels."""
+    row = width * bytes_per_element
+    return min(row & -row, most)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("kernel", [kernels.forward_kernel, kernels.sampling_gradient_kernel], ids=lambda k: k.__name__)
+def test_corners_are_loaded_in_vectors(kernel, width):
+    """Every corner is one load (two where a thread has two rows) as wide as the row's alignment allows."""
+    ptx, _ = compiled(kernel, width)
+    name = {4: "ld.global.b32", 8: "ld.global.v2.b32", 16: "ld.global.v4.b32"}[vector_bytes(width, 2)]
+    loads = ptx.count(name)
+    upstream = 1 if kernel is kernels.sampling_gradient_kernel else 0
+    assert loads in {(4 * POINTS + upstream) * rows for rows in (1, 2)}
+    scalars = ptx.count("ld.global.b16")
+    assert scalars <= 2 * 3 * POINTS  # offsets and logits, and no channel among them
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_additions_are_relaxed_vector_reductions(width, tmp_path):
+    """One reduction per corner, not one per channel; nothing waits for it, and no barrier follows it."""
+    ptx, cubin = compiled(kernels.value_gradient_kernel, width)
+    lanes = vector_bytes(width, 4) // 4
+    atomics = re.findall(r"(?:atom|red)\.\S+", ptx)
+    assert set(atomics) == {f"atom.global.gpu.relaxed.add.v{lanes}.f32"}
+    assert len(atomics) in {4 * POINTS, 8 * POINTS}
+    sass, _ = disassembled(cubin, tmp_path)
+    assert len(re.findall(rf"\bREDG?\.E\.ADD\.F32x{lanes}\.\S*STRONG\.GPU", sass)) == len(atomics)
+    assert not re.search(r"\b(ATOMG?|MEMBAR|ERRBAR|CCTL)\b", sass)
+
+
+@pytest.mark.parametrize("width", [6, 24, 100])
+@pytest.mark.parametrize("kernel", list(WARPS), ids=lambda k: k.__name__)
+def test_nothing_spills(kernel, width, tmp_path):
+    """No local memory, and few enough registers for 512 threads on a multiprocessor."""
+    _, cubin = compiled(kernel, width)
+    sass, usage = disassembled(cubin, tmp_path)
+    assert usage["STACK"] == 0
+    assert usage["LOCAL"] == 0
+    assert not re.search(r"\b(LDL|STL)\b", sass)
+    assert usage["REG"] <= 128
+
+
+@pytest.mark.parametrize("width", [6, 24, 100])
+@pytest.mark.parametrize("dtype", ["bf16", "fp16", "fp32"])
+def test_the_forward_pass_shares_nothing(dtype, width, tmp_path):
+    """No shared memory and no barrier: each thread computes the locations of its own rows."""
+    _, cubin = compiled(kernels.forward_kernel, width, dtype)
+    sass, usage = disassembled(cubin, tmp_path)
+    assert not re.search(r"\b(BAR|LDS|STS)\b", sass)
+    assert usage["LOCAL"] == 0
+
+
+@pytest.mark.parametrize("width", [12, 24, 100])
+def test_the_backward_pass_does_not_wait_per_point(width):
+    """One warp needs no barrier to change layouts; the one or none left is before the rows are stored."""
+    for kernel in (kernels.sampling_gradient_kernel, kernels.value_gradient_kernel):
+        ptx, _ = compiled(kernel, width)
+        assert len(re.findall(r"\bbar\.sync", ptx)) <= 1
