@@ -1,0 +1,151 @@
+"""What scores a design: a proxy training run, or a table that replays scores.
+
+An evaluator is a small picklable value; a worker process calls it. It must be importable without torch, which it loads
+when it evaluates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from piip_explore.errors import InputError
+
+Status = Literal["ok", "diverged", "infeasible"]
+Progress = Callable[[float], None]
+"""Called now and then with the share done, 0 to 1; what it raises stops the evaluation."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One evaluation to do: a design (text and id), at a fidelity in (0, 1], with a seed, on a device."""
+
+    design: str
+    design_id: str
+    fidelity: float
+    seed: int
+    device: str
+    checkpoints: Path | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an evaluation found.
+
+    `score` is higher-is-better and NaN unless status is "ok"; `standard_error` its noise, None if unknown; `seconds`
+    of training; `peak_memory` in bytes; `latency` in milliseconds, None unless the study asks for it. `conditions` are
+    what the score depends on (device, code_version, kernel_backend, preset, ...), `details` further metrics.
+    """
+
+    status: Status
+    score: float
+    standard_error: float | None
+    seconds: float
+    peak_memory: int | None = None
+    latency: float | None = None
+    conditions: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, float] = field(default_factory=dict)
+    message: str = ""
+
+
+class Evaluator(Protocol):
+    """Scores designs in a worker process."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what identifies the evaluation (task, preset, data) as JSON-ready values, for the study's record."""
+
+    def evaluate(self, task: Task, progress: Progress) -> Outcome:
+        """Score one design."""
+
+
+@dataclass(frozen=True)
+class ReplayEvaluator:
+    """Replays scores from a table: for recorded runs, and to test searches in seconds.
+
+    `scores` maps design ids to scores at full fidelity. A short run scores lower, the more so the larger the design's
+    `appetite` (0 to 1, by id), and with more noise: score - gap * (0.5 + appetite) * (fidelity^-0.3 - 1), plus noise
+    with the standard deviation `noise * (1 + 3 * (1 - fidelity))`, the same for the same design, fidelity and seed.
+    `delay` sleeps that many seconds per unit of fidelity.
+    """
+
+    scores: Mapping[str, float] = field(repr=False)
+    appetite: Mapping[str, float] = field(default_factory=dict, repr=False)
+    gap: float = 0.0
+    noise: float = 0.0
+    delay: float = 0.0
+
+    def describe(self) -> dict[str, Any]:
+        """Return the table's hash and the noise model."""
+        text = repr(sorted(self.scores.items())).encode()
+        digest = hashlib.sha256(text).hexdigest()[:12]
+        return {"kind": "replay", "table": digest, "gap": self.gap, "noise": self.noise}
+
+    def evaluate(self, task: Task, progress: Progress) -> Outcome:
+        """Look the design up."""
+        if task.design_id not in self.scores:
+            raise InputError(f"the replayed table has no design '{task.design}'")
+        self._wait(task.fidelity * self.delay, progress)
+        lag = self.gap * (0.5 + self.appetite.get(task.design_id, 0.5)) * (task.fidelity**-0.3 - 1)
+        deviation = self.noise * (1 + 3 * (1 - task.fidelity))
+        score = self.scores[task.design_id] - lag + deviation * _normal(task)
+        conditions = {"device": task.device, "code_version": "replay", "kernel_backend": "none"}
+        return Outcome("ok", score, deviation or None, task.fidelity * self.delay, conditions=conditions)
+
+    def _wait(self, seconds: float, progress: Progress) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            progress(1 - left / seconds)
+            time.sleep(min(left, 0.05))
+
+
+def _normal(task: Task) -> float:
+    """A standard normal number that depends on the task alone."""
+    digest = hashlib.sha256(f"{task.design_id} {task.fidelity:.6g} {task.seed}".encode()).digest()
+    u, v = (int.from_bytes(digest[i : i + 7], "big") / 2**56 for i in (0, 8))
+    return math.sqrt(-2 * math.log(1 - u)) * math.cos(2 * math.pi * v)
+
+
+@dataclass(frozen=True)
+class ProxyEvaluator:
+    """Trains a design on a proxy task (`piip_explore.proxy`) under the preset named `preset`."""
+
+    preset: str
+
+    def describe(self) -> dict[str, Any]:
+        """Return the preset's name and hash and the task's metric."""
+        from piip_explore import proxy
+
+        preset = proxy.preset(self.preset)
+        return {"kind": "proxy", "preset": preset.name, "preset_hash": preset.hash, "metric": preset.task.metric}
+
+    def evaluate(self, task: Task, progress: Progress) -> Outcome:
+        """Train and validate, going on from a checkpoint if the run was interrupted."""
+        from piip_explore import proxy
+        from piip_explore.design import Design
+
+        score = proxy.evaluate(
+            Design.parse(task.design),
+            proxy.preset(self.preset),
+            seed=task.seed,
+            fidelity=task.fidelity,
+            device=task.device,
+            progress=lambda seen, samples, loss: progress(seen / samples),
+            resume_dir=task.checkpoints,
+        )
+        conditions = {**vars(score.conditions), "kernel_backend": score.conditions.backend}
+        del conditions["backend"]
+        return Outcome(
+            status=score.status,
+            score=score.value,
+            standard_error=score.standard_error,
+            seconds=score.seconds,
+            peak_memory=score.peak_memory,
+            conditions=conditions,
+            details=score.details,
+            message=score.message,
+        )

@@ -1,0 +1,138 @@
+"""From what a person asks for to a live study: new, resumed or extended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from piip_explore.design import Design
+from piip_explore.errors import InputError
+from piip_explore.search import pool as pools
+from piip_explore.search.evaluators import Evaluator
+from piip_explore.search.extend import check_same, extended
+from piip_explore.search.pool import Limits, Pool
+from piip_explore.search.record import Record
+from piip_explore.search.samplers import Choice, choose, make
+from piip_explore.search.storage import NoSuchStudyError, StorageURL, StudyStorage, open_study, parse
+from piip_explore.search.study import Study
+from piip_explore.space import Accounting, SearchSpace
+
+DEFAULT_TRIALS = 24
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asks for. None means: as the study has it, or the default of a new one."""
+
+    trials: int | None = None
+    sampler: str | None = None
+    objectives: tuple[str, ...] | None = None
+    accounting: Accounting | None = None
+    rungs: tuple[float, ...] | None = None
+    seed: int | None = None
+    max_gflops: float | None = None
+    max_params: float | None = None
+    start_published: bool = False
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A study that is ready to run, with what to say about it."""
+
+    study: Study
+    sampler: Choice
+    resumed: bool
+    notes: tuple[str, ...] = field(default=())
+
+
+def default_storage(study: str) -> str:
+    """Return the journal file of a study for which no storage is named."""
+    return f"studies/{study}.journal"
+
+
+def launch(
+    space: SearchSpace, evaluator: Evaluator, study: str, storage: str | Path | StorageURL, request: Request
+) -> Launch:
+    """Create the study, or open it and check that it may go on with this space and these settings.
+
+    Raises:
+        InputError: the storage cannot be used, or the study is another one; nothing is changed then.
+    """
+    url = parse(storage)
+    stored = _stored(url, study)
+    wanted = _wanted(space, evaluator, request, stored)
+    pool = pools.load(space, wanted.limits, wanted.accounting)
+    return assemble(pool, wanted, stored, study, url, request)
+
+
+def assemble(
+    pool: Pool, wanted: Record, stored: Record | None, study: str, url: StorageURL, request: Request
+) -> Launch:
+    """Write the study's record and make it live."""
+    choices = {axis.name: axis.choices for axis in pool.axes}
+    record = replace(wanted, choices=choices) if stored is None else extended(stored, replace(wanted, choices=choices))
+    trials = request.trials or DEFAULT_TRIALS
+    if trials < 1:
+        raise InputError(f"--trials {trials}: expected a positive whole number")
+    sampler = choose(request.sampler, pool, trials, record)
+    store = open_study(url, study, record.directions)
+    notes = _write_record(store, record)
+    start = _published(pool) if request.start_published else ()
+    live = Study(store, record, pool, make(sampler.name, pool, record), min(trials, len(pool)), start)
+    return Launch(live, sampler, stored is not None, tuple(notes))
+
+
+def _stored(url: StorageURL, study: str) -> Record | None:
+    """Return the record of the study if there is one (a search killed before it wrote one leaves none)."""
+    try:
+        store = open_study(url, study)
+    except NoSuchStudyError:
+        return None
+    attributes = store.table.study_attributes
+    empty = not len(store.table) and "format" not in attributes
+    store.leave()
+    return None if empty else Record.from_attributes(attributes)
+
+
+def _wanted(space: SearchSpace, evaluator: Evaluator, request: Request, stored: Record | None) -> Record:
+    base = stored or Record(space={}, choices={}, evaluator={})
+    limits = Limits(
+        request.max_gflops if request.max_gflops is not None else base.limits.max_gflops,
+        request.max_params if request.max_params is not None else base.limits.max_params,
+    )
+    wanted = Record(
+        space=space.summary(),
+        choices=base.choices,
+        evaluator=evaluator.describe(),
+        objectives=request.objectives or base.objectives,
+        accounting=request.accounting or base.accounting,
+        limits=limits,
+        rungs=request.rungs or base.rungs,
+        seed=base.seed if request.seed is None else request.seed,
+    )
+    if stored is not None:
+        check_same(stored, wanted)
+    return wanted
+
+
+def _write_record(store: StudyStorage, record: Record) -> list[str]:
+    """Write what is new in the record; return what is worth saying about it."""
+    before = dict(store.table.study_attributes)
+    for name, value in record.to_attributes().items():
+        if before.get(name) != value:
+            store.set_study_attribute(name, value)
+    store.name_values(record.objectives)
+    if store.url.kind == "sqlite":
+        from piip_explore.search.storage.relational import SQLITE_WARNING
+
+        return [SQLITE_WARNING]
+    return []
+
+
+def _published(pool: Pool) -> tuple[Design, ...]:
+    """Return the published designs that the pool holds."""
+    from piip_explore import published
+
+    rows = published.load().drop_duplicates("design")
+    designs = [Design.parse(text) for text in rows["design"]]
+    return tuple(design for design in designs if pool.row_of(design) is not None)

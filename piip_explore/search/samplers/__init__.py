@@ -1,0 +1,78 @@
+"""Samplers by name, and the one to use when none is named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from piip_explore.errors import InputError
+from piip_explore.search.pool import Pool
+from piip_explore.search.record import Record
+from piip_explore.search.samplers.base import Observations, Sampler
+
+__all__ = ["SAMPLERS", "Choice", "Observations", "Sampler", "choose", "make"]
+
+SAMPLERS = {
+    "exhaustive": "every design once, the cheapest first",
+    "random": "uniformly at random, without repetition",
+    "gp": "a Gaussian process of the score; costs are known exactly",
+    "tpe": "Optuna's multivariate tree-structured Parzen estimator",
+    "nsga2": "Optuna's NSGA-II",
+    "nsga3": "Optuna's NSGA-III",
+}
+"""Names of the samplers and what they do."""
+
+_GP_BUDGET = 2_000
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A sampler's name and why it was chosen."""
+
+    name: str
+    reason: str
+
+
+def choose(name: str | None, pool: Pool, trials: int, record: Record) -> Choice:
+    """Return the named sampler, or the one that fits the space, the budget and the objectives.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    if name is not None and name != "auto":
+        if name not in SAMPLERS:
+            raise InputError(f"unknown sampler '{name}': expected auto, {', '.join(SAMPLERS)}")
+        return Choice(name, "as asked")
+    if len(pool) <= trials:
+        return Choice("exhaustive", f"the budget covers all {len(pool):,} designs")
+    if trials > _GP_BUDGET:
+        return Choice("nsga2", f"a budget of {trials:,} designs is beyond what a Gaussian process is fast for")
+    if _one_known_cost(record):
+        return Choice("gp", f"{trials:,} of {len(pool):,} designs, and their costs are known before training")
+    return Choice("tpe", f"{trials:,} of {len(pool):,} designs with {len(record.objectives)} objectives")
+
+
+def make(name: str, pool: Pool, record: Record) -> Sampler:
+    """Make a sampler by name."""
+    if not pool.axes or name == "exhaustive":  # without axes there is one design
+        from piip_explore.search.samplers.simple import Exhaustive
+
+        return Exhaustive(pool, record.gflops)
+    if name == "random":
+        from piip_explore.search.samplers.simple import Random
+
+        return Random(pool, record.seed)
+    if name == "gp" and _one_known_cost(record):
+        from piip_explore.search.samplers.gaussian import Gaussian
+
+        score = record.objectives.index("score")
+        cost = record.cost_column(record.objectives[1 - score])
+        assert cost is not None
+        return Gaussian(pool, record.seed, cost, score, 1 - score)
+    from piip_explore.search.samplers.mirror import Mirror
+
+    return Mirror(pool, name, record.seed, len(record.objectives))
+
+
+def _one_known_cost(record: Record) -> bool:
+    others = [name for name in record.objectives if name != "score"]
+    return len(others) == 1 and record.cost_column(others[0]) is not None

@@ -1,0 +1,87 @@
+"""Where a study lives: parsing of `--storage`, and a form of it that is safe to show."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote, quote_plus
+
+from piip_explore.errors import InputError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+Kind = Literal["journal", "sqlite", "postgresql"]
+_EXPECTED = "expected a file such as studies/demo.journal, or postgresql+psycopg://user@host/database"
+
+
+@dataclass(frozen=True)
+class StorageURL:
+    """A parsed storage address. `str()` and `repr()` never hold a password; `secret` is the real address."""
+
+    kind: Kind
+    shown: str
+    secret: str = field(repr=False)
+    path: Path | None = None
+
+    def __str__(self) -> str:
+        return self.shown
+
+    def redact(self, text: str) -> str:
+        """Return `text` with the address's password, in any of its spellings, replaced by `***`."""
+        for spelling in _passwords(self.secret):
+            text = text.replace(spelling, "***")
+        return text
+
+
+def parse(text: str | Path | StorageURL) -> StorageURL:
+    """Parse a storage address: a path (Optuna journal file), `sqlite:///file` or `postgresql[+psycopg]://...`.
+
+    Raises:
+        InputError: another kind of address; the sentence never shows a password.
+    """
+    if isinstance(text, StorageURL):
+        return text
+    address = str(text)
+    if "://" not in address:
+        if not address:
+            raise InputError(f"an empty storage address: {_EXPECTED}")
+        return StorageURL("journal", address, address, Path(address))
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    scheme = address.partition("://")[0]
+    try:
+        url = make_url(address)
+        backend = url.get_backend_name()
+    except (ArgumentError, ValueError):
+        raise InputError(f"cannot read the storage address '{scheme}://...': {_EXPECTED}") from None
+    if backend == "sqlite":
+        if not url.database or url.database == ":memory:":
+            raise InputError("a study in memory would be lost: expected sqlite:///file.db")
+        return StorageURL("sqlite", address, address, Path(url.database))
+    if backend == "postgresql":
+        if url.drivername == "postgresql":
+            url = url.set(drivername="postgresql+psycopg")
+        return StorageURL("postgresql", _show(url), url.render_as_string(hide_password=False))
+    raise InputError(f"storage '{scheme}://' is not supported: {_EXPECTED}")
+
+
+def _show(url: URL) -> str:
+    hidden = {key: "***" if "pass" in key.lower() else value for key, value in url.query.items()}
+    return url.set(query=hidden).render_as_string(hide_password=True)
+
+
+def _passwords(secret: str) -> list[str]:
+    if "://" not in secret:
+        return []
+    from sqlalchemy.engine import make_url
+
+    url = make_url(secret)
+    plain = [str(value) for key, value in url.query.items() if "pass" in key.lower()]
+    plain += [str(url.password)] if url.password else []
+    raw = re.match(r"[^/]*://[^:/@]*:(.*)@", secret)
+    spellings = {form(word) for word in plain for form in (str, quote, quote_plus)} | ({raw[1]} if raw else set())
+    return sorted((word for word in spellings if word), key=len, reverse=True)

@@ -1,0 +1,145 @@
+"""What only the journal file does: torn lines, damaged files, locks of killed processes."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import optuna
+import pytest
+
+from piip_explore.errors import InputError
+from piip_explore.search.storage import COMPLETE, RUNNING, WAITING, NewTrial, open_study
+
+DIRECTIONS = ("maximize", "minimize")
+TRIAL = NewTrial({"model": "a"}, {"model": ["a", "b"]})
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "studies" / "demo.journal"
+
+
+def finished(path, count):
+    store = open_study(path, "demo", DIRECTIONS)
+    for number in range(count):
+        store.create(TRIAL, RUNNING)
+        store.finish(number, COMPLETE, [float(number), 1.0], {}, {})
+    return store
+
+
+@pytest.mark.parametrize("torn", [b'{"op_code":6,"trial_id":0,"val', b'{"op', b'{"op_code":4}\0\0\0\0', b"\0\0\0"])
+def test_a_torn_line_is_cut_off_before_the_next_and_the_file_kept(path, torn):
+    finished(path, 2)
+    before = path.read_bytes()
+    path.write_bytes(before + torn)
+    store = open_study(path, "demo", DIRECTIONS)
+    assert store.table.state == [COMPLETE] * 2
+    assert path.read_bytes() == before + torn, "reading repairs nothing"
+    store.create(TRIAL, WAITING)
+    assert path.with_name("demo.journal.torn").read_bytes() == before + torn
+    assert path.read_bytes().startswith(before + b'{"op_code":4')
+    backend = optuna.storages.journal.JournalFileBackend(str(path))
+    assert len(optuna.load_study(study_name="demo", storage=optuna.storages.JournalStorage(backend)).trials) == 3
+
+
+def test_a_second_torn_line_does_not_overwrite_the_first_copy(path):
+    finished(path, 1)
+    for _ in range(2):
+        with path.open("ab") as file:
+            file.write(b'{"op_code":4,"stu')
+        open_study(path, "demo", DIRECTIONS).create(TRIAL, WAITING)
+    assert sorted(p.name for p in path.parent.glob("*.torn*")) == ["demo.journal.torn", "demo.journal.torn-2"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"hello", b"hello\nworld\n", b"SQLite format 3\0\0\0\n", b"{}\n", b"[1]\n", b'{"op_code":4}\n', b"\xff\n"],
+)
+@pytest.mark.parametrize("directions", [None, DIRECTIONS])
+def test_a_file_that_is_no_journal_is_refused_and_untouched(path, content, directions):
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"not a readable study file \(line 1"):
+        open_study(path, "demo", directions)
+    assert path.read_bytes() == content
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_damage_inside_the_file_names_its_line(path):
+    finished(path, 2)
+    lines = path.read_bytes().split(b"\n")
+    lines[3] = lines[3][:20] + lines[4]
+    path.write_bytes(b"\n".join(lines))
+    with pytest.raises(InputError, match="line 4 is no"):
+        open_study(path, "demo")
+
+
+def test_a_missing_file_is_an_error_and_is_not_created(path):
+    with pytest.raises(InputError, match="there is no study file"):
+        open_study(path, "demo")
+    assert not path.parent.exists()
+
+
+def test_a_live_reader_notices_that_the_file_was_cut(path):
+    store = finished(path, 3)
+    data = path.read_bytes()
+    path.write_bytes(data[:-30])
+    assert store.refresh() is None
+    assert store.table.state == [COMPLETE, COMPLETE, RUNNING]
+    store.finish(2, COMPLETE, [9.0, 1.0], {}, {})
+    assert open_study(path, "demo").table.values[2] == [9.0, 1.0]
+
+
+def test_a_live_reader_notices_that_the_file_was_replaced(path):
+    store = finished(path, 3)
+    copy = path.with_name("copy")
+    lines = path.read_bytes().splitlines(keepends=True)
+    copy.write_bytes(b"".join(lines[:-1]) + b" " * 200 + lines[-1])
+    os.replace(copy, path)
+    assert store.refresh() is None
+    assert store.table.state == [COMPLETE] * 3
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from piip_explore.search.storage import journal, open_study
+store = open_study(sys.argv[1], "demo")
+store.join("killed")
+with store.lock(), store._exclusive("append"), journal._optuna_lock(Path(sys.argv[1])):
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_locks_and_leases_of_a_killed_process_are_free_at_once(path):
+    store = finished(path, 1)
+    with subprocess.Popen([sys.executable, "-c", HOLDER, path], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        assert store.alive("killed")
+        process.kill()
+    began = time.monotonic()
+    with store.lock():
+        store.create(TRIAL, WAITING)
+    assert time.monotonic() - began < 5
+    assert not store.alive("killed")
+
+
+def test_a_plain_optuna_script_may_write_to_the_same_file(path):
+    store = finished(path, 1)
+    backend = optuna.storages.journal.JournalFileBackend(str(path))
+    study = optuna.load_study(study_name="demo", storage=optuna.storages.JournalStorage(backend))
+    study.enqueue_trial({"model": "b"})
+    number = store.create(TRIAL, RUNNING)
+    assert number == 2
+    study.tell(2, [3.0, 4.0])
+    store.refresh()
+    assert store.table.state == [COMPLETE, WAITING, COMPLETE]
+    assert store.table.values[2] == [3.0, 4.0]
+
+
+def test_every_line_is_one_that_optuna_knows(path):
+    finished(path, 1)
+    assert {json.loads(line)["op_code"] for line in path.read_bytes().splitlines()} == {0, 4, 6}

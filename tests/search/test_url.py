@@ -1,0 +1,56 @@
+import pytest
+
+from piip_explore.errors import InputError
+from piip_explore.search.storage import open_study, parse
+
+SECRET = "postgresql+psycopg://me:s%2Fe%3Acret@host:5432/db?sslpassword=other"
+
+
+def test_a_path_is_a_journal():
+    url = parse("studies/demo.journal")
+    assert (url.kind, str(url), str(url.path)) == ("journal", "studies/demo.journal", "studies/demo.journal")
+
+
+def test_postgresql_without_a_driver_gets_psycopg():
+    assert parse("postgresql://me@host/db").secret == "postgresql+psycopg://me@host/db"
+
+
+def test_a_password_is_never_shown():
+    url = parse(SECRET)
+    for shown in (str(url), repr(url), f"{url}"):
+        assert "cret" not in shown
+        assert "other" not in shown
+        assert "me:***@host:5432/db" in shown
+    assert url.secret == SECRET
+
+
+@pytest.mark.parametrize("spelling", ["s/e:cret", "s%2Fe%3Acret", "other"])
+def test_redact_finds_every_spelling(spelling):
+    assert parse(SECRET).redact(f"could not log in with <{spelling}>!") == "could not log in with <***>!"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "mysql://me:secret@host/db", "redis://:secret@h", "x://:secret:secret@h:1:2/", "sqlite://"]
+)
+def test_what_cannot_be_used_is_refused_without_its_password(text):
+    with pytest.raises(InputError) as error:
+        parse(text)
+    assert "secret" not in str(error.value)
+
+
+def test_an_unreachable_server_is_one_line_without_the_password():
+    with pytest.raises(InputError) as error:
+        open_study("postgresql+psycopg://me:secret@127.0.0.1:9/db", "demo", ["maximize"])
+    assert "secret" not in str(error.value)
+    assert "\n" not in str(error.value)
+    assert "cannot open postgresql+psycopg://me:***@127.0.0.1:9/db" in str(error.value)
+
+
+def test_a_wrong_password_is_one_line_without_it(postgres_url):
+    from sqlalchemy.engine import make_url
+
+    wrong = make_url(postgres_url).set(password="guess-of-secret").render_as_string(hide_password=False)
+    with pytest.raises(InputError) as error:
+        open_study(wrong, "demo", ["maximize"])
+    assert "guess-of-secret" not in str(error.value)
+    assert "password authentication failed" in str(error.value)
