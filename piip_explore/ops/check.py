@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from piip_explore.errors import InputError
 from piip_explore.ops.operator import deformable_attention
 from piip_explore.ops.reference import deformable_attention_reference
 
@@ -135,6 +136,54 @@ def errors(case: Case, device: torch.device | str, backend: str | None = None) -
     wide = [tensor.double() for tensor in arguments]
     wanted = results(deformable_attention_reference, case, wide, upstream.double())
     return {name: relative_error(a, b) for name, a, b in zip(RESULTS, found, wanted, strict=True)}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The largest errors over the cases of one dtype, and the case that was worst."""
+
+    dtype: str
+    cases: int
+    tolerance: float
+    errors: dict[str, float]
+    worst_case: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether every error is within the tolerance."""
+        return all(error <= self.tolerance for error in self.errors.values())
+
+
+def check(device: torch.device, backend: str | None = None) -> list[Verdict]:
+    """Compare every covering case with the reference: one verdict per dtype."""
+    verdicts = []
+    for dtype in ("float32", "float16", "bfloat16"):
+        cases = [case for case in covering_cases() if case.dtype == dtype]
+        found = [errors(case, device, backend) for case in cases]
+        worst = max(range(len(cases)), key=lambda number: max(found[number].values()))
+        largest = {name: max(error[name] for error in found) for name in RESULTS}
+        verdicts.append(Verdict(dtype, len(cases), TOLERANCES[dtype], largest, str(cases[worst])))
+    return verdicts
+
+
+def format_table(verdicts: Sequence[Verdict]) -> str:
+    """Return the verdicts as a table, and the worst case of each dtype that failed."""
+    lines = [f"{'relative L2':12}{'cases':>6}" + "".join(f"{name:>10}" for name in RESULTS) + f"{'limit':>10}"]
+    for verdict in verdicts:
+        figures = "".join(f"{verdict.errors[name]:10.1e}" for name in RESULTS)
+        mark = "passed" if verdict.passed else f"FAILED, worst: {verdict.worst_case}"
+        lines.append(f"{verdict.dtype:12}{verdict.cases:6}{figures}{verdict.tolerance:10.0e}  {mark}")
+    return "\n".join(lines)
+
+
+def device(name: str | None) -> torch.device:
+    """Return the device called `name`, by default a GPU where there is one; `InputError` where there is none."""
+    chosen = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=chosen)
+        return torch.device(chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"cannot use device {chosen!r}: {str(error).splitlines()[0]}; try --device cpu") from error
 
 
 def relative_error(found: Tensor, wanted: Tensor) -> float:

@@ -1,0 +1,41 @@
+"""`piip-explore kernel`: is the deformable-attention operator right and fast on this machine?"""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(help="Check and time the deformable-attention kernels on this machine.")
+@click.option("--check", is_flag=True, help="Compare outputs and gradients with a float64 reference.")
+@click.option("--bench", is_flag=True, help="Time pairs of published branches, beside PyTorch's grid_sample.")
+@click.option("--device", default=None, help="cuda, cuda:1, cpu; the default is a GPU where there is one.")
+@click.option("--backend", default=None, help="triton or torch; the default follows the device.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
+def command(check: bool, bench: bool, device: str | None, backend: str | None, as_json: bool) -> None:
+    """Print the backend in use, and what was asked for; exit 1 where the check fails."""
+    import dataclasses
+    import json
+
+    from piip_explore.ops import bench as timing
+    from piip_explore.ops import check as checking
+
+    where = checking.device(device)
+    report: dict[str, object] = {"environment": timing.environment(where, backend)}
+    if not as_json:
+        click.echo("\n".join(f"{name:14}{value}" for name, value in timing.environment(where, backend).items()))
+    passed = True
+    if check:
+        verdicts = checking.check(where, backend)
+        passed = all(verdict.passed for verdict in verdicts)
+        report["check"] = [dataclasses.asdict(verdict) | {"passed": verdict.passed} for verdict in verdicts]
+        if not as_json:
+            click.echo("\n" + checking.format_table(verdicts))
+    if bench:
+        rows = list(timing.table(where, backend))
+        report["bench"] = [dataclasses.asdict(row) for row in rows]
+        if not as_json:
+            click.echo("\n" + timing.format_table(rows))
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+    if not passed:
+        raise click.exceptions.Exit(1)
