@@ -63,8 +63,7 @@ def pinned(source: studies.Source, *, refresh: bool = False) -> Pinned:
     pins: dict[studies.Source, Pinned] = st.session_state.setdefault("_pins", {})
     if refresh or source not in pins:
         live = studies.open_live(source)
-        version = live.poll()
-        pins[source] = Pinned(live, version, live.trials())
+        pins[source] = Pinned(live, *live.trials())
     return pins[source]
 
 
@@ -73,13 +72,13 @@ def news(source: studies.Source) -> None:
     """Announce trials that came after the pinned ones; nothing is redrawn until the reader asks."""
     pin = pinned(source)
     try:
-        version = pin.live.poll()
+        version, finished = pin.live.poll()
     except InputError as error:
         st.warning(text.prose(error))
         return
     if version == pin.version:
         return
-    done = int(pin.live.finished() - pin.trials.finished)
+    done = finished - pin.trials.finished
     if st.button(f"{text.count(done, 'new trial')}: refresh" if done else "News: refresh", icon=":material/refresh:"):
         pinned(source, refresh=True)
         st.rerun()

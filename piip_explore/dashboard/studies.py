@@ -12,12 +12,13 @@ import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from piip_explore.dashboard import trials
 from piip_explore.dashboard.options import Options
-from piip_explore.dashboard.trials import Features, Trials, read
+from piip_explore.dashboard.trials import Features, Trials
 from piip_explore.errors import InputError
-from piip_explore.search.storage import RUNNING, WAITING, StorageURL, open_study, parse
+from piip_explore.search.columns import Reader
+from piip_explore.search.storage import StorageURL, parse, study_names
 
 EXAMPLE = Path(__file__).parent / "example"
 """Studies that come with the package, shown where there are no others."""
@@ -76,15 +77,7 @@ def _names(storage: StorageURL) -> list[str]:
     if storage.kind == "journal":
         assert storage.path is not None
         return _journal_names(storage.path)
-    from optuna.storages import RDBStorage
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        database = RDBStorage(storage.secret, skip_table_creation=True)
-        return [study.study_name for study in database.get_all_studies()]
-    except (SQLAlchemyError, RuntimeError, ImportError) as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise InputError(f"cannot open {storage}: {storage.redact(reason)}") from None
+    return study_names(storage)
 
 
 def _journal_names(path: Path) -> list[str]:
@@ -116,40 +109,27 @@ class Live:
     def __init__(self, source: Source) -> None:
         self.source = source
         self._lock = threading.Lock()
-        self._storage = open_study(source.storage, source.name)
+        self._reader = Reader(source.storage, source.name)
         self._features: dict[str, Features] = {}
-        self._version = 0
-        self._trials: Trials | None = None
 
-    def poll(self) -> int:
-        """Read what is new and return the version of what is known; it changes with any news.
+    def poll(self) -> tuple[int, int]:
+        """Read what is new; return a number that changes with any news, and how many trials have ended.
 
         Raises:
             InputError: the storage cannot be read any more.
         """
         with self._lock:
-            changed = self._storage.refresh()
-            if changed is None or changed:
-                self._version += 1
-                self._trials = None
-            return self._version
+            return self._reader.poll(), self._reader.finished
 
-    def trials(self) -> Trials:
-        """Return the trials as of the last poll."""
-        with self._lock:
-            if self._trials is None:
-                self._trials = read(self._storage.table, self._features)
-            return self._trials
+    def trials(self) -> tuple[int, Trials]:
+        """Return the trials as they are now, and the number that `poll` gives for them.
 
-    def finished(self) -> int:
-        """Return how many trials have ended as of the last poll."""
+        Raises:
+            InputError: the storage cannot be read any more, or the study is not one of ours.
+        """
         with self._lock:
-            return sum(state not in (RUNNING, WAITING) for state in self._storage.table.state)
-
-    def attributes(self, number: int) -> dict[str, Any]:
-        """Return all user attributes of a trial as of the last poll."""
-        with self._lock:
-            return self._storage.table.attributes_of(number)
+            news = self._reader.poll()
+            return news, trials.of(self._reader.refresh(), self._features)
 
 
 _OPEN: dict[Source, Live] = {}

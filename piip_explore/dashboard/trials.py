@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from piip_explore.dashboard import text
 from piip_explore.dashboard.figures.front import Axis
 from piip_explore.design import Interaction, Merge
 from piip_explore.search import pareto
+from piip_explore.search.columns import Columns
 from piip_explore.search.record import Record
-from piip_explore.search.storage import COMPLETE, FAIL, PRUNED, RUNNING, WAITING, Table
+from piip_explore.search.storage import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -49,31 +51,60 @@ class Features(NamedTuple):
 
 @dataclass(frozen=True)
 class Trials:
-    """All trials of a study at one moment, one row per trial number.
+    """A study's columns with what charts ask of them; one row per trial number.
 
-    `state` holds Optuna's numbers. `score` is NaN where there is none; `error` its standard error, NaN where unknown;
-    `params` counts parameters, `memory` is in bytes, `latency` in milliseconds. `designs` holds texts, None for a trial
-    that is not ours. `features` maps every text to what filters ask.
+    `features` maps the text of every design to what filters ask.
     """
 
+    columns: Columns
     record: Record
-    state: npt.NDArray[np.int8]
-    feasible: Bools
-    score: Floats
-    error: Floats
-    gflops_published: Floats
-    gflops_built: Floats
-    params: Floats
-    latency: Floats
-    memory: Floats
-    seconds: Floats
-    fidelity: Floats
-    designs: Texts
-    failure: Texts
     features: Mapping[str, Features] = field(repr=False)
 
     def __len__(self) -> int:
-        return len(self.state)
+        return len(self.columns)
+
+    @property
+    def state(self) -> npt.NDArray[np.int8]:
+        """Optuna's number of every trial's state."""
+        return self.columns.state
+
+    @property
+    def feasible(self) -> Bools:
+        """Whether a trial meets all its constraints."""
+        return self.columns.feasible
+
+    @property
+    def error(self) -> Floats:
+        """Standard errors of the scores, NaN where unknown."""
+        return self.columns.standard_error
+
+    @cached_property
+    def score(self) -> Floats:
+        """Scores, NaN where there are none."""
+        return self.columns.values[:, self.record.objectives.index("score")]
+
+    @cached_property
+    def designs(self) -> Texts:
+        """Texts of the designs, None for a trial that is not ours."""
+        return self.texts("design")
+
+    def texts(self, name: str) -> Texts:
+        """Return a user attribute as texts, None where a trial lacks it."""
+        column = self.columns.attributes.get(name)
+        if column is None:
+            return np.full(len(self), None, dtype=object)
+        return np.asarray(column.astype(object).where(column.notna(), None), dtype=object)
+
+    def floats(self, name: str) -> Floats:
+        """Return a user attribute as numbers, NaN where a trial lacks it."""
+        column = self.columns.attributes.get(name)
+        if column is None:
+            return np.full(len(self), np.nan)
+        return np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
+
+    def attributes(self, row: int) -> dict[str, Any]:
+        """Return the user attributes that a trial has."""
+        return {str(name): value for name, value in self.columns.attributes.iloc[row].dropna().items()}
 
     @cached_property
     def finished(self) -> int:
@@ -102,13 +133,12 @@ class Trials:
 
     def quantities(self, accounting: str) -> dict[str, tuple[Axis, Floats]]:
         """Return what may be on an axis: its label and direction, and its values (GFLOPs, M, ms, GiB)."""
-        gflops = self.gflops_published if accounting == "published" else self.gflops_built
         known = {
             "score": (Axis(f"proxy score: {self.metric}", maximize=True), self.score),
-            "gflops": (Axis(f"GFLOPs ({accounting})"), gflops),
-            "params": (Axis("parameters (M)"), self.params / 1e6),
-            "latency": (Axis("latency (ms)"), self.latency),
-            "memory": (Axis("peak memory of the proxy run (GiB)"), self.memory / 2**30),
+            "gflops": (Axis(f"GFLOPs ({accounting})"), self.floats(f"gflops_{accounting}")),
+            "params": (Axis("parameters (M)"), self.floats("params") / 1e6),
+            "latency": (Axis("latency (ms)"), self.floats("latency")),
+            "memory": (Axis("peak memory of the proxy run (GiB)"), self.floats("peak_memory") / 2**30),
         }
         return {name: (axis, values) for name, (axis, values) in known.items() if np.isfinite(values).any()}
 
@@ -159,57 +189,13 @@ def front_rows(x: Floats, y: Floats, axes: tuple[Axis, Axis], allowed: Bools) ->
     return front[np.argsort(x[front], kind="stable")]
 
 
-def read(table: Table, memory: dict[str, Features]) -> Trials:
-    """Return a table's trials as columns; `memory` keeps the features of designs already seen.
+def of(columns: Columns, memory: dict[str, Features]) -> Trials:
+    """Return a study's trials; `memory` keeps the features of designs already seen.
 
     Raises:
         InputError: the study was not made by `piip-explore search`, or by a newer version of it.
     """
-    record = Record.from_attributes(table.study_attributes)
-    score = record.objectives.index("score")
-    designs = _texts(table, "design")
-    for design in set(designs) - memory.keys() - {None}:
+    trials = Trials(columns, Record.from_attributes(columns.record), memory)
+    for design in set(trials.designs) - memory.keys() - {None}:
         memory[design] = Features.of(design)
-    columns = {name: _floats(table.attributes.get(key), len(table)) for name, key in _ATTRIBUTES.items()}
-    return Trials(
-        record=record,
-        state=np.array(table.state, dtype=np.int8),
-        feasible=_feasible(table),
-        score=np.array([np.nan if row is None else row[score] for row in table.values], dtype=np.float64),
-        designs=designs,
-        failure=_texts(table, "failure"),
-        features=memory,
-        **columns,
-    )
-
-
-_ATTRIBUTES = {
-    "error": "standard_error",
-    "gflops_published": "gflops_published",
-    "gflops_built": "gflops_built",
-    "params": "params",
-    "latency": "latency",
-    "memory": "peak_memory",
-    "seconds": "seconds",
-    "fidelity": "fidelity",
-}
-
-
-def _floats(entries: Sequence[Any] | None, length: int) -> Floats:
-    if entries is None:
-        return np.full(length, np.nan)
-    return np.array(entries, dtype=np.float64)  # None becomes NaN
-
-
-def _texts(table: Table, name: str) -> Texts:
-    entries = table.attributes.get(name)
-    column = np.empty(len(table), dtype=object)
-    column[:] = entries if entries is not None else None
-    return column
-
-
-def _feasible(table: Table) -> Bools:
-    feasible = np.ones(len(table), dtype=bool)
-    for entries in table.constraints.values():
-        feasible &= ~(_floats(entries, len(table)) > 0)
-    return feasible
+    return trials

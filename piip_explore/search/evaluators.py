@@ -39,7 +39,8 @@ class Outcome:
 
     `score` is higher-is-better and NaN unless status is "ok"; `standard_error` its noise, None if unknown; `seconds`
     of training; `peak_memory` in bytes; `latency` in milliseconds, None unless the study asks for it. `conditions` are
-    what the score depends on (device, code_version, kernel_backend, preset, ...), `details` further metrics.
+    what the score depends on (device, code_version, kernel_backend, preset, ...), `details` further metrics, `curve` pairs
+    of (samples seen, training loss).
     """
 
     status: Status
@@ -50,6 +51,7 @@ class Outcome:
     latency: float | None = None
     conditions: Mapping[str, str] = field(default_factory=dict)
     details: Mapping[str, float] = field(default_factory=dict)
+    curve: tuple[tuple[int, float], ...] = ()
     message: str = ""
 
 
@@ -58,6 +60,9 @@ class Evaluator(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Return what identifies the evaluation (task, preset, data) as JSON-ready values, for the study's record."""
+
+    def conditions(self, device: str) -> dict[str, str]:
+        """Return what scores on a device depend on beside that: code_version and kernel_backend."""
 
     def evaluate(self, task: Task, progress: Progress) -> Outcome:
         """Score one design."""
@@ -85,6 +90,10 @@ class ReplayEvaluator:
         digest = hashlib.sha256(text).hexdigest()[:12]
         return {"kind": "replay", "table": digest, "gap": self.gap, "noise": self.noise}
 
+    def conditions(self, device: str) -> dict[str, str]:
+        """Return constants: a table depends on no code."""
+        return {"code_version": "replay", "kernel_backend": "none"}
+
     def evaluate(self, task: Task, progress: Progress) -> Outcome:
         """Look the design up."""
         if task.design_id not in self.scores:
@@ -93,7 +102,7 @@ class ReplayEvaluator:
         lag = self.gap * (0.5 + self.appetite.get(task.design_id, 0.5)) * (task.fidelity**-0.3 - 1)
         deviation = self.noise * (1 + 3 * (1 - task.fidelity))
         score = self.scores[task.design_id] - lag + deviation * _normal(task)
-        conditions = {"device": task.device, "code_version": "replay", "kernel_backend": "none"}
+        conditions = {"device": task.device, **self.conditions(task.device)}
         return Outcome("ok", score, deviation or None, task.fidelity * self.delay, conditions=conditions)
 
     def _wait(self, seconds: float, progress: Progress) -> None:
@@ -123,6 +132,13 @@ class ProxyEvaluator:
         preset = proxy.preset(self.preset)
         return {"kind": "proxy", "preset": preset.name, "preset_hash": preset.hash, "metric": preset.task.metric}
 
+    def conditions(self, device: str) -> dict[str, str]:
+        """Return the training code's version and the deformable attention's backend."""
+        from piip_explore.ops import backend_name
+        from piip_explore.proxy.score import code_version
+
+        return {"code_version": code_version(), "kernel_backend": backend_name(device.partition(":")[0])}
+
     def evaluate(self, task: Task, progress: Progress) -> Outcome:
         """Train and validate, going on from a checkpoint if the run was interrupted."""
         from piip_explore import proxy
@@ -147,5 +163,6 @@ class ProxyEvaluator:
             peak_memory=score.peak_memory,
             conditions=conditions,
             details=score.details,
+            curve=score.train_loss,
             message=score.message,
         )

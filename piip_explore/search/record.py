@@ -11,7 +11,7 @@ A study's user attributes:
     rungs               fidelities of the rungs, rising to the full run
     seed                seed of every proxy run, and of the sampler
     evaluator           what scores designs: kind, preset, preset_hash, metric
-    code_version        of the code that trains, at the last search
+    conditions          what scores depend on at the last search: code_version, kernel_backend
 
 A trial is one evaluation of a design at one fidelity. Its values are the objectives and its parameters the design's
 choices. It is COMPLETE at full fidelity and PRUNED, with its values, at a lower rung. Its user attributes:
@@ -29,6 +29,7 @@ choices. It is COMPLETE at full fidelity and PRUNED, with its values, at a lower
     latency             milliseconds, where the study measures it
     conditions          what the score depends on: device, code_version, kernel_backend, preset, torch, ...
     metrics             further metrics of the task
+    curve               the training loss: pairs of samples seen and smoothed loss
     failure             why it failed
     final               true on a failed trial that is not queued again (poison, infeasible, diverged)
     retry_of            number of the failed trial that this one repeats
@@ -75,6 +76,7 @@ class Record:
     limits: Limits = field(default_factory=Limits)
     rungs: tuple[float, ...] = (1.0,)
     seed: int = 0
+    conditions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.objectives if name not in OBJECTIVES]
@@ -128,6 +130,7 @@ class Record:
                 limits=Limits(**attributes["limits"]),
                 rungs=tuple(float(rung) for rung in attributes["rungs"]),
                 seed=attributes["seed"],
+                conditions=attributes.get("conditions", {}),
             )
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, InputError):

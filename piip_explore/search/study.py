@@ -187,6 +187,7 @@ class Study:
             "latency": outcome.latency,
             "conditions": dict(outcome.conditions) or None,
             "metrics": dict(outcome.details) or None,
+            "curve": [[seen, float(f"{loss:.4g}")] for seen, loss in outcome.curve] or None,
         }
         attributes = {name: value for name, value in attributes.items() if value is not None}
         values = self._values(number, outcome) if outcome.status == "ok" else None

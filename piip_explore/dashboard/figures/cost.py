@@ -38,3 +38,51 @@ def by_module(modules: Mapping[str, tuple[int, int]]) -> go.Figure:
         figure.update_xaxes(title=title, row=1, col=column + 1)
     figure.update_yaxes(autorange="reversed")
     return style.layout(figure, 90 + 34 * len(names), showlegend=False, bargap=0.3)
+
+
+def side_by_side(designs: Mapping[str, Mapping[str, tuple[int, int]]]) -> go.Figure:
+    """Draw a stacked bar of GFLOPs per design: its branches from the first to the last, its exchanges, and the rest."""
+    figure = go.Figure()
+    parts = {name: _parts(modules) for name, modules in designs.items()}
+    labels = sorted({label for part in parts.values() for label in part}, key=_ORDER.__getitem__)
+    for label in labels:
+        figure.add_trace(
+            go.Bar(
+                y=[text.plain(name, 40) for name in parts],
+                x=[part.get(label, (0.0, ""))[0] / 1e9 for part in parts.values()],
+                customdata=[part.get(label, (0.0, ""))[1] for part in parts.values()],
+                orientation="h",
+                name=label,
+                marker_color=_COLORS[label],
+                hovertemplate=f"{label}<br>%{{customdata}}<br>%{{x:,.4~g}} GFLOPs<extra></extra>",
+            )
+        )
+    style.layout(figure, 130 + 40 * len(parts), barmode="stack", bargap=0.35)
+    figure.update_xaxes(title="GFLOPs")
+    figure.update_yaxes(autorange="reversed")
+    return figure
+
+
+_BRANCHES = [f"branch {number}" for number in range(1, 7)]
+_COLORS = dict(
+    zip([*_BRANCHES, "exchanges", "merge and heads"], [*style.SERIES, style.YELLOW, style.GREY], strict=True)
+)
+_ORDER = {label: place for place, label in enumerate(_COLORS)}
+
+
+def _parts(modules: Mapping[str, tuple[int, int]]) -> dict[str, tuple[float, str]]:
+    """Sum multiply-adds over the kinds of parts, with the names of what is in each."""
+    found: dict[str, tuple[float, str]] = {}
+    branches = 0
+    for name, (macs, _) in modules.items():
+        if name.startswith("interactions "):
+            label = "exchanges"
+        elif name in ("merge", "pyramid", "heads"):
+            label = "merge and heads"
+        else:
+            label = _BRANCHES[min(branches, len(_BRANCHES) - 1)]
+            branches += 1
+        before, names = found.get(label, (0.0, ""))
+        shown = "" if label == "exchanges" else text.plain(name)
+        found[label] = (before + macs, f"{names}, {shown}" if names and shown else names or shown)
+    return found

@@ -13,14 +13,9 @@ import plotly.graph_objects as go
 from piip_explore.dashboard import text
 from piip_explore.dashboard.figures import style
 
-_BINS = 60
 
-
-def distribution(gflops: npt.NDArray[np.floating], budget: float | None) -> go.Figure:
-    """Draw how many designs cost how much (log bins), within and above a budget in GFLOPs."""
-    low, high = float(gflops.min()), float(gflops.max())
-    edges = np.geomspace(low, max(high, low * 1.001), _BINS + 1)
-    counts, _ = np.histogram(gflops, edges)
+def distribution(counts: npt.NDArray[np.integer], edges: npt.NDArray[np.floating], budget: float | None) -> go.Figure:
+    """Draw how many designs (`counts`) cost how many GFLOPs (between `edges`), within and above a budget."""
     centres = np.sqrt(edges[:-1] * edges[1:])
     within = centres <= (np.inf if budget is None else budget)
     figure = go.Figure()
@@ -48,17 +43,18 @@ def resolution_front(
     gflops: npt.NDArray[np.floating],
     resolution: npt.NDArray[np.integer],
     texts: Sequence[str],
-    front: npt.NDArray[np.intp],
+    front: npt.NDArray[np.integer],
+    sample: npt.NDArray[np.integer],
 ) -> go.Figure:
-    """Draw the cheapest design that reaches each input resolution; `front` holds rows from the cheapest up, with texts.
+    """Draw the cheapest design for each input resolution (pixels); `front` are its rows with `texts`, cheapest first.
 
-    `gflops` and `resolution` (pixels) may be a sample of the space; the front is of all of it.
+    Of the other designs the rows of `sample` are drawn.
     """
     figure = go.Figure()
     figure.add_trace(
         go.Scattergl(
-            x=gflops.astype(np.float32),
-            y=resolution.astype(np.int16),
+            x=gflops[sample].astype(np.float32),
+            y=resolution[sample].astype(np.int16),
             mode="markers",
             name="designs",
             hovertemplate="%{x:,.4~g} GFLOPs at %{y} px<extra></extra>",
@@ -83,6 +79,9 @@ def resolution_front(
     return figure
 
 
+_MOST_TICKS = 12
+
+
 @dataclass(frozen=True)
 class Dimension:
     """One axis of the parallel coordinates: numbers, or codes into `names`."""
@@ -97,6 +96,9 @@ def parallel(dimensions: Sequence[Dimension], color: npt.NDArray[np.floating], c
     axes = []
     for dimension in dimensions:
         axis: dict[str, Any] = {"label": text.plain(dimension.label, 30), "values": dimension.values}
+        distinct = np.unique(dimension.values)
+        if dimension.names is None and len(distinct) <= _MOST_TICKS:
+            axis["tickvals"] = distinct
         if dimension.names is not None:
             axis |= {
                 "tickvals": list(range(len(dimension.names))),
@@ -106,5 +108,5 @@ def parallel(dimensions: Sequence[Dimension], color: npt.NDArray[np.floating], c
     line = {"color": color, "colorscale": "Cividis", "showscale": True, "colorbar": {"title": color_label}}
     figure = go.Figure(go.Parcoords(dimensions=axes, line=line))
     style.layout(figure, 420)
-    figure.update_layout(margin={"l": 60, "r": 20, "t": 48, "b": 24})
+    figure.update_layout(margin={"l": 110, "r": 20, "t": 48, "b": 24})
     return figure

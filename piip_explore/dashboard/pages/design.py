@@ -45,8 +45,8 @@ def show(context: Context) -> None:
     st.plotly_chart(drawing(design), key="drawing", config=style.CONFIG, alt=f"Architecture of {design}")
     st.subheader("Where the cost goes")
     _cost(design, context.accounting)
-    if trials is not None and context.source is not None:
-        _measured(trials, chosen, context)
+    if trials is not None:
+        _measured(trials, chosen)
     st.subheader("Nearest published design")
     _nearest(design)
     st.subheader("Export")
@@ -109,7 +109,7 @@ def _cost(design: Design, accounting: str) -> None:
     )
 
 
-def _measured(trials: Trials, chosen: Chosen, context: Context) -> None:
+def _measured(trials: Trials, chosen: Chosen) -> None:
     """Draw what the study's trials of this design found."""
     rows = np.flatnonzero(trials.designs == str(chosen.design))
     if chosen.trial is not None:
@@ -117,28 +117,27 @@ def _measured(trials: Trials, chosen: Chosen, context: Context) -> None:
     if not len(rows):
         return
     st.subheader("What this study measured")
-    live = pinned(context.source).live  # type: ignore[arg-type]
-    records = []
-    for row in rows:
-        attributes = live.attributes(int(row))
-        conditions = attributes.get("conditions") or {}
-        records.append(
-            {
-                "trial": int(row),
-                "fidelity": trials.fidelity[row],
-                "seed": attributes.get("seed"),
-                trials.metric: trials.score[row],
-                "± standard error": trials.error[row],
-                "seconds": trials.seconds[row],
-                "peak memory (GiB)": trials.memory[row] / 2**30,
-                "latency (ms)": trials.latency[row],
-                "failure": trials.failure[row],
-                **{name: str(value) for name, value in conditions.items()},
-            }
-        )
+    records = [_record(trials, int(row)) for row in rows]
     frame = pd.DataFrame.from_records(records).dropna(axis=1, how="all")
     st.dataframe(frame, hide_index=True)
     st.caption("Every score carries what it depends on: fidelity, seed, device, code version and kernel backend.")
+
+
+def _record(trials: Trials, row: int) -> dict[str, object]:
+    attributes = trials.attributes(row)
+    depends_on = ("preset", "device", "kernel_backend", "code_version", "torch")
+    return {
+        "trial": row,
+        "fidelity": attributes.get("fidelity"),
+        "seed": attributes.get("seed"),
+        trials.metric: trials.score[row],
+        "± standard error": trials.error[row],
+        "seconds": attributes.get("seconds"),
+        "peak memory (GiB)": trials.floats("peak_memory")[row] / 2**30,
+        "latency (ms)": attributes.get("latency"),
+        "failure": attributes.get("failure"),
+        **{name: str(attributes[name]) for name in depends_on if name in attributes},
+    }
 
 
 def _nearest(design: Design) -> None:
@@ -214,9 +213,12 @@ def _origin(chosen: Chosen, trials: Trials | None, context: Context) -> Origin |
     if chosen.trial is None or trials is None or context.source is None:
         return None
     row = chosen.trial
-    attributes = pinned(context.source).live.attributes(row)
-    scores = {trials.metric: float(trials.score[row]), "gflops_published": float(trials.gflops_published[row])}
-    return Origin(context.source.name, row, scores, attributes.get("conditions") or {})
+    attributes = trials.attributes(row)
+    scores = {trials.metric: float(trials.score[row]), "gflops_published": float(attributes["gflops_published"])}
+    conditions = ("preset", "preset_hash", "fidelity", "seed", "device", "code_version", "kernel_backend")
+    return Origin(
+        context.source.name, row, scores, {name: attributes[name] for name in conditions if name in attributes}
+    )
 
 
 def zipped(files: Files) -> bytes:

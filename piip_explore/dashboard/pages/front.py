@@ -311,9 +311,9 @@ def _selected(scene: Scene, context: Context) -> None:
         error = f" ± {text.number(trials.error[first], 2)}" if np.isfinite(trials.error[first]) else ""
         st.markdown(
             f"{trials.metric} **{text.number(trials.score[first])}**{error} · "
-            f"**{text.number(trials.gflops_published[first])}** GFLOPs published, "
-            f"**{text.number(trials.gflops_built[first])}** built · "
-            f"**{text.number(trials.params[first] / 1e6)}** M parameters"
+            f"**{text.number(trials.floats('gflops_published')[first])}** GFLOPs published, "
+            f"**{text.number(trials.floats('gflops_built')[first])}** built · "
+            f"**{text.number(trials.floats('params')[first] / 1e6)}** M parameters"
         )
         context.link("design", "Open the design", icon=":material/schema:")
         if len(numbers) > 1:
@@ -367,9 +367,9 @@ def _rows(trials: Trials, rows: npt.NDArray[np.integer]) -> pd.DataFrame:
             "trial": rows,
             "score": trials.score[rows],
             "error": trials.error[rows],
-            "gflops_published": trials.gflops_published[rows],
-            "gflops_built": trials.gflops_built[rows],
-            "params": trials.params[rows] / 1e6,
+            "gflops_published": trials.floats("gflops_published")[rows],
+            "gflops_built": trials.floats("gflops_built")[rows],
+            "params": trials.floats("params")[rows] / 1e6,
             "design": trials.designs[rows],
         }
     )

@@ -1,0 +1,145 @@
+"""Searches started, paused and resumed from a page.
+
+A search is `piip-explore search` in a process of its own, in a session of its own: closing the browser or stopping the
+dashboard does not stop it. What was started is noted beside the study, so that any dashboard on this machine can pause
+or resume it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from piip_explore.dashboard.options import Options
+from piip_explore.errors import InputError
+from piip_explore.search.storage import StorageURL, parse
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_STARTED: dict[int, subprocess.Popen[bytes]] = {}
+"""Our own children, to be reaped when they end."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A search that a page started: its process, and what it was asked to do. `began` tells a process from a later one
+    with the same number."""
+
+    pid: int
+    began: str
+    study: str
+    space: str
+    trials: int
+    workers: int | None
+
+
+def storage_of(options: Options, study: str) -> StorageURL:
+    """Return where a new study goes: into the first storage that the dashboard was started with.
+
+    Raises:
+        InputError: the name is not one of letters, digits, dots, dashes and underscores.
+    """
+    if not _NAME.fullmatch(study):
+        raise InputError(f"study name '{study}': expected up to 64 letters, digits, dots, dashes and underscores")
+    first = options.storages[0]
+    if "://" not in first and (Path(first).is_dir() or not Path(first).suffix):
+        return parse(Path(first) / f"{study}.journal")
+    return parse(first)
+
+
+def start(storage: StorageURL, study: str, space: Path, trials: int, workers: int | None) -> Run:
+    """Start a search, or go on with one; the storage's address travels in the environment, where `ps` does not show it.
+
+    Raises:
+        InputError: a search of this study runs already, or the process ended at once (the sentence says why).
+    """
+    if running(storage, study) is not None:
+        raise InputError(f"a search of study '{study}' runs already: pause it first")
+    command = [sys.executable, "-m", "piip_explore", "search", str(space), "--study", study, "--trials", str(trials)]
+    if workers is not None:
+        command += ["--workers", str(workers)]
+    folder = _folder(storage, study)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "search.log").open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PIIP_EXPLORE_STORAGE": storage.secret},
+            start_new_session=True,
+        )
+    _STARTED[process.pid] = process
+    run = Run(process.pid, _began(process.pid), study, str(space), trials, workers)
+    (folder / "search.json").write_text(json.dumps(asdict(run)))
+    return run
+
+
+def last(storage: StorageURL, study: str) -> Run | None:
+    """Return the search that a page started last, whether it still runs or not."""
+    try:
+        return Run(**json.loads((_folder(storage, study) / "search.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def running(storage: StorageURL, study: str) -> Run | None:
+    """Return the search that a page started, if it still runs on this machine."""
+    run = last(storage, study)
+    return run if run is not None and _alive(run) else None
+
+
+def pause(run: Run) -> None:
+    """Ask a search to stop: evaluations under way are put back, nothing that is finished is lost."""
+    if _alive(run):
+        os.kill(run.pid, signal.SIGTERM)
+
+
+def log(storage: StorageURL, study: str, lines: int = 30) -> str:
+    """Return the last lines that the search printed, without the storage's password."""
+    try:
+        with (_folder(storage, study) / "search.log").open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 200 * lines))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return storage.redact("\n".join(text.splitlines()[-lines:]))
+
+
+def _folder(storage: StorageURL, study: str) -> Path:
+    """Return the folder of a search's notes; a study of another program may have a name that is no file's."""
+    name = study if _NAME.fullmatch(study) else hashlib.sha256(study.encode()).hexdigest()[:12]
+    beside = storage.path.with_name(storage.path.name + ".files") if storage.path else Path("studies")
+    return beside / "searches" / name
+
+
+def _alive(run: Run) -> bool:
+    child = _STARTED.get(run.pid)
+    if child is not None and child.poll() is not None:
+        del _STARTED[run.pid]
+        return False
+    began = _began(run.pid)
+    return bool(began) and began == run.began
+
+
+def _began(pid: int) -> str:
+    """Return what tells a process from others that had its number, empty if there is none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return _listed(pid)
+    return "" if fields[0] == "Z" else fields[19]
+
+
+def _listed(pid: int) -> str:
+    """Ask `ps` where there is no /proc."""
+    if Path("/proc/self/stat").exists():
+        return ""
+    answer = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return answer.stdout.strip()

@@ -1,0 +1,119 @@
+"""A space file counted for the page that browses it: aggregates of all designs, and a sample of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from piip_explore.cost.table import DesignTable, enumerate_space
+from piip_explore.dashboard.figures.space import Dimension
+from piip_explore.space import SearchSpace
+
+BINS = 60
+MOST_DRAWN = 2000
+"""Designs drawn one by one; of larger spaces a random sample, the same every time."""
+
+MOST_LINES = 500
+"""Designs drawn as lines of the parallel coordinates."""
+
+
+@dataclass(frozen=True)
+class CountedSpace:
+    """A space with the cost of every design."""
+
+    space: SearchSpace
+    table: DesignTable
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @cached_property
+    def gflops(self) -> npt.NDArray[np.float32]:
+        """GFLOPs of every design, (designs,)."""
+        return (self.table.macs / 1e9).astype(np.float32)
+
+    @cached_property
+    def resolution(self) -> npt.NDArray[np.int16]:
+        """Largest resolution of every design in pixels, (designs,)."""
+        options = np.array([branch.resolution for branch in self.table.columns.branch_options], dtype=np.int16)
+        return np.asarray(options[self.table.columns.branches[:, 0]])
+
+    @cached_property
+    def histogram(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """How many designs there are in each of `BINS` equal steps of log GFLOPs, and the steps' edges."""
+        logs = np.log10(self.gflops)
+        low, high = float(logs.min()), float(logs.max())
+        counts, edges = np.histogram(logs, BINS, (low, max(high, low + 0.01)))
+        return counts, 10**edges
+
+    @cached_property
+    def cheapest(self) -> npt.NDArray[np.int64]:
+        """Rows of the front of cost against resolution: no cheaper design has as large an image; cheapest first."""
+        rows = []
+        least = np.inf
+        for pixels in np.unique(self.resolution)[::-1]:
+            of_it = np.flatnonzero(self.resolution == pixels)
+            row = of_it[np.argmin(self.table.macs[of_it])]
+            if self.table.macs[row] < least:
+                rows.append(row)
+                least = self.table.macs[row]
+        return np.array(rows[::-1], dtype=np.int64)
+
+    def within(self, budget: float | None) -> int:
+        """Return how many designs cost no more than `budget` GFLOPs."""
+        return len(self) if budget is None else int((self.table.macs <= budget * 1e9).sum())
+
+    def sample(self, many: int, budget: float | None = None) -> npt.NDArray[np.int64]:
+        """Return up to `many` random rows within a budget, rising; the same at every call."""
+        rows = np.arange(len(self)) if budget is None else np.flatnonzero(self.table.macs <= budget * 1e9)
+        if len(rows) <= many:
+            return rows
+        return np.sort(np.random.default_rng(0).choice(rows, many, replace=False))
+
+    def texts(self, rows: npt.NDArray[np.integer]) -> list[str]:
+        """Return the designs of rows."""
+        return [str(self.table.design(int(row))) for row in rows]
+
+    def dimensions(self, rows: npt.NDArray[np.integer]) -> list[Dimension]:
+        """Return the axes of the parallel coordinates of rows: the choices that differ, then the costs."""
+        columns = self.table.columns
+        options = columns.branch_options
+        models = tuple(dict.fromkeys(branch.model for branch in sorted(options, key=lambda b: b.spec.weights)))
+        place = {model: code for code, model in enumerate(models)}
+        model_of = np.array([place[branch.model] for branch in options] + [np.nan])
+        resolution_of = np.array([branch.resolution for branch in options] + [np.nan])
+        found = [Dimension("branches", (columns.branches[rows] >= 0).sum(axis=1))]
+        for slot in range(columns.branches.shape[1]):
+            codes = columns.branches[rows, slot]
+            if (codes >= 0).all():  # a line needs a place on every axis
+                found.append(Dimension(f"model {slot + 1}", model_of[codes], models))
+                found.append(Dimension(f"pixels {slot + 1}", resolution_of[codes]))
+        settings = [columns.settings[code] for code in columns.setting[rows]]
+        found.append(Dimension("exchanges", np.array([one.count if one else 0 for one, _ in settings])))
+        merges = tuple(dict.fromkeys(merge.kind for _, merge in settings))
+        found.append(Dimension("merge", np.array([merges.index(merge.kind) for _, merge in settings]), merges))
+        found = [dimension for dimension in found if len(np.unique(dimension.values)) > 1]
+        return [
+            *found,
+            Dimension("log10 GFLOPs", np.log10(self.gflops[rows])),
+            Dimension("params (M)", self.table.params[rows] / 1e6),
+        ]
+
+
+def files(folder: Path) -> dict[str, Path]:
+    """Return the space files of a folder by name."""
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def count(path: Path, accounting: str) -> CountedSpace:
+    """Read and count a space.
+
+    Raises:
+        InputError: the file says something impossible, the space is too large to list, or no design is in its limits.
+    """
+    space = SearchSpace.load(path)
+    return CountedSpace(space, enumerate_space(space, accounting))
