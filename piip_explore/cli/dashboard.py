@@ -36,7 +36,7 @@ def command(
 
     SPACES is the folder of space files to browse and search, RESULTS the folder of the results of `validate`.
     """
-    from piip_explore.dashboard.launch import launch
+    from piip_explore.dashboard.server.launch import launch
     from piip_explore.dashboard.options import Options
 
     options = Options(storages or Options.storages, study, spaces, results)

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 
+import numpy as np
+import numpy.typing as npt
 import streamlit as st
 
 from piip_explore.dashboard import options, text, view
@@ -26,7 +28,7 @@ PAGES = {
 
 def run() -> None:
     """Show the dashboard; Streamlit calls this for every interaction."""
-    st.set_page_config(page_title="piip-explore", page_icon=":material/hub:", layout="wide")
+    st.set_page_config(page_title="piip-explore", page_icon=_icon(), layout="wide")
     given = options.parse(sys.argv[1:])
     context = Context(given)
     for name, (title, icon) in PAGES.items():
@@ -47,6 +49,14 @@ def run() -> None:
         )
     view.publish()
     page.run()
+
+
+def _icon() -> npt.NDArray[np.uint8]:
+    """Return an inverted pyramid of three bars; Streamlit's own icons would be fetched from the internet."""
+    icon = np.zeros((32, 32, 4), dtype=np.uint8)
+    for row, inset, color in ((2, 1, (0, 114, 178)), (12, 6, (230, 159, 0)), (22, 11, (0, 158, 115))):
+        icon[row : row + 8, inset : 32 - inset] = (*color, 255)
+    return icon
 
 
 def _shown(name: str, context: Context) -> Callable[[], None]:
