@@ -128,9 +128,9 @@ def _laid_out(tensor: Tensor, memory: str) -> Tensor:
     return tensor
 
 
-def errors(case: Case, device: torch.device | str, backend: str | None = None) -> dict[str, float]:
+def errors(case: Case, device: torch.device | str, backend: str | None = None, batch: int = 2) -> dict[str, float]:
     """Return the relative L2 error of the output and the three gradients, by name, against the reference."""
-    *arguments, upstream = inputs(case, device)
+    *arguments, upstream = inputs(case, device, batch)
     with determinism(case.deterministic):
         found = results(functools.partial(deformable_attention, backend=backend), case, arguments, upstream)
     wide = [tensor.double() for tensor in arguments]

@@ -4,6 +4,8 @@ A (query, head) row of that matrix has 4*points entries, one per sampled corner.
 value's gradient is the transposed product, an `embedding_bag` again after sorting the entries by column, and therefore
 deterministic; the gradients of offsets and logits follow from one dot product per entry. `grid_sample` is not used: its
 normalised coordinates round, and at a pixel centre, where PIIP's offsets start, rounding picks the derivative's side.
+
+What belongs to a sample is (points, N) here, N = B*Q*heads: with the long axis last every step is one contiguous loop.
 """
 
 from __future__ import annotations
@@ -19,32 +21,34 @@ from torch import Tensor
 class Corners(NamedTuple):
     """The four pixels around every sampled location.
 
-    `row` numbers the rows of the value viewed as (B*S*heads, width), `known` is false outside the map; both are
-    (B, Q, heads, points, 2, 2) over corner y and x. `fraction_x` and `fraction_y`, (B, Q, heads, points), are the
-    location's place between its left and right, upper and lower corner.
+    `row` (2, 2, points, N), over corner y and x, numbers the rows of the value viewed as (B*S*heads, width); where a
+    corner is outside the map it names some other row, of weight zero. The others are (2, points, N): the bilinear
+    weights along each axis, and their derivatives by the location, both zero outside the map.
     """
 
     row: Tensor
-    known: Tensor
-    fraction_x: Tensor
-    fraction_y: Tensor
+    weights_x: Tensor
+    weights_y: Tensor
+    slopes_x: Tensor
+    slopes_y: Tensor
 
-    def weights(self) -> Tensor:
-        """Return the bilinear weights, zero outside the map, in the shape of `row`."""
-        along_x = torch.stack([1 - self.fraction_x, self.fraction_x], -1)
-        along_y = torch.stack([1 - self.fraction_y, self.fraction_y], -1)
-        return along_y[..., :, None] * along_x[..., None, :] * self.known
+    def entries(self, attention: Tensor) -> Tensor:
+        """Return attention times bilinear weight of every corner, in the shape of `row`."""
+        return (attention * self.weights_y)[:, None] * self.weights_x
 
 
 def forward(
     value: Tensor, offsets: Tensor, logits: Tensor, key_grid: Sequence[int], query_grid: Sequence[int]
 ) -> Tensor:
     """Return the attended values (B, Q, heads*width) in the dtype of `value`."""
-    dtype = _compute_dtype(value)
-    corners = _locate(offsets.to(dtype), key_grid, query_grid)
-    attention = logits.to(dtype).softmax(-1)
-    entries = _entries(attention[..., None, None] * corners.weights())
-    out = F.embedding_bag(_entries(corners.row), _rows(value, logits), mode="sum", per_sample_weights=entries)
+    corners = _locate(_by_sample(offsets, value), logits.shape, key_grid, query_grid)
+    attention = _by_sample(logits, value).softmax(0)
+    out = F.embedding_bag(
+        corners.row.flatten(0, 2).t(),
+        _rows(value, logits),
+        mode="sum",
+        per_sample_weights=corners.entries(attention).flatten(0, 2).t(),
+    )
     return out.reshape(*logits.shape[:2], -1).to(value.dtype)
 
 
@@ -58,26 +62,24 @@ def backward(
     needs: Sequence[bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Return the gradients of value, offsets and logits, None where `needs` says that nobody asks."""
-    dtype = _compute_dtype(value)
-    corners = _locate(offsets.to(dtype), key_grid, query_grid)
-    attention = logits.to(dtype).softmax(-1)
-    gradient = _rows(gradient, logits)
+    corners = _locate(_by_sample(offsets, value), logits.shape, key_grid, query_grid)
+    attention = _by_sample(logits, value).softmax(0)
+    gradient, rows = _rows(gradient, logits), _rows(value, logits)
     of_value = of_offsets = of_logits = None
     if needs[0]:
-        entries = attention[..., None, None] * corners.weights()
-        of_value = _transposed_product(
-            _entries(corners.row), _entries(entries), gradient, _rows(value, logits).shape[0]
-        )
-        of_value = of_value.reshape(value.shape).to(value.dtype)
+        of_rows = _transposed_product(corners.row, corners.entries(attention), gradient, rows.shape[0])
+        of_value = of_rows.reshape(value.shape).to(value.dtype)
     if needs[1] or needs[2]:
-        dots = _dots(_entries(corners.row), gradient, _rows(value, logits)).reshape(corners.row.shape)
-        dots = torch.where(corners.known, dots, 0)
+        dots = _dots(corners.row, gradient, rows)
+        by_column = (corners.weights_y[:, None] * dots).sum(0)
         if needs[1]:
-            of_offsets = (attention[..., None] * _location_gradient(dots, corners)).to(offsets.dtype)
+            by_row = (corners.weights_x * dots).sum(1)
+            along = torch.stack([(corners.slopes_x * by_column).sum(0), (corners.slopes_y * by_row).sum(0)])
+            of_offsets = (attention * along).permute(2, 1, 0).reshape(offsets.shape).to(offsets.dtype)
         if needs[2]:
-            of_attention = (corners.weights() * dots).sum((-2, -1))
-            mean = (attention * of_attention).sum(-1, keepdim=True)
-            of_logits = (attention * (of_attention - mean)).to(logits.dtype)
+            of_attention = (corners.weights_x * by_column).sum(0)
+            slopes = attention * (of_attention - (attention * of_attention).sum(0))
+            of_logits = slopes.t().reshape(logits.shape).to(logits.dtype)
     return of_value, of_offsets, of_logits
 
 
@@ -85,77 +87,69 @@ def _compute_dtype(value: Tensor) -> torch.dtype:
     return torch.float64 if value.dtype == torch.float64 else torch.float32
 
 
+def _by_sample(tensor: Tensor, value: Tensor) -> Tensor:
+    """Turn logits (B, Q, heads, points) to (points, N), offsets to (2, points, N), in the dtype of computation."""
+    wide = tensor.to(_compute_dtype(value)).flatten(0, 2)
+    return wide.permute(*reversed(range(wide.dim()))).contiguous()
+
+
 def _rows(tensor: Tensor, logits: Tensor) -> Tensor:
-    """View (B, N, heads*width) as (B*N*heads, width) in the dtype of computation."""
+    """View (B, S, heads*width) as (B*S*heads, width) in the dtype of computation."""
     heads = logits.shape[2]
     return tensor.to(_compute_dtype(tensor)).reshape(-1, tensor.shape[2] // heads)
 
 
-def _entries(corners: Tensor) -> Tensor:
-    """Flatten (B, Q, heads, points, 2, 2) to (B*Q*heads, 4*points): the entries of each matrix row."""
-    return corners.reshape(-1, 4 * corners.shape[3])
+def _locate(
+    offsets: Tensor, logits_shape: Sequence[int], key_grid: Sequence[int], query_grid: Sequence[int]
+) -> Corners:
+    batch, queries, heads, _ = logits_shape
+    (height, width), (_, query_width) = key_grid, query_grid
+    number = torch.arange(batch * queries * heads, device=offsets.device)
+    query, head, image = number // heads % queries, number % heads, number // (heads * queries)
+    x, weights_x, slopes_x = _along_axis(offsets[0], query % query_width, width, query_grid[1])
+    y, weights_y, slopes_y = _along_axis(offsets[1], query // query_width, height, query_grid[0])
+    first = (image * (height * width * heads) + head) + y * (width * heads) + x * heads
+    steps = torch.tensor([[0, heads], [width * heads, (width + 1) * heads]], device=offsets.device)
+    row = (first + steps[:, :, None, None]).clamp_(0, batch * height * width * heads - 1)
+    return Corners(row, weights_x, weights_y, slopes_x, slopes_y)
 
 
-def _query_centres(key_size: int, query_size: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Return along one axis each query centre's pixel of the key map, and its fraction beyond that pixel.
+def _along_axis(offset: Tensor, query: Tensor, size: int, queries: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return each location's lower pixel along one axis, the weights of it and the next, and their derivatives.
 
-    The split is made in integers: a fraction is exact to the last bit whatever the size of the map.
+    A query's centre is split into pixel and fraction in integers: the fraction is exact to the last bit whatever the
+    size of the map, and a centre on a pixel is on it exactly.
     """
-    numerator = (2 * torch.arange(query_size, device=like.device) + 1) * key_size - query_size
-    pixel = numerator.div(2 * query_size, rounding_mode="floor")
-    return pixel.to(like.dtype), (numerator - pixel * 2 * query_size).to(like.dtype) / (2 * query_size)
-
-
-def _locate(offsets: Tensor, key_grid: Sequence[int], query_grid: Sequence[int]) -> Corners:
-    batch, _, heads, _, _ = offsets.shape
-    (height, width), (query_height, query_width) = key_grid, query_grid
-    pixel_x, fraction_x = _query_centres(width, query_width, offsets)
-    pixel_y, fraction_y = _query_centres(height, query_height, offsets)
-    moved_x = fraction_x.repeat(query_height)[:, None, None] + offsets[..., 0]
-    moved_y = fraction_y.repeat_interleave(query_width)[:, None, None] + offsets[..., 1]
-    x = moved_x.floor() + pixel_x.repeat(query_height)[:, None, None]
-    y = moved_y.floor() + pixel_y.repeat_interleave(query_width)[:, None, None]
-    inside = (x >= -1) & (x <= width - 1) & (y >= -1) & (y <= height - 1)  # false for nan
-
-    step = torch.arange(2, device=offsets.device)
-    x = torch.where(inside, x, 0).long()[..., None, None] + step
-    y = torch.where(inside, y, 0).long()[..., None, None] + step[:, None]
-    known = inside[..., None, None] & (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    image = torch.arange(batch, device=offsets.device)[:, None, None, None, None, None]
-    head = torch.arange(heads, device=offsets.device)[:, None, None, None]
-    pixel = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
-    row = (image * height * width + pixel) * heads + head
-    return Corners(
-        row,
-        known,
-        torch.where(inside, moved_x - moved_x.floor(), 0),
-        torch.where(inside, moved_y - moved_y.floor(), 0),
-    )
-
-
-def _location_gradient(dots: Tensor, corners: Corners) -> Tensor:
-    """Differentiate the bilinear sum of `dots` by the location: (B, Q, heads, points, 2), x first."""
-    fraction_x, fraction_y = corners.fraction_x, corners.fraction_y
-    upper, lower = dots[..., 0, :], dots[..., 1, :]
-    along_x = torch.lerp(upper[..., 1] - upper[..., 0], lower[..., 1] - lower[..., 0], fraction_y)
-    along_y = torch.lerp(lower[..., 0] - upper[..., 0], lower[..., 1] - upper[..., 1], fraction_x)
-    return torch.stack([along_x, along_y], -1)
+    numerator = (2 * query + 1) * size - queries
+    pixel = numerator.div(2 * queries, rounding_mode="floor")
+    moved = (numerator - pixel * (2 * queries)).to(offset.dtype) / (2 * queries) + offset
+    whole = moved.floor()
+    place = whole + pixel
+    inside = (place >= -1) & (place < size)  # false for nan
+    share = torch.where(inside, moved - whole, 0)
+    place = torch.where(inside, place, -2)
+    known = torch.stack([place >= 0, inside & (place < size - 1)]).to(share.dtype)
+    weights = torch.stack([1 - share, share]) * known
+    return place.long(), weights, known * known.new_tensor([-1, 1])[:, None, None]
 
 
 def _transposed_product(columns: Tensor, entries: Tensor, gradient: Tensor, rows: int) -> Tensor:
-    """Return the sparse matrix (`columns`, `entries`: one line per row of `gradient`), transposed, times `gradient`."""
-    ordered, order = torch.sort(columns.reshape(-1), stable=True)
-    starts = torch.searchsorted(ordered, torch.arange(rows, device=columns.device))
+    """Return the sparse matrix of `entries` in `columns`, transposed to `rows` lines, times `gradient`.
+
+    The last axis of both is the matrix's row, a line of `gradient`.
+    """
+    small = torch.int32 if rows < 2**31 else torch.int64  # sorted in half the time
+    ordered, order = torch.sort(columns.flatten().to(small), stable=True)
+    starts = torch.searchsorted(ordered, torch.arange(rows, dtype=small, device=columns.device))
     return F.embedding_bag(
-        order // columns.shape[1], gradient, starts, mode="sum", per_sample_weights=entries.reshape(-1)[order]
+        order % gradient.shape[0], gradient, starts, mode="sum", per_sample_weights=entries.flatten()[order]
     )
 
 
 def _dots(columns: Tensor, gradient: Tensor, rows: Tensor) -> Tensor:
     """Return the dot product of each line of `gradient` with the rows of the value that `columns` names.
 
-    Entry by entry: all gathered rows at once would be 4*points times the size of the output.
+    Corner by corner: all gathered rows at once would be 4*points times the size of the output.
     """
-    return torch.stack(
-        [torch.linalg.vecdot(rows.index_select(0, column), gradient) for column in columns.unbind(1)], -1
-    )
+    dots = [rows.index_select(0, corner).mul_(gradient).sum(1) for corner in columns.flatten(0, 2)]
+    return torch.stack(dots).reshape(columns.shape)

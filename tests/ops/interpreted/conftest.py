@@ -13,11 +13,11 @@ collect_ignore_glob = [] if os.environ.get("TRITON_INTERPRET") == "1" else ["tes
 
 @pytest.fixture(autouse=True)
 def _larger_tiles(monkeypatch):
-    """Take 32 queries per program: the interpreter runs one program after the other, a tile as a NumPy array."""
+    """Take 64 queries per program: the interpreter runs one program after the other, a tile as a NumPy array."""
     from piip_explore.ops import triton_backend
     from piip_explore.ops.launch import launch
 
     def larger(width, bytes_per_element, warps):
-        return dataclasses.replace(launch(width, bytes_per_element, warps), queries=32)
+        return dataclasses.replace(launch(width, bytes_per_element, warps), queries=64)
 
     monkeypatch.setattr(triton_backend, "launch", larger)

@@ -13,7 +13,8 @@ class TestTritonInterpreted(BackendContract):
 
 @pytest.mark.parametrize("case", covering_cases(), ids=str)
 def test_covering_case(case):
-    assert max(errors(case, "cpu", "triton").values()) <= TOLERANCES[case.dtype]
+    batch = 1 if case.heads > 6 else 2  # a second image doubles the programs; few heads show it as well
+    assert max(errors(case, "cpu", "triton", batch).values()) <= TOLERANCES[case.dtype]
 
 
 def test_the_launch_table_as_it_is(monkeypatch):
