@@ -75,7 +75,9 @@ def command(
 
     loaded = SearchSpace.load(space)
     name = study or loaded.name
+    slots = session.device_slots(devices, workers)
     request = launch.Request(
+        device=slots[0],
         trials=trials or loaded.proxy.get("budget"),
         sampler=sampler,
         objectives=objectives,
@@ -87,7 +89,6 @@ def command(
         start_published=start_published,
     )
     evaluator = ProxyEvaluator(preset or loaded.proxy.get("preset", "demo"))
-    slots = session.device_slots(devices, workers)
     started = launch.launch(loaded, evaluator, name, storage or launch.default_storage(name), request)
     console = Console(stderr=as_json)
     finished = session.run(started, evaluator, slots, console)

@@ -39,8 +39,8 @@ class Outcome:
 
     `score` is higher-is-better and NaN unless status is "ok"; `standard_error` its noise, None if unknown; `seconds`
     of training; `peak_memory` in bytes; `latency` in milliseconds, None unless the study asks for it. `conditions` are
-    what the score depends on (device, code_version, kernel_backend, preset, ...), `details` further metrics, `curve` pairs
-    of (samples seen, training loss).
+    what the score depends on (device, code_version, kernel_backend, preset, ...), `details` further metrics, `curve`
+    pairs of (samples seen, training loss).
     """
 
     status: Status

@@ -65,12 +65,14 @@ def _tighter(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def extended(stored: Record, wanted: Record) -> Record:
+def extended(stored: Record | None, wanted: Record) -> Record:
     """Return the record of a study that goes on with a space that contains its own.
 
     New choices go behind the old ones: storages keep a parameter's value as its number among them.
     """
-    choices: dict[str, Sequence[Any]] = {name: list(values) for name, values in stored.choices.items()}
+    choices: dict[str, Sequence[Any]] = {
+        name: list(values) for name, values in (stored.choices.items() if stored else ())
+    }
     for name, values in wanted.choices.items():
         old = list(choices.get(name, ()))
         choices[name] = old + [value for value in values if value not in old]

@@ -30,6 +30,7 @@ class Request:
     accounting: Accounting | None = None
     rungs: tuple[float, ...] | None = None
     seed: int | None = None
+    device: str = "cpu"
     max_gflops: float | None = None
     max_params: float | None = None
     start_published: bool = False
@@ -59,8 +60,8 @@ def launch(
         InputError: the storage cannot be used, or the study is another one; nothing is changed then.
     """
     url = parse(storage)
-    stored = _stored(url, study)
-    wanted = _wanted(space, evaluator, request, stored)
+    stored = stored_record(url, study)
+    wanted = wanted_record(space, evaluator, request, stored)
     pool = pools.load(space, wanted.limits, wanted.accounting)
     return assemble(pool, wanted, stored, study, url, request)
 
@@ -69,32 +70,45 @@ def assemble(
     pool: Pool, wanted: Record, stored: Record | None, study: str, url: StorageURL, request: Request
 ) -> Launch:
     """Write the study's record and make it live."""
-    choices = {axis.name: axis.choices for axis in pool.axes}
-    record = replace(wanted, choices=choices) if stored is None else extended(stored, replace(wanted, choices=choices))
     trials = request.trials or DEFAULT_TRIALS
-    if trials < 1:
-        raise InputError(f"--trials {trials}: expected a positive whole number")
-    sampler = choose(request.sampler, pool, trials, record)
-    store = open_study(url, study, record.directions)
-    notes = _write_record(store, record)
+    sampler = choose(request.sampler, pool, trials, wanted)
+    store = open_study(url, study, wanted.directions)
+    with store.lock():
+        store.refresh()
+        latest = _read_record(store)
+        if latest is not None and stored is None:  # another machine has just made it
+            check_same(latest, wanted)
+        choices = {axis.name: axis.choices for axis in pool.axes}
+        record = extended(latest, replace(wanted, choices=choices))
+        _write_record(store, record)
     start = _published(pool) if request.start_published else ()
     live = Study(store, record, pool, make(sampler.name, pool, record), min(trials, len(pool)), start)
-    return Launch(live, sampler, stored is not None, tuple(notes))
+    return Launch(live, sampler, stored is not None, tuple(_notes(store, latest, record)))
 
 
-def _stored(url: StorageURL, study: str) -> Record | None:
+def stored_record(url: StorageURL, study: str) -> Record | None:
     """Return the record of the study if there is one (a search killed before it wrote one leaves none)."""
     try:
         store = open_study(url, study)
     except NoSuchStudyError:
         return None
+    record = _read_record(store)
+    store.leave()
+    return record
+
+
+def _read_record(store: StudyStorage) -> Record | None:
     attributes = store.table.study_attributes
     empty = not len(store.table) and "format" not in attributes
-    store.leave()
     return None if empty else Record.from_attributes(attributes)
 
 
-def _wanted(space: SearchSpace, evaluator: Evaluator, request: Request, stored: Record | None) -> Record:
+def wanted_record(space: SearchSpace, evaluator: Evaluator, request: Request, stored: Record | None) -> Record:
+    """Return the record of the study that is asked for, after a check that the stored one may go on as it.
+
+    Raises:
+        InputError: it may not; the sentence lists every difference.
+    """
     base = stored or Record(space={}, choices={}, evaluator={})
     limits = Limits(
         request.max_gflops if request.max_gflops is not None else base.limits.max_gflops,
@@ -109,24 +123,41 @@ def _wanted(space: SearchSpace, evaluator: Evaluator, request: Request, stored: 
         limits=limits,
         rungs=request.rungs or base.rungs,
         seed=base.seed if request.seed is None else request.seed,
+        conditions=evaluator.conditions(request.device),
     )
     if stored is not None:
         check_same(stored, wanted)
     return wanted
 
 
-def _write_record(store: StudyStorage, record: Record) -> list[str]:
-    """Write what is new in the record; return what is worth saying about it."""
+def _write_record(store: StudyStorage, record: Record) -> None:
+    """Write what is new in the record."""
     before = dict(store.table.study_attributes)
     for name, value in record.to_attributes().items():
         if before.get(name) != value:
             store.set_study_attribute(name, value)
-    store.name_values(record.objectives)
+    if "format" not in before:
+        store.name_values(record.objectives)
+
+
+def _notes(store: StudyStorage, before: Record | None, record: Record) -> list[str]:
+    """Return what is worth saying before a search begins."""
+    notes = []
+    if before is not None:
+        changed = [
+            f"{name} {value} (so far {before.conditions.get(name, 'none')})"
+            for name, value in record.conditions.items()
+            if before.conditions.get(name) != value
+        ]
+        if changed:
+            notes.append(f"Note: scores may not compare with the study's earlier ones: {', '.join(changed)}")
+        if before.space["size"] != record.space["size"]:
+            notes.append(f"The space grows from {before.space['size']:,} to {record.space['size']:,} designs.")
     if store.url.kind == "sqlite":
         from piip_explore.search.storage.relational import SQLITE_WARNING
 
-        return [SQLITE_WARNING]
-    return []
+        notes.append(f"Note: {SQLITE_WARNING}")
+    return notes
 
 
 def _published(pool: Pool) -> tuple[Design, ...]:

@@ -74,9 +74,10 @@ class Ledger:
             self._counted.add(number)
             self.seconds += table.attribute("seconds", number, 0.0)
 
-    def owned(self, table: Table, lost: Callable[[str], bool]) -> list[int]:
-        """Return the running trials whose lease `lost` says is gone."""
-        return [n for n in sorted(self.running) if lost((table.attribute("worker", n) or {}).get("lease", ""))]
+    def lost(self, table: Table, gone: Callable[[int, str], bool]) -> list[int]:
+        """Return the running trials that nobody runs: `gone` tells by a trial's number and lease."""
+        leases = {number: (table.attribute("worker", number) or {}).get("lease", "") for number in sorted(self.running)}
+        return [number for number, lease in leases.items() if gone(number, lease)]
 
 
 def is_poison(attributes: dict[str, Any], deaths: int, interruptions: int) -> bool:

@@ -254,13 +254,16 @@ class Study:
     def _take_back(self) -> None:
         """Queue again what searches left running that are no more. Called with the lock held."""
         alive: dict[str, bool] = {}
+        claimed = set(self.claimed.values())
 
-        def gone(lease: str) -> bool:
+        def gone(number: int, lease: str) -> bool:
+            if lease == self.lease:  # not claimed: the answer to its creation was lost
+                return number not in claimed
             if lease not in alive:
                 alive[lease] = self.store.alive(lease)
             return not alive[lease]
 
-        for number in self.ledger.owned(self.store.table, gone):
+        for number in self.ledger.lost(self.store.table, gone):
             self._fail(number, "the search that ran it ended without a word", deaths=0, interruptions=1)
 
     def _fail(self, number: int, reason: str, deaths: int, interruptions: int, final: bool = False) -> None:

@@ -138,8 +138,12 @@ class JournalStorage:
 
     # --- writing -------------------------------------------------------------------------------------------------
 
-    def _append(self, *operations: Mapping[str, Any]) -> None:
-        """Append operations as one write that is on the disk when this returns."""
+    def _append(self, *operations: Mapping[str, Any], durable: bool = False) -> None:
+        """Append operations as one write; `durable`: on the disk when this returns, whatever fails then.
+
+        A process that is killed loses nothing that it wrote. Only a machine that fails does, so results are durable;
+        what says that a design is under way need not be: without it, the design is simply tried again.
+        """
         lines = [{**operation, "worker_id": self._writer} for operation in operations]
         data = b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines)
         with self._exclusive("append"), _optuna_lock(self.path):
@@ -149,7 +153,8 @@ class JournalStorage:
                 file.seek(0, os.SEEK_END)
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
 
     def _cut_torn_line(self, file: BinaryIO) -> None:
         size = file.seek(0, os.SEEK_END)
@@ -220,7 +225,7 @@ class JournalStorage:
         ]
         end = {**self._state(number, state), "datetime_complete": _now()}
         end["values"] = None if values is None else list(values)
-        self._append(*self._attributes(number, attributes), *limits, end)
+        self._append(*self._attributes(number, attributes), *limits, end, durable=True)
         self.refresh()
 
     def _id(self, number: int) -> int:

@@ -10,10 +10,11 @@ import fcntl
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from piip_explore.errors import InputError
 from piip_explore.search.storage.base import NewTrial, NoSuchStudyError
@@ -32,9 +33,44 @@ SQLITE_WARNING = (
 LEASE_SECONDS = 60.0
 """How long a search on another machine may be silent before its trials are taken back."""
 
+PATIENCE_SECONDS = 300.0
+"""How long a search waits for a server that is away."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _LEASE = "piip_explore:lease:"
 _SCHEMA = 12
 _FINISHED = (COMPLETE, PRUNED, FAIL)
+
+
+def _patient(
+    operation: Callable[Concatenate[RelationalStorage, P], T],
+) -> Callable[Concatenate[RelationalStorage, P], T]:
+    """Repeat an operation while the server is away, for up to `PATIENCE_SECONDS`."""
+
+    @wraps(operation)
+    def repeated(storage: RelationalStorage, *args: P.args, **kwargs: P.kwargs) -> T:
+        from optuna.exceptions import StorageInternalError
+        from sqlalchemy.exc import InterfaceError, OperationalError
+
+        deadline, pause = time.monotonic() + PATIENCE_SECONDS, 0.2
+        while True:
+            try:
+                return operation(storage, *args, **kwargs)
+            except (OperationalError, InterfaceError, StorageInternalError) as error:
+                if time.monotonic() > deadline:
+                    raise InputError(f"lost {storage.url}: {_reason(storage.url, error)}") from None
+                storage._optuna.remove_session()
+                time.sleep(pause)
+                pause = min(2 * pause, 10.0)
+
+    return repeated
+
+
+def _reason(url: StorageURL, error: Exception) -> str:
+    cause = getattr(error, "orig", None) or error.__cause__ or error
+    return url.redact(str(cause).strip().splitlines()[0])
 
 
 class RelationalStorage:
@@ -52,6 +88,7 @@ class RelationalStorage:
         self._engine = self._optuna.engine
         self._study_id = self._find_study(directions)
         self._lease: str | None = None
+        self._choices: dict[str, Sequence[Any]] = {}
         self._beaten = 0.0
         self._start_over()
         self.refresh()
@@ -86,6 +123,7 @@ class RelationalStorage:
 
     # --- reading -------------------------------------------------------------------------------------------------
 
+    @_patient
     def refresh(self) -> set[int] | None:
         """Read new trials, and again those that were not finished at the last refresh."""
         self.table.study_attributes = dict(self._optuna.get_study_user_attrs(self._study_id))
@@ -172,15 +210,18 @@ class RelationalStorage:
 
     # --- writing -------------------------------------------------------------------------------------------------
 
+    @_patient
     def set_study_attribute(self, name: str, value: Any) -> None:
         """Set a user attribute of the study."""
         self._optuna.set_study_user_attr(self._study_id, name, value)
         self.table.study_attributes[name] = value
 
+    @_patient
     def name_values(self, names: Sequence[str]) -> None:
         """Tell Optuna the names of the objectives."""
         self._optuna.set_study_system_attr(self._study_id, METRIC_NAMES, list(names))
 
+    @_patient
     def create(self, trial: NewTrial, state: int) -> int:
         """Create a trial in one transaction."""
         from optuna.distributions import CategoricalDistribution
@@ -206,8 +247,7 @@ class RelationalStorage:
         """
         from sqlalchemy import text
 
-        known = getattr(self, "_choices", None)
-        if known == trial.choices:
+        if self._choices == trial.choices:
             return
         from piip_explore.search.storage.journal import categorical
 
@@ -242,6 +282,7 @@ class RelationalStorage:
         """Write a trial's end; the state goes last, so that a kill in between leaves a trial that still runs."""
         self._set(number, state, values, attributes, constraints)
 
+    @_patient
     def _set(
         self,
         number: int,
@@ -250,14 +291,20 @@ class RelationalStorage:
         attributes: Mapping[str, Any],
         limits: Mapping[str, float],
     ) -> None:
+        from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
         trial = self._trial_ids[number]
-        for name, value in attributes.items():
-            self._optuna.set_trial_user_attr(trial, name, value)
-        for name, value in limits.items():
-            self._optuna.set_trial_system_attr(trial, CONSTRAINT + name, value)
-        self._optuna.set_trial_state_values(trial, TrialState(state), values)
+        try:
+            for name, value in attributes.items():
+                self._optuna.set_trial_user_attr(trial, name, value)
+            for name, value in limits.items():
+                self._optuna.set_trial_system_attr(trial, CONSTRAINT + name, value)
+            self._optuna.set_trial_state_values(trial, TrialState(state), values)
+        except UpdateFinishedTrialError:  # by an earlier try, whose answer a broken connection swallowed
+            self.refresh()
+            if self.table.state[number] != state:
+                raise
         self.refresh()
 
     # --- locks and leases ----------------------------------------------------------------------------------------
@@ -270,12 +317,29 @@ class RelationalStorage:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 yield
             return
-        from sqlalchemy import text
-
-        key = int.from_bytes(hashlib.sha256(f"piip-explore {self.study}".encode()).digest()[:8], signed=True)
-        with self._engine.connect() as connection, connection.begin():
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+        key = int.from_bytes(hashlib.sha256(f"piip-explore {self.study}".encode()).digest()[:8], "big", signed=True)
+        with self._advisory_lock(key):
             yield
+
+    @contextmanager
+    def _advisory_lock(self, key: int) -> Iterator[None]:
+        from sqlalchemy import text
+        from sqlalchemy.exc import DBAPIError
+
+        @_patient
+        def take(storage: RelationalStorage) -> Connection:
+            connection = storage._engine.connect()
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+            return connection
+
+        connection = take(self)
+        try:
+            yield
+        finally:
+            try:
+                connection.close()
+            except DBAPIError:
+                connection.invalidate()  # the server has ended the connection, and with it the lock
 
     def join(self, lease: str) -> None:
         """Begin to beat for the lease."""
@@ -287,9 +351,14 @@ class RelationalStorage:
         """Write the server's time into the lease, every few seconds."""
         if self._lease is None or time.monotonic() - self._beaten < LEASE_SECONDS / 6:
             return
-        self._optuna.set_study_system_attr(self._study_id, _LEASE + self._lease, self._server_time())
+        self._renew()
+
+    @_patient
+    def _renew(self) -> None:
+        self._optuna.set_study_system_attr(self._study_id, f"{_LEASE}{self._lease}", self._server_time())
         self._beaten = time.monotonic()
 
+    @_patient
     def alive(self, lease: str) -> bool:
         """Return whether the lease was renewed within `LEASE_SECONDS` of the server's time."""
         if lease == self._lease:
@@ -328,8 +397,7 @@ def _connect(url: StorageURL, may_create: bool) -> RDBStorage:
     except ProgrammingError:  # no tables: nothing was ever stored there
         raise NoSuchStudyError(url, "", []) from None
     except (SQLAlchemyError, RuntimeError) as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise InputError(f"cannot open {url}: {url.redact(reason)}") from None
+        raise InputError(f"cannot open {url}: {_reason(url, error)}") from None
 
 
 def _iso(moment: datetime | str | None) -> str | None:
