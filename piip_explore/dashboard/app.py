@@ -7,8 +7,8 @@ from collections.abc import Callable
 from importlib import import_module
 
 import numpy as np
-import numpy.typing as npt
 import streamlit as st
+from PIL import Image
 
 from piip_explore.dashboard import options, text, view
 from piip_explore.dashboard.context import Context, choose_study
@@ -51,12 +51,12 @@ def run() -> None:
     page.run()
 
 
-def _icon() -> npt.NDArray[np.uint8]:
+def _icon() -> Image.Image:
     """Return an inverted pyramid of three bars; Streamlit's own icons would be fetched from the internet."""
     icon = np.zeros((32, 32, 4), dtype=np.uint8)
     for row, inset, color in ((2, 1, (0, 114, 178)), (12, 6, (230, 159, 0)), (22, 11, (0, 158, 115))):
         icon[row : row + 8, inset : 32 - inset] = (*color, 255)
-    return icon
+    return Image.fromarray(icon)
 
 
 def _shown(name: str, context: Context) -> Callable[[], None]:

@@ -57,7 +57,7 @@ def side_by_side(designs: Mapping[str, Mapping[str, tuple[int, int]]]) -> go.Fig
                 hovertemplate=f"{label}<br>%{{customdata}}<br>%{{x:,.4~g}} GFLOPs<extra></extra>",
             )
         )
-    style.layout(figure, 130 + 40 * len(parts), barmode="stack", bargap=0.35)
+    style.layout(figure, 130 + 40 * len(parts), barmode="stack", bargap=0.35, legend_traceorder="normal")
     figure.update_xaxes(title="GFLOPs")
     figure.update_yaxes(autorange="reversed")
     return figure

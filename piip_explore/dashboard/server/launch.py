@@ -17,7 +17,10 @@ SERVER = {
     "server.showEmailPrompt": False,
     "browser.gatherUsageStats": False,
     "client.showErrorDetails": "type",
+    "client.showErrorLinks": False,
     "client.toolbarMode": "viewer",
+    "theme.light.primaryColor": "#0072B2",
+    "theme.dark.primaryColor": "#56B4E9",
 }
 """Safe defaults in any folder; `.streamlit/config.toml` says the same for `streamlit run`."""
 
