@@ -75,11 +75,11 @@ def backward(
         if needs[1]:
             by_row = (corners.weights_x * dots).sum(1)
             along = torch.stack([(corners.slopes_x * by_column).sum(0), (corners.slopes_y * by_row).sum(0)])
-            of_offsets = (attention * along).permute(2, 1, 0).reshape(offsets.shape).to(offsets.dtype)
+            of_offsets = (attention * along).permute(2, 1, 0).contiguous().reshape(offsets.shape).to(offsets.dtype)
         if needs[2]:
             of_attention = (corners.weights_x * by_column).sum(0)
             slopes = attention * (of_attention - (attention * of_attention).sum(0))
-            of_logits = slopes.t().reshape(logits.shape).to(logits.dtype)
+            of_logits = slopes.t().contiguous().reshape(logits.shape).to(logits.dtype)
     return of_value, of_offsets, of_logits
 
 
