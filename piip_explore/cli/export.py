@@ -25,12 +25,16 @@ def _families(context: click.Context, parameter: click.Parameter, values: tuple[
 @click.argument("design", required=False)
 @click.option("--study", help="Export a trial of this study instead of a design's text.")
 @click.option("--trial", type=int, help="Number of the trial.")
-@click.option("--storage", help="Where the study lies (default: the local journal).")
+@click.option("--storage", envvar="PIIP_EXPLORE_STORAGE", help="Where the study lies (default: studies/STUDY.journal).")
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="Export the design of an authors' config, arguments kept."
+)
 @click.option("--target", type=click.Choice(list(TARGETS)), required=True, help="What to write.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write into.")
 @click.option("--head", help="official-detection: mask-rcnn (default), cascade-rcnn or dino.")
 @click.option("--self-contained", is_flag=True, help="official-*: inherit from no _base_ file.")
 @click.option("--pretrain", multiple=True, callback=_families, help="official-*: MODEL=FAMILY of its weights.")
+@click.option("--weights", type=click.Path(path_type=Path), help="official-*: weights of ours to write beside it.")
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
@@ -38,31 +42,41 @@ def command(
     study: str | None,
     trial: int | None,
     storage: str | None,
+    config: Path | None,
     target: str,
     out: Path,
     head: str | None,
     self_contained: bool,
     pretrain: dict[str, str],
+    weights: Path | None,
     force: bool,
     as_json: bool,
 ) -> None:
-    """Write DESIGN (its text form), or a study's trial, as the files of a target."""
+    """Write DESIGN (its text form), a study's trial or an imported config as the files of a target."""
     from piip_explore.design import Design
     from piip_explore.export import exporter, write_files
 
-    given = {"head": head, "self_contained": self_contained, "pretrain": pretrain}
+    given = {"head": head, "self_contained": self_contained, "pretrain": pretrain, "weights": weights}
     options: dict[str, Any] = {name: value for name, value in given.items() if value}
-    if (design is None) == (study is None):
-        raise click.UsageError("give either a design or --study with --trial")
+    if [design, study, config].count(None) != 2:
+        raise click.UsageError("give one of: a design, --study with --trial, --config")
+    origin = None
     if study is not None:
         if trial is None:
             raise click.UsageError(f"--study {study} needs --trial N")
         from piip_explore.export.trials import trial_design
 
         chosen, origin = trial_design(study, trial, storage)
+    elif config is not None:
+        from piip_explore.export.official_import import import_config
+
+        imported = import_config(config)
+        chosen = imported.design
+        if target == f"official-{imported.code_base}":
+            options["keep"] = imported.backbone
     else:
         assert design is not None
-        chosen, origin = Design.parse(design), None
+        chosen = Design.parse(design)
     paths = write_files(exporter(target, **options).export(chosen, origin), out, force=force)
     if as_json:
         click.echo(json.dumps({"design": str(chosen), "id": chosen.id, "files": [str(path) for path in paths]}))

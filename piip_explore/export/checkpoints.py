@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import pickle
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,8 @@ from torch import Tensor
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.export.official_branch import branch_class
+from piip_explore.export.official_import import Imported
+from piip_explore.models import load_official
 from piip_explore.models.official_names import official_name
 
 UNUSED = "official."
@@ -228,11 +230,18 @@ def torch_file(state: Mapping[str, Tensor]) -> bytes:
     return buffer.getvalue()
 
 
-def describe(checkpoint: Checkpoint) -> str:
-    """Return one line on what was left out of a checkpoint, empty where nothing was."""
-    if not checkpoint.left_out:
-        return ""
-    groups: dict[str, int] = {}
-    for name in checkpoint.left_out:
-        groups[name.partition(".")[0]] = groups.get(name.partition(".")[0], 0) + 1
-    return "left out, as no part of the backbone: " + json.dumps(groups)
+def convert(imported: Imported, path: Path) -> tuple[OurWeights, dict[str, int]]:
+    """Return the authors' checkpoint of an imported config as weights of ours, and how much was left out by module.
+
+    Raises:
+        InputError: an unreadable file, a code base without released checkpoints, or tensors that do not fit the config.
+    """
+    if imported.code_base == "llava" or len(imported.design.branches) == 1:
+        raise InputError(f"checkpoints of '{imported.design}' in the {imported.code_base} code cannot be converted")
+    checkpoint = read_checkpoint(path)
+    try:
+        model = load_official(imported.code_base, imported.backbone, checkpoint.tensors)
+    except InputError as error:
+        raise InputError(f"'{path}': {error}") from None
+    left_out = Counter(name.partition(".")[0] for name in checkpoint.left_out)
+    return OurWeights(imported.design, model.state_dict(), model.unused), dict(left_out)

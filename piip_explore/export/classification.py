@@ -35,7 +35,8 @@ class OfficialClassification(OfficialExporter):
     def files(self, design: Design, origin: Origin | None = None) -> Files:
         """Return one config file."""
         header = [*training.header(design, "ImageNet-1k classification", origin), *_RECIPE]
-        return {f"piip_{design.id}_imagenet.py": render(self.config(design), header)}
+        stem = f"piip_{design.id}_imagenet"
+        return {f"{stem}.py": render(self.config(design), header), **self.weight_files(design, stem)}
 
     def config(self, design: Design) -> dict[str, Any]:
         """Return the assignments of the config file, with their notes."""

@@ -55,9 +55,11 @@ class OfficialDetection(OfficialExporter):
 
     def files(self, design: Design, origin: Origin | None = None) -> Files:
         """Return one config file."""
-        name = f"{self.head.replace('-', '_')}_piip_{design.id}_1x_coco.py"
+        stem = f"{self.head.replace('-', '_')}_piip_{design.id}_1x_coco"
         what = f"{_TYPES[self.head]} on COCO, 1x schedule (put it into configs/piip/ of the detection code)"
-        return {name: render(self.config(design), training.header(design, what, origin))}
+        weights = self.weight_files(design, stem)
+        config = self.config(design) | ({"load_from": f"{stem}.pth"} if weights else {})
+        return {f"{stem}.py": render(config, training.header(design, what, origin)), **weights}
 
     def config(self, design: Design) -> dict[str, Any]:
         """Return the assignments of the config file, with their notes."""

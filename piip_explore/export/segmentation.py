@@ -35,8 +35,10 @@ class OfficialSegmentation(OfficialExporter):
     def files(self, design: Design, origin: Origin | None = None) -> Files:
         """Return one config file."""
         what = "UperNet on ADE20K, 80k iterations (put it into configs/piip/ of the segmentation code)"
-        name = f"upernet_piip_{design.id}_80k_ade20k.py"
-        return {name: render(self.config(design), training.header(design, what, origin))}
+        stem = f"upernet_piip_{design.id}_80k_ade20k"
+        weights = self.weight_files(design, stem)
+        config = self.config(design) | ({"load_from": f"{stem}.pth"} if weights else {})
+        return {f"{stem}.py": render(config, training.header(design, what, origin)), **weights}
 
     def config(self, design: Design) -> dict[str, Any]:
         """Return the assignments of the config file, with their notes."""

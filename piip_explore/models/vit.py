@@ -112,7 +112,7 @@ class VisionTransformer(nn.Module):
         grid = (x.shape[2], x.shape[3])
         x = to_tokens(x)
         if self.pos_embed is not None:
-            x = x + _resample(self.pos_embed, grid)
+            x = x + resample_positions(self.pos_embed, grid)
         if self.cls_token is not None:
             x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], 1)
         return self.norm_pre(x), grid
@@ -125,7 +125,7 @@ class VisionTransformer(nn.Module):
         return x, grid
 
 
-def _resample(position: Tensor, grid: Grid) -> Tensor:
+def resample_positions(position: Tensor, grid: Grid) -> Tensor:
     """Resample a square position embedding (1, side^2, dim) bicubically to `grid`."""
     side = math.isqrt(position.shape[1])
     if grid == (side, side):

@@ -18,7 +18,7 @@ from torch import Tensor
 from piip_explore.errors import InputError
 from piip_explore.models.convnext import ConvNeXtBranch
 from piip_explore.models.pyramid import BranchModule
-from piip_explore.models.vit import VisionTransformer
+from piip_explore.models.vit import VisionTransformer, resample_positions
 
 Rules = list[tuple[str, str]]
 
@@ -251,19 +251,14 @@ def _resample_kernel(kernel: Tensor, patch: int) -> Tensor:
 
 def _resample_positions(position: Tensor, state: dict[str, Tensor], branch: VisionTransformer) -> Tensor:
     """Resample positions (1, [prefix +] side^2, dim) bicubically to the branch's grid; prefix tokens lose theirs."""
-    side = math.isqrt(position.shape[1])
-    prefix = position.shape[1] - side * side
+    prefix = position.shape[1] - math.isqrt(position.shape[1]) ** 2
     if prefix and "cls_token" in state:
         state["cls_token"] = state["cls_token"].reshape(1, 1, -1) + position[:, :1]
     position = position[:, prefix:]
     if branch.pos_embed is None:
         return position
     target = math.isqrt(branch.pos_embed.shape[1])
-    if target == side:
-        return position
-    square = position.float().transpose(1, 2).unflatten(2, (side, side))
-    resampled = F.interpolate(square, size=(target, target), mode="bicubic", align_corners=False)
-    return resampled.flatten(2).transpose(1, 2).to(position.dtype)
+    return resample_positions(position.float(), (target, target)).to(position.dtype)
 
 
 def _resample_bias(table: Tensor, side: int, class_token: bool) -> Tensor:

@@ -27,7 +27,7 @@ LLAVA = [
 ]
 ODD = [
     "vit_tiny@640 vit_tiny@576 vit_small@512 vit_base@448 vit_large@224",
-    "vit_tiny@640 vit_small@512; direction=all",
+    "vit_tiny@640 vit_small@512 vit_base@448; direction=all",
     "vit_tiny@640 vit_small@512; direction=up; merge=none; out=2",
     "vit_tiny@640 vit_small@512; interactions=0",
     "vit[depth=6,dim=64,heads=2,patch=8]@640 clip_base@512; merge=linear; interactions=3",

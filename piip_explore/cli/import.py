@@ -1,0 +1,50 @@
+"""`piip-explore import`: the authors' configs and checkpoints as designs and weights of ours."""  # noqa: N999
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command("import")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--weights", type=click.Path(path_type=Path), help="A checkpoint of the authors' code to convert.")
+@click.option("--out", type=click.Path(path_type=Path), help="Where to write the converted weights (.safetensors).")
+@click.option("--force", is_flag=True, help="Overwrite a file that exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(config: Path, weights: Path | None, out: Path | None, force: bool, as_json: bool) -> None:
+    """Read CONFIG, a config file of the authors' code, as a design; with --weights convert its checkpoint too.
+
+    The config is parsed and never executed; checkpoints are read as tensors only.
+    """
+    from piip_explore.export.official_import import import_config
+
+    if (weights is None) != (out is None):
+        raise click.UsageError("--weights and --out go together")
+    if out is not None and out.suffix != ".safetensors":
+        raise click.UsageError(f"--out {out}: expected a file name that ends in .safetensors")
+    imported = import_config(config)
+    result: dict[str, object] = {
+        "design": str(imported.design),
+        "id": imported.design.id,
+        "code_base": imported.code_base,
+        "notes": list(imported.notes),
+    }
+    if weights is not None and out is not None:
+        from piip_explore.export import write_files
+        from piip_explore.export.checkpoints import convert, our_file
+
+        converted, left_out = convert(imported, weights)
+        result["left_out"] = left_out
+        result["weights"] = str(*write_files({out.name: our_file(converted)}, out.parent, force=force))
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    click.echo(f"{result['design']}\n  id {result['id']}, a config of the authors' {imported.code_base} code")
+    for note in imported.notes:
+        click.echo(f"  note: {note}")
+    if "weights" in result:
+        parts = [f"{count} of {name}" for name, count in left_out.items()]
+        click.echo(f"  wrote {result['weights']}" + (f"; left out tensors: {', '.join(parts)}" if parts else ""))
