@@ -8,12 +8,13 @@ import torch
 
 from piip_explore.design import Design
 from piip_explore.errors import InputError
-from piip_explore.proxy.preset import PRESETS, Preset, preset
+from piip_explore.proxy.preset import PRESETS, Preset, WarmStart, preset
 from piip_explore.proxy.score import Conditions, Score, combine
 from piip_explore.proxy.shrink import Shrink
 from piip_explore.proxy.trainer import Progress, Run, train
+from piip_explore.proxy.warm_start import first_weights
 
-__all__ = ["PRESETS", "Conditions", "Preset", "Score", "Shrink", "combine", "evaluate", "preset"]
+__all__ = ["PRESETS", "Conditions", "Preset", "Score", "Shrink", "WarmStart", "combine", "evaluate", "preset"]
 
 
 def evaluate(
@@ -41,7 +42,9 @@ def evaluate(
     Raises:
         InputError: a design that the task cannot judge, a fidelity out of range, a device that is not there.
     """
-    return train(Run(design, preset, seed, fidelity, _device(device)), progress, resume_dir)
+    preset.task.check(design)
+    run = Run(preset.shrink(design.sorted()), preset, seed, fidelity, _device(device))
+    return train(run, lambda: first_weights(run, progress), progress, resume_dir)
 
 
 def _device(name: str) -> torch.device:

@@ -25,9 +25,10 @@ class Network(nn.Module):
         if preset.task.classes_in_model(classes) is None:
             self.head = preset.task.head(self._channels(), classes)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the head's output."""
-        size = (self.resolution, self.resolution)
+    def forward(self, images: Tensor, resolution: int | None = None) -> Tensor:
+        """Return the head's output; `resolution` stands in for the design's own."""
+        side = resolution or self.resolution
+        size = (side, side)
         images = (images.float() - 127.5) / 64
         images = nn.functional.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
         output: Tensor = self.head(self.pyramid(images))

@@ -16,6 +16,19 @@ from piip_explore.proxy.tasks.task import Task
 
 
 @dataclass(frozen=True)
+class WarmStart:
+    """How each branch model is pre-trained, once, on the preset's task and data.
+
+    It sees `samples` images at the full-scale `resolutions` in turn (pixels; shrunken like a design's), with a peak
+    learning rate of `rate`.
+    """
+
+    samples: int
+    rate: float
+    resolutions: tuple[int, ...] = (448, 672, 896, 1120, 1568)
+
+
+@dataclass(frozen=True)
 class Preset:
     """One recipe, the same for every candidate.
 
@@ -32,6 +45,7 @@ class Preset:
         fresh_rate: the same for interactions, merging and head, as a multiple (PIIP's recipe: 10).
         weight_decay, clip, warmup: AdamW's decay, the gradient norm's limit, and the share of steps of linear warm-up
             before the cosine.
+        warm_start: how branches are pre-trained, None to start from random weights.
     """
 
     name: str
@@ -48,6 +62,7 @@ class Preset:
     weight_decay: float = 0.05
     clip: float = 1.0
     warmup: float = 0.1
+    warm_start: WarmStart | None = None
 
     @property
     def hash(self) -> str:
@@ -58,7 +73,12 @@ class Preset:
         """Return every knob as JSON-ready values, the data as their id."""
         values = {name: value for name, value in vars(self).items() if name not in ("name", "data")}
         task = {"kind": type(self.task).__name__, **asdict(self.task)}  # type: ignore[call-overload]
-        return values | {"task": task, "data": self.data.id, "shrink": asdict(self.shrink)}
+        return values | {
+            "task": task,
+            "data": self.data.id,
+            "shrink": asdict(self.shrink),
+            "warm_start": self.warm_start and asdict(self.warm_start),
+        }
 
 
 def preset(name: str) -> Preset:
@@ -69,22 +89,35 @@ def preset(name: str) -> Preset:
     """
     if name not in PRESETS:
         raise InputError(f"unknown preset '{name}': expected one of {', '.join(PRESETS)}")
-    return replace(PRESETS[name], name=name)
+    return PRESETS[name]
 
+
+_DEMO = Preset(
+    name="demo",
+    task=TASKS["segmentation"](),
+    data=EmbeddedScenes(SceneRules(digits=2, crowd=6, clutter=3, smallest=0.1)),
+    shrink=Shrink(resolution=14, width=8, patch=2, depth=3),
+    size=128,
+    train_images=2048,
+    val_images=256,
+    samples=3072,
+    batch=32,
+    rate=2e-3,
+    fresh_rate=3.0,
+)
 
 PRESETS = {
-    "demo": Preset(
-        name="demo",
-        task=TASKS["segmentation"](),
-        data=EmbeddedScenes(SceneRules(digits=2, crowd=6, clutter=3, smallest=0.1)),
-        shrink=Shrink(resolution=14, width=8, patch=2, depth=3),
-        size=128,
-        train_images=1536,
-        val_images=256,
-        samples=2048,
-        batch=32,
-        rate=2e-3,
-        fresh_rate=3.0,
-    ),
+    recipe.name: recipe
+    for recipe in (
+        _DEMO,
+        replace(
+            _DEMO,
+            name="cpu",
+            samples=2048,
+            rate=5e-4,
+            fresh_rate=10.0,
+            warm_start=WarmStart(samples=8192, rate=2e-3),
+        ),
+    )
 }
-"""All presets by name. `demo`: two CPU cores, about 15 seconds a run."""
+"""All presets by name."""

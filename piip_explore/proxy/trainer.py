@@ -34,13 +34,18 @@ _DIVERGED = 2.0
 
 @dataclass(frozen=True)
 class Run:
-    """What one run is; runs with equal keys are the same run, wherever it was interrupted."""
+    """What one run is: `design` is the shrunken one, as it is trained. Runs with equal keys are the same run,
+    wherever it was interrupted.
+
+    `resolutions` are the input sizes (pixels, shrunken) that the steps take in turn; empty: the design's own.
+    """
 
     design: Design
     preset: Preset
     seed: int
     fidelity: float
     device: torch.device
+    resolutions: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.fidelity <= 1:
@@ -50,6 +55,15 @@ class Run:
     def steps(self) -> int:
         """Optimiser steps; the schedule is stretched over them, so a short run is a complete one."""
         return max(1, int(self.preset.samples * self.fidelity) // self.preset.batch)
+
+    @property
+    def samples(self) -> int:
+        """Images seen in training, with repetitions."""
+        return self.steps * self.preset.batch
+
+    def resolution(self, step: int) -> int | None:
+        """Return the input size of a step, None for the design's own."""
+        return self.resolutions[step % len(self.resolutions)] if self.resolutions else None
 
     @property
     def conditions(self) -> Conditions:
@@ -69,7 +83,7 @@ class Run:
     @property
     def key(self) -> str:
         """Twelve hexadecimal digits over all of the above."""
-        return content_hash([self.design.id, self.seed, self.fidelity, asdict(self.conditions)])
+        return content_hash([self.design.id, self.seed, self.fidelity, self.resolutions, asdict(self.conditions)])
 
 
 @dataclass
@@ -83,45 +97,47 @@ class _State:
     curve: list[tuple[int, float]] = field(default_factory=list)
 
 
-def train(run: Run, progress: Progress | None = None, resume_dir: Path | None = None) -> Score:
+def train(
+    run: Run, network: Callable[[], Network], progress: Progress | None = None, resume_dir: Path | None = None
+) -> Score:
     """Train and validate; with `resume_dir`, go on from a checkpoint there, or return the score if the run is done.
 
+    `network` is called once, if there is anything left to train, and returns it with its first weights.
+
     Raises:
-        InputError: the task cannot judge the design, or the data cannot be read.
+        InputError: the data cannot be read.
     """
     finished = resume_dir and resume_dir / f"{run.key}.json"
     if finished and finished.exists():
         return Score.from_dict(json.loads(finished.read_text()))
-    score = _Training(run, resume_dir and resume_dir / f"{run.key}.pt").score(progress)
+    score = Training(run, network(), resume_dir and resume_dir / f"{run.key}.pt").score(progress)
     if finished:
-        _write(finished, lambda path: path.write_text(json.dumps(score.to_dict(), indent=1)))
+        write_whole(finished, lambda path: path.write_text(json.dumps(score.to_dict(), indent=1)))
         finished.with_suffix(".pt").unlink(missing_ok=True)
     return score
 
 
-class _Training:
+class Training:
     """The live side of a run: network, optimiser, data on the device."""
 
-    def __init__(self, run: Run, checkpoint: Path | None) -> None:
+    def __init__(self, run: Run, network: Network, checkpoint: Path | None = None) -> None:
         self.run, self.checkpoint, self.state = run, checkpoint, _State()
         preset = run.preset
-        preset.task.check(run.design)
         if run.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(run.device)
         self.train = preset.data.load("train", preset.train_images, preset.size, run.device)
         self.val = preset.data.load("val", preset.val_images, preset.size, run.device)
         self.classes = len(preset.data.classes(preset.task.needs))
         self.objective = preset.task.objective(self.train, self.classes)
-        self.order = _order(len(self.train), run.steps * preset.batch, run.seed)
-        torch.manual_seed(run.seed)
-        self.network = Network(preset.shrink(run.design), preset).to(run.device)
+        self.order = _order(len(self.train), run.samples, run.seed)
+        self.network = network.to(run.device)
         self.optimizer = torch.optim.AdamW(self.network.parameter_groups(preset), fused=True)
         self._restore()
 
     def score(self, progress: Progress | None) -> Score:
         """Train to the end, validate, and say how it went."""
         preset, state = self.run.preset, self.state
-        status: Status = self._fit(progress)
+        status = self.fit(progress)
         metrics = self._validate() if status == "ok" else {}
         seen = state.step * preset.batch
         return Score(
@@ -139,7 +155,8 @@ class _Training:
             details=metrics | {"samples per second": seen / state.seconds},
         )
 
-    def _fit(self, progress: Progress | None) -> Status:
+    def fit(self, progress: Progress | None) -> Status:
+        """Train to the end and say how it went: "ok" or "diverged"."""
         run, state = self.run, self.state
         began = time.monotonic() - state.seconds
         last_saved = time.monotonic()
@@ -156,7 +173,7 @@ class _Training:
             losses.clear()
             state.seconds = time.monotonic() - began
             if progress:
-                progress(state.step * run.preset.batch, run.steps * run.preset.batch, state.loss)
+                progress(state.step * run.preset.batch, run.samples, state.loss)
             if self.checkpoint and time.monotonic() - last_saved > _SAVE_EVERY:
                 self._save()
                 last_saved = time.monotonic()
@@ -169,7 +186,7 @@ class _Training:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
         with torch.autocast(run.device.type, torch.bfloat16, enabled=run.device.type == "cuda"):
-            output = self.network(self.train.images[index])
+            output = self.network(self.train.images[index], run.resolution(self.state.step))
         loss = self.objective(output, index)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -213,7 +230,7 @@ class _Training:
             "optimizer": self.optimizer.state_dict(),
             "state": asdict(self.state),
         }
-        _write(self.checkpoint, lambda path: torch.save(values, path))
+        write_whole(self.checkpoint, lambda path: torch.save(values, path))
 
     def _restore(self) -> None:
         """Go on from the checkpoint, if there is one that can be read; a damaged one only costs its time.
@@ -238,7 +255,7 @@ def _order(images: int, samples: int, seed: int) -> Tensor:
     return torch.cat(passes)[:samples]
 
 
-def _write(path: Path, write: Callable[[Path], object]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")

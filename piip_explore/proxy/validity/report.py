@@ -1,0 +1,55 @@
+"""A validation's statistics as a table that a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isnan
+from typing import Any
+
+from piip_explore.proxy.validity.validate import Report
+
+
+def text(report: Report) -> str:
+    """Return one line per predictor and measure: accuracies in percent, tau with its 95 % interval."""
+    found = report.statistics
+    questions = [name for name in found["proxy"]["questions"] if name != "macro"]
+    tables = list(found["proxy"]["tables"])
+    count = found["proxy"]["number of pairs"]
+    lines = [f"Pairwise accuracy in percent ({count['all']} pairs that differ by 0.5 or more, {count['hard']} hard)"]
+    lines += _table(
+        ["", *questions, "macro", "hard pairs", "macro over tables"],
+        [[name, *_of_all(values, questions)] for name, values in found.items()],
+    )
+    for table in tables:
+        rows = found["proxy"]["tables"][table]
+        lines += ["", f"{table} ({rows['rows']} designs, {rows['pairs']} pairs)"]
+        lines += _table(
+            ["", "accuracy", "tau", "95 % interval", "tau given FLOPs"],
+            [[name, *_of_table(values["tables"][table])] for name, values in found.items()],
+        )
+        lines.append(f"proxy, seed to seed: tau {found['proxy']['seed-to-seed tau'][table]:.2f}")
+    return "\n".join(lines)
+
+
+def _of_all(values: dict[str, Any], questions: Sequence[str]) -> list[str]:
+    asked = [values["questions"].get(name) for name in (*questions, "macro")]
+    return [_number(value) for value in (*asked, values["hard pairs"], values["macro over tables"])]
+
+
+def _of_table(values: dict[str, Any]) -> list[str]:
+    low, high = values["tau interval"]
+    return [
+        _number(values["accuracy"]),
+        f"{values['tau']:.2f}",
+        f"{low:.2f} to {high:.2f}",
+        f"{values['partial tau given log FLOPs']:.2f}",
+    ]
+
+
+def _number(value: object) -> str:
+    return "-" if not isinstance(value, float) or isnan(value) else f"{value:.0f}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in (head, *rows)]
