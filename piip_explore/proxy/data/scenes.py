@@ -71,7 +71,7 @@ def draw(rules: SceneRules, materials: Materials, seed: int, first: int, count: 
 def _scene(rules: SceneRules, materials: Materials, rng: np.random.Generator) -> dict[str, np.ndarray]:
     layers: list[dict[str, object]] = []
     low, high, power = rules.smallest, rules.largest, 1 - rules.tail
-    for _ in range(rng.integers(rules.crowd // 2, rules.crowd + 1)):
+    for _ in range(rng.integers(max(1, rules.crowd // 2), rules.crowd + 1)):
         # Inverse of the distribution function of the truncated power law.
         size = (low**power + rng.random() * (high**power - low**power)) ** (1 / power)
         layers += _object(rules, materials, rng, int(rng.integers(len(rules.classes))), size)

@@ -1,0 +1,139 @@
+"""The contract of a proxy task: every implementation passes the same checks."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from piip_explore import Design
+from piip_explore.errors import InputError
+from piip_explore.proxy import evaluate
+from piip_explore.proxy.data import EmbeddedScenes, SceneRules
+from piip_explore.proxy.network import Network
+from piip_explore.proxy.tasks import TASKS
+from piip_explore.proxy.tasks.detection import BoxLoss, positions
+
+RULES = SceneRules(digits=1, crowd=4, clutter=1, smallest=0.3)
+PAIR = "vit_tiny@896:w14 vit_small@448; interactions=6; merge={}"
+FITS = {"segmentation": ("linear", "conv", "none"), "detection": ("linear", "conv"), "classification": ("linear",)}
+
+
+@pytest.fixture(params=sorted(TASKS))
+def task(request):
+    kind = TASKS[request.param]
+    return kind() if request.param == "classification" else kind(head_size=8, dim=8)
+
+
+@pytest.fixture
+def preset(task, tiny):
+    return replace(tiny, task=task)
+
+
+@pytest.fixture
+def samples(preset):
+    return preset.data.load("val", 8, preset.size, torch.device("cpu"))
+
+
+def _perfect(task, samples, classes):
+    """Return the output of a model that knows every annotation."""
+    if task.name == "segmentation":
+        return 50 * F.one_hot(samples.masks.long(), classes).permute(0, 3, 1, 2).float()
+    if task.name == "classification":
+        return 50 * F.one_hot(samples.labels, classes).float()
+    truth = BoxLoss(samples, 32)
+    held = F.one_hot(truth.kinds.long().clamp(min=0), classes) * (truth.kinds >= 0)[..., None]
+    return torch.cat([100.0 * held - 50, truth.boxes], -1)
+
+
+def test_names_agree(task):
+    assert isinstance(TASKS[task.name](), type(task))
+
+
+def test_designs_that_fit_pass_and_give_a_loss_with_gradients(task, preset, samples):
+    classes = len(preset.data.classes(task.needs))
+    for merge in FITS[task.name]:
+        design = Design.parse(PAIR.format(merge))
+        task.check(design)
+        network = Network(preset.shrink(design), preset)
+        index = torch.tensor([5, 0, 3])
+        loss = task.objective(samples, classes)(network(samples.images[index]), index)
+        loss.backward()
+        assert loss.ndim == 0
+        assert loss.isfinite()
+        # Interactions open at zero: what lies behind their scales has no gradient yet, everything else does.
+        silent = [name for name, p in network.named_parameters() if p.grad is None]
+        assert not silent, silent
+        with torch.no_grad():
+            task.evaluation(samples, classes).update(network(samples.images[index]), index)
+
+
+def test_single_branches_fit(task):
+    task.check(Design.parse("vit_base@448"))
+
+
+def test_designs_that_do_not_fit_are_named(task):
+    merge = "conv" if task.name == "classification" else "separate-heads"
+    with pytest.raises(InputError, match=merge):
+        task.check(Design.parse(f"vit_tiny@448 vit_small@224; merge={merge}"))
+
+
+def test_a_perfect_model_scores_a_hundred(task, preset, samples):
+    classes = len(preset.data.classes(task.needs))
+    metric = task.evaluation(samples, classes)
+    output = _perfect(task, samples, classes)
+    for index in torch.arange(len(samples)).split(3):
+        metric.update(output[index], index)
+    values = metric.compute()
+    if task.name == "detection":
+        # A box that no position of its level lies in cannot be learnt; the rest must all be found, exactly.
+        learnt = len({tuple(b) for b in BoxLoss(samples, 32).boxes.flatten(0, 1).tolist()} - {(0.0,) * 4})
+        assert values["AP"] > 100 * 0.8 * learnt / len(samples.boxes)
+        assert values["AP"] == pytest.approx(values["AP75"])
+    else:
+        assert values[task.metric] == pytest.approx(100)
+
+
+def test_the_loss_prefers_the_truth(task, preset, samples):
+    classes = len(preset.data.classes(task.needs))
+    if task.name != "classification":
+        task = replace(task, head_size={"detection": 32, "segmentation": 16}[task.name])  # no pixel is left out
+    objective, index = task.objective(samples, classes), torch.arange(len(samples))
+    right = _perfect(task, samples, classes)
+    wrong = right.clone()
+    if task.name == "detection":
+        wrong[..., -4:] = torch.tensor([0.0, 0.0, 1.0, 1.0])
+    else:
+        wrong = wrong.roll(1, 1)
+    assert objective(right, index) < 0.01
+    assert objective(wrong, index) > 10 * objective(right, index) + 0.1
+
+
+def test_a_model_that_knows_nothing_scores_little(task, preset, samples):
+    classes = len(preset.data.classes(task.needs))
+    metric = task.evaluation(samples, classes)
+    network = Network(preset.shrink(Design.parse("vit_tiny@448")), preset)
+    with torch.no_grad():
+        metric.update(network(samples.images), torch.arange(len(samples)))
+    assert metric.compute()[task.metric] < 50
+
+
+def test_runs_end_to_end(task, preset):
+    score = evaluate(Design.parse(PAIR.format("linear")), preset, fidelity=0.25, device="cpu")
+    assert score.status == "ok"
+    assert score.metric == task.metric
+    assert 0 <= score.value <= 100
+
+
+def test_separate_heads_classify(tiny):
+    preset = replace(tiny, task=TASKS["classification"](), data=EmbeddedScenes(replace(RULES, crowd=1)))
+    score = evaluate(Design.parse(PAIR.format("separate-heads")), preset, fidelity=0.25, device="cpu")
+    assert score.status == "ok"
+
+
+def test_levels_cover_the_image_at_three_strides():
+    centers, strides = positions(4)
+    assert len(centers) == 16 + 4 + 1
+    assert centers[0].tolist() == [0.125, 0.125]
+    assert centers[-1].tolist() == [0.5, 0.5]
+    assert strides.unique().tolist() == [0.25, 0.5, 1.0]
