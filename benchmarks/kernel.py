@@ -1,6 +1,6 @@
 """Check and time the deformable-attention kernels on this machine; record the figures in `benchmarks/results/`.
 
-    python benchmarks/kernel.py
+    python -m benchmarks.kernel        (from the project's root)
 
 Writes `kernel-DEVICE.csv` (one row per shape and dtype) and `kernel-DEVICE.json` (the same, with versions, method and
 the check's errors), prints both tables and, on a GPU, the targets. Exits 1 where the check or a target fails. What an

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
-import importlib.util
 import platform
 import statistics
 import time
@@ -167,16 +166,23 @@ def format_table(rows: Sequence[Timing]) -> str:
 def environment(device: torch.device, backend: str | None = None) -> dict[str, str]:
     """Return what a result depends on: device, versions, and the backend chosen."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    found = importlib.util.find_spec("triton") is not None
     return {
         "device": name,
         "backend": backend_name(device, backend),
         "torch": torch.__version__,
-        "triton": importlib.metadata.version("triton") if found else "none",
+        "triton": _version("triton"),
         "cuda": torch.version.cuda or "none",
         "python": platform.python_version(),
-        "piip-explore": importlib.metadata.version("piip-explore"),
+        "piip-explore": _version("piip-explore"),
     }
+
+
+def _version(package: str) -> str:
+    """Return the installed version, or "none": a checkout may be run without being installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
 
 
 def copy_bandwidth(device: torch.device) -> float:

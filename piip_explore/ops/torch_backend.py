@@ -109,8 +109,8 @@ def _locate(
     x, weights_x, slopes_x = _along_axis(offsets[0], query % query_width, width, query_grid[1])
     y, weights_y, slopes_y = _along_axis(offsets[1], query // query_width, height, query_grid[0])
     first = (image * (height * width * heads) + head) + y * (width * heads) + x * heads
-    steps = torch.tensor([[0, heads], [width * heads, (width + 1) * heads]], device=offsets.device)
-    row = (first + steps[:, :, None, None]).clamp_(0, batch * height * width * heads - 1)
+    step = torch.arange(2, device=offsets.device)[:, None, None] * heads  # no host tensor: a GPU would wait for it
+    row = (first + step[:, None] * width + step).clamp_(0, batch * height * width * heads - 1)
     return Corners(row, weights_x, weights_y, slopes_x, slopes_y)
 
 
@@ -130,7 +130,8 @@ def _along_axis(offset: Tensor, query: Tensor, size: int, queries: int) -> tuple
     place = torch.where(inside, place, -2)
     known = torch.stack([place >= 0, inside & (place < size - 1)]).to(share.dtype)
     weights = torch.stack([1 - share, share]) * known
-    return place.long(), weights, known * known.new_tensor([-1, 1])[:, None, None]
+    sign = torch.arange(-1, 2, 2, device=offset.device)[:, None, None]
+    return place.long(), weights, known * sign
 
 
 def _transposed_product(columns: Tensor, entries: Tensor, gradient: Tensor, rows: int) -> Tensor:
