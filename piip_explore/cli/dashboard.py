@@ -16,9 +16,18 @@ import click
     help="Where studies lie: a folder of journal files (default: studies), a journal file, or a database address; "
     "may be given several times.",
 )
-@click.option("--spaces", type=click.Path(path_type=Path, file_okay=False), default="search_spaces", show_default=True)
 @click.option(
-    "--results", type=click.Path(path_type=Path, file_okay=False), default="benchmarks/results", show_default=True
+    "--spaces",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="search_spaces",
+    show_default=True,
+    help="Folder of the space files to browse and search.",
+)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path, file_okay=False),
+    multiple=True,
+    help="Folders of the results of `validate` (default: runs and benchmarks/results).",
 )
 @click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8501, show_default=True)
@@ -27,17 +36,17 @@ def command(
     study: str | None,
     storages: tuple[str, ...],
     spaces: Path,
-    results: Path,
+    results: tuple[Path, ...],
     address: str,
     port: int,
     browser: bool,
 ) -> None:
     """Serve the dashboard until it is interrupted.
 
-    SPACES is the folder of space files to browse and search, RESULTS the folder of the results of `validate`.
+    Without a study here, the example that comes with the program is shown.
     """
-    from piip_explore.dashboard.server.launch import launch
     from piip_explore.dashboard.options import Options
+    from piip_explore.dashboard.server.launch import launch
 
-    options = Options(storages or Options.storages, study, spaces, results)
+    options = Options(storages or Options.storages, study, spaces, results or Options.results)
     launch(options, address, port, browser=browser)

@@ -16,19 +16,20 @@ from pathlib import Path
 class Options:
     """`storages` are folders of journal files, journal files or database addresses; `study` is the one to open first.
 
-    `spaces` is the folder of space files to browse and search, `results` holds the results of `piip-explore validate`.
+    `spaces` is the folder of space files to browse and search, `results` are folders of `piip-explore validate`.
     """
 
     storages: tuple[str, ...] = ("studies",)
     study: str | None = None
     spaces: Path = Path("search_spaces")
-    results: Path = Path("benchmarks/results")
+    results: tuple[Path, ...] = (Path("runs"), Path("benchmarks/results"))
 
     def arguments(self) -> list[str]:
         """Return the command-line form that `parse` reads."""
         storages = [word for storage in self.storages for word in ("--storage", storage)]
         study = ["--study", self.study] if self.study else []
-        return [*storages, *study, "--spaces", str(self.spaces), "--results", str(self.results)]
+        results = [word for folder in self.results for word in ("--results", str(folder))]
+        return [*storages, *study, "--spaces", str(self.spaces), *results]
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -37,7 +38,7 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--storage", action="append")
     parser.add_argument("--study")
     parser.add_argument("--spaces", type=Path, default=Options.spaces)
-    parser.add_argument("--results", type=Path, default=Options.results)
+    parser.add_argument("--results", type=Path, action="append")
     given = parser.parse_args(arguments)
     storages = tuple(given.storage) if given.storage else Options.storages
-    return Options(storages, given.study, given.spaces, given.results)
+    return Options(storages, given.study, given.spaces, tuple(given.results or Options.results))

@@ -7,11 +7,11 @@ for all browsers, and reads on from where it stopped.
 from __future__ import annotations
 
 import json
-import mmap
-import re
+import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from piip_explore.dashboard import trials
 from piip_explore.dashboard.options import Options
@@ -23,8 +23,8 @@ from piip_explore.search.storage import StorageURL, parse, study_names
 EXAMPLE = Path(__file__).parent / "example"
 """Studies that come with the package, shown where there are no others."""
 
-_STUDY_LINE = re.compile(rb'^\{"op_code": ?[01],[^\n]*\}$', re.MULTILINE)
-"""A journal line that creates (0) or deletes (1) a study."""
+_STUDY_LINES = (b'{"op_code":0,', b'{"op_code":1,')
+"""How journal lines begin that create and delete a study."""
 
 
 @dataclass(frozen=True)
@@ -80,18 +80,33 @@ def _names(storage: StorageURL) -> list[str]:
     return study_names(storage)
 
 
+@dataclass(frozen=True)
+class _Scan:
+    """How far a journal file was searched for studies, and those found; None for a deleted one."""
+
+    inode: int = 0
+    size: int = 0
+    names: tuple[str | None, ...] = ()
+
+
+_SCANNED: dict[Path, _Scan] = {}
+
+
 def _journal_names(path: Path) -> list[str]:
     """Return the studies that a journal file creates and does not delete, without replaying it."""
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            lines = [match.group() for match in _STUDY_LINE.finditer(data)]
-    except ValueError:  # an empty file cannot be mapped
-        lines = []
+        with path.open("rb") as file:
+            inode, size = os.fstat(file.fileno()).st_ino, os.fstat(file.fileno()).st_size
+            scan = _SCANNED.get(path, _Scan())
+            if scan.inode != inode or scan.size > size:
+                scan = _Scan(inode)
+            file.seek(scan.size)
+            data = file.read()
     except OSError as error:
         raise InputError(f"cannot open the study file '{path}': {error.strerror}") from None
-    names: list[str | None] = []
+    names = list(scan.names)
     try:
-        for line in map(json.loads, lines):
+        for line in _study_lines(data):
             if line["op_code"] == 0:
                 names.append(str(line["study_name"]))
             else:
@@ -100,7 +115,21 @@ def _journal_names(path: Path) -> list[str]:
         raise InputError(f"'{path}' is not a readable study file: restore it from a copy") from error
     if not names:
         raise InputError(f"'{path}' holds no study: it is empty or no Optuna journal; it was left as it is")
+    _SCANNED[path] = _Scan(inode, scan.size + data.rfind(b"\n") + 1, tuple(names))
     return list(dict.fromkeys(name for name in names if name is not None))
+
+
+def _study_lines(data: bytes) -> list[dict[str, Any]]:
+    """Return the whole lines of a journal that create or delete studies, in order."""
+    found = []
+    for beginning in _STUDY_LINES:
+        at = data.find(beginning)
+        while at >= 0:
+            end = data.find(b"\n", at)
+            if end >= 0 and (at == 0 or data[at - 1 : at] == b"\n"):
+                found.append((at, json.loads(data[at:end])))
+            at = data.find(beginning, at + 1)
+    return [line for _, line in sorted(found, key=lambda item: item[0])]
 
 
 class Live:

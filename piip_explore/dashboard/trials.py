@@ -103,8 +103,9 @@ class Trials:
         return np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
 
     def attributes(self, row: int) -> dict[str, Any]:
-        """Return the user attributes that a trial has."""
-        return {str(name): value for name, value in self.columns.attributes.iloc[row].dropna().items()}
+        """Return the user attributes that a trial has, as plain Python values."""
+        entries = self.columns.attributes.iloc[row].dropna().items()
+        return {str(name): value.item() if isinstance(value, np.generic) else value for name, value in entries}
 
     @cached_property
     def finished(self) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
 from pathlib import Path
 
 from piip_explore.dashboard.options import Options
@@ -35,19 +37,22 @@ def launch(options: Options, address: str, port: int, *, browser: bool) -> None:
         flags["server.allowedHosts"] = ["127.0.0.1", "localhost"]
     for name, value in flags.items():
         config.set_option(name, value)
-    _warm_up()
+    threading.Thread(target=_warm_up, args=(options,), daemon=True).start()
     sys.stdout.flush()
     bootstrap.run(str(APP), False, options.arguments(), {})
 
 
-def _warm_up() -> None:
-    """Import what the first page needs before the first browser asks for it."""
+def _warm_up(options: Options) -> None:
+    """Import what the first page needs and open its study, while the first browser still loads."""
     import importlib
 
-    for module in (
-        "pandas",
-        "plotly.graph_objects",
-        "piip_explore.dashboard.app",
-        "piip_explore.dashboard.pages.front",
-    ):
-        importlib.import_module(module)
+    importlib.import_module("piip_explore.dashboard.app")
+    importlib.import_module("piip_explore.dashboard.pages.front")
+    from piip_explore.dashboard import studies
+    from piip_explore.errors import InputError
+
+    found, _ = studies.find(options)
+    wanted = [source for source in found if source.name == options.study] or found[:1]
+    for source in wanted:
+        with contextlib.suppress(InputError):  # the page says what is wrong
+            studies.open_live(source).trials()

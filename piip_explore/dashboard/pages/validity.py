@@ -1,0 +1,90 @@
+"""How far the proxy can be trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from piip_explore.dashboard import text, validity
+from piip_explore.dashboard.context import Context
+from piip_explore.dashboard.figures import style
+from piip_explore.dashboard.figures.validity import accuracy, agreement
+from piip_explore.dashboard.validity import Validation
+
+
+def show(context: Context) -> None:
+    """Draw the page."""
+    st.title("Validity")
+    st.caption(
+        "A proxy score is worth its training where it ranks designs as full training did, and better than what is "
+        "cheaper: FLOPs, parameters, or a regression. Counted are pairs of designs whose published results differ by "
+        "half a point or more."
+    )
+    found = validity.find(context.options.results)
+    if not found:
+        st.info("No proxy has been validated here yet. Run one (hours on a CPU), then reload this page:")
+        st.code("piip-explore validate --preset cpu", language="bash")
+        return
+    name = st.selectbox("Validation", list(found), key="validation", bind="query-params")
+    path = found[name]
+    validation = _read(path, (path / "rows.csv").stat().st_mtime_ns)
+    _verdict(validation)
+    shown = validation.accuracies
+    st.plotly_chart(accuracy(shown), key="accuracy", config=style.CONFIG, alt="Pairwise accuracy per question")
+    with st.expander("The numbers"):
+        st.dataframe(shown.round(1), hide_index=True)
+    st.subheader("Proxy against published")
+    figure = agreement(validation.rows, validation.statistics)
+    st.plotly_chart(figure, key="agreement", config=style.CONFIG, alt="Proxy score against published metric")
+    st.subheader("By table")
+    st.dataframe(tables(validation), hide_index=True)
+    _recipe(validation)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Resampling")
+def _read(path: Path, changed: int) -> Validation:
+    return validity.read(path)
+
+
+def _verdict(validation: Validation) -> None:
+    asked = list(dict.fromkeys(validation.accuracies["question"]))
+    for question in ("all pairs", "hard pairs"):
+        if question in asked:
+            sentence = validity.verdict(validation, question)
+            good = "does not beat" not in sentence and "worse" not in sentence
+            (st.success if good else st.warning)(text.prose(sentence), icon=":material/balance:")
+
+
+def tables(validation: Validation) -> pd.DataFrame:
+    """Return accuracy and Kendall's tau of every predictor on every published table."""
+    records = []
+    for predictor, found in validation.statistics.items():
+        for table, values in found["tables"].items():
+            low, high = values["tau interval"]
+            records.append(
+                {
+                    "table": table,
+                    "predictor": predictor,
+                    "designs": values["rows"],
+                    "accuracy (%)": round(values["accuracy"], 1),
+                    "tau": round(values["tau"], 2),
+                    "95 % interval": f"{low:.2f} to {high:.2f}",
+                    "tau given log FLOPs": round(values["partial tau given log FLOPs"], 2),
+                }
+            )
+    return pd.DataFrame(records).sort_values("table", kind="stable")
+
+
+def _recipe(validation: Validation) -> None:
+    recipe = validation.recipe
+    seeds = validation.statistics["proxy"].get("seed-to-seed tau", {})
+    between = ", ".join(f"{table}: {tau:.2f}" for table, tau in seeds.items() if tau == tau)
+    st.caption(
+        text.prose(
+            f"Preset {recipe.get('preset')} ({recipe.get('preset_hash')}), code {recipe.get('code_version')}, seeds "
+            f"{recipe.get('seeds')}; written down before the first run."
+            + (f" Tau from seed to seed: {between}." if between else "")
+        )
+    )

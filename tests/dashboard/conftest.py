@@ -1,0 +1,158 @@
+"""A real server and a real browser, one of each for all tests of the room."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.dashboard import synthetic
+
+CHROMIUM = Path("/usr/bin/chromium")
+ROOT = Path(__file__).parents[2]
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@contextmanager
+def served(*arguments: str, cwd: Path = ROOT) -> Iterator[str]:
+    """Run `piip-explore dashboard` with arguments; yield its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "piip_explore", "dashboard", "--no-browser", "--port", str(port), *arguments]
+    process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).read()
+                break
+            except OSError:
+                assert process.poll() is None, process.stderr and process.stderr.read().decode()
+                time.sleep(0.1)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two studies."""
+    folder = tmp_path_factory.mktemp("studies")
+    synthetic.write(folder / "demo.journal", "demo", 200)
+    synthetic.write(folder / "other.journal", "other", 60, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def address(studies: Path) -> Iterator[str]:
+    with served("--storage", str(studies)) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need the playwright package")
+    if not CHROMIUM.exists():
+        pytest.skip(f"the browser tests need {CHROMIUM} (Debian: apt-get install chromium)")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+class View:
+    """One browser window on the dashboard."""
+
+    def __init__(self, page: Any, address: str) -> None:
+        self.page, self.address = page, address
+        self.outside: list[str] = []
+        page.on("request", lambda request: self._note(request.url))
+
+    def _note(self, url: str) -> None:
+        if not url.startswith((self.address, "data:", "blob:", self.address.replace("http", "ws"))):
+            self.outside.append(url)
+
+    def open(self, path: str = "") -> View:
+        self.page.goto(f"{self.address}/{path}")
+        return self.settle()
+
+    def settle(self) -> View:
+        """Wait until the script has run and everything is drawn."""
+        self.page.wait_for_selector(
+            "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]"
+        )
+        self.page.wait_for_function("document.querySelectorAll('[data-testid=stSkeleton]').length === 0")
+        return self
+
+    def link(self, name: str) -> View:
+        self.page.get_by_role("link", name=name, exact=True).first.click()
+        self.page.wait_for_function("name => document.title.startsWith(name) || true", arg=name)
+        return self.settle()
+
+    @property
+    def text(self) -> str:
+        return str(self.page.inner_text("[data-testid=stMain]"))
+
+    def point(self, trial: int) -> tuple[float, float]:
+        """Return where a trial of the front chart is on the screen."""
+        self.page.wait_for_selector(".st-key-front_chart .js-plotly-plot .main-svg")
+        found = self.page.evaluate(_POINT, trial)
+        assert found, f"trial {trial} is not drawn"
+        return found[0], found[1]
+
+    def click(self, trial: int) -> View:
+        x, y = self.point(trial)
+        self.page.mouse.move(x - 1, y)
+        self.page.mouse.move(x, y)
+        self.page.wait_for_selector(".st-key-front_chart .hoverlayer .hovertext")
+        self.page.mouse.click(x, y)
+        self.page.wait_for_url(f"**pick={trial}*")
+        return self.settle()
+
+
+_POINT = """trial => {
+  const gd = document.querySelector('.st-key-front_chart .js-plotly-plot'), full = gd._fullLayout;
+  for (const trace of gd._fullData) {
+    const place = trace.customdata ? Array.from(trace.customdata).indexOf(trial) : -1;
+    if (place < 0 || trace.yaxis === 'y2') continue;
+    const box = gd.getBoundingClientRect();
+    return [box.left + full.xaxis._offset + full.xaxis.d2p(trace.x[place]),
+            box.top + full.yaxis._offset + full.yaxis.d2p(trace.y[place])];
+  }
+  return null;
+}"""
+
+
+@pytest.fixture
+def window(browser: Any) -> Iterator[Callable[..., View]]:
+    """Open windows of a fixed size; they close with the test."""
+    contexts = []
+
+    def make(address: str, **options: Any) -> View:
+        settings = {"viewport": {"width": 1400, "height": 1000}, "reduced_motion": "reduce", **options}
+        context = browser.new_context(**settings)
+        context.set_default_timeout(20_000)
+        contexts.append(context)
+        return View(context.new_page(), address)
+
+    yield make
+    for context in contexts:
+        context.close()
