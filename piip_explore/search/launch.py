@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from piip_explore.design import Design
-from piip_explore.errors import InputError
 from piip_explore.search import pool as pools
 from piip_explore.search.evaluators import Evaluator
 from piip_explore.search.extend import check_same, extended

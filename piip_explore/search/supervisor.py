@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -106,22 +106,20 @@ class Supervisor:
             slot.idle_until = time.monotonic() + _POLL_SECONDS
             return
         slot.task, slot.share, slot.began = task, 0.0, time.monotonic()
-        assert slot.pipe is not None
-        try:
-            slot.pipe.send(task)
-        except OSError:
-            self._bury(slot)
+        _send(slot, task)
 
     def _start(self, slot: Slot) -> None:
         ours, theirs = self._context.Pipe()
         log = self.study.files / "logs" / f"worker-{slot.number}.log"
         threads = max(1, (os.cpu_count() or 1) // len(self.slots))
-        arguments = (theirs, self.evaluator, log, os.getpid(), threads)
+        arguments = (theirs, log, os.getpid(), threads)
         slot.process = self._context.Process(target=worker.main, args=arguments, name=f"worker-{slot.number}")
         with _ignored_signals():  # a child inherits this: Ctrl-C in a terminal reaches every process of the group
             slot.process.start()
         theirs.close()
         slot.pipe = ours
+        # Not among the arguments: writing large ones to a child that is killed meanwhile blocks for ever.
+        _send(slot, self.evaluator)
 
     def _listen(self) -> None:
         """Wait for news from workers, and take it in."""
@@ -194,7 +192,7 @@ class Supervisor:
         if self.stopping and not self._told_to_stop:
             self._told_to_stop = True
             for slot in self.slots:
-                _send_stop(slot)
+                _send(slot, worker.STOP)
 
     # --- the end -------------------------------------------------------------------------------------------------
 
@@ -202,7 +200,7 @@ class Supervisor:
         """Leave no process and no running trial behind."""
         for slot in self.slots:
             if slot.pipe is not None and slot.task is None:
-                _send_stop(slot)
+                _send(slot, worker.STOP)
         for slot in self.slots:
             if slot.process is None:
                 continue
@@ -229,12 +227,11 @@ class Supervisor:
                 signal.signal(name, handler)
 
 
-def _send_stop(slot: Slot) -> None:
+def _send(slot: Slot, message: object) -> None:
+    """Send a message to a worker; if it is dead, that is noticed elsewhere."""
     if slot.pipe is not None:
-        try:
-            slot.pipe.send(worker.STOP)
-        except OSError:
-            return  # it is dead already
+        with suppress(OSError):
+            slot.pipe.send(message)
 
 
 @contextmanager

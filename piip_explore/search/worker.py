@@ -51,23 +51,29 @@ class _StopAsked(BaseException):
     """Unwinds an evaluation; no evaluator catches it by accident."""
 
 
-def main(pipe: Connection, evaluator: Evaluator, log: Path, parent: int, threads: int) -> None:
-    """Evaluate tasks until told to stop, or until the supervisor is gone. `threads` are this process' CPU threads."""
+def main(pipe: Connection, log: Path, parent: int, threads: int) -> None:
+    """Receive an evaluator, then evaluate tasks until told to stop, or until the supervisor is gone.
+
+    `threads` is how many CPU threads this process may use.
+    """
     _redirect(log)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # torch reads it when an evaluator imports it
     threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
-    while True:
-        try:
-            task = pipe.recv()
-        except EOFError:
-            return
-        if task == STOP:
-            return
-        answer = _evaluate(pipe, evaluator, task)
-        pipe.send(answer)
-        if isinstance(answer, Stopped) or (isinstance(answer, Failed) and answer.broken):
-            return
-        _free_memory()
+    try:
+        evaluator: Evaluator = pipe.recv()
+        while (task := pipe.recv()) != STOP:
+            if not _answer(pipe, evaluator, task):
+                return
+    except (EOFError, OSError):
+        return  # the supervisor is gone
+
+
+def _answer(pipe: Connection, evaluator: Evaluator, task: Task) -> bool:
+    """Evaluate a task and send the answer; return whether this process can go on."""
+    answer = _evaluate(pipe, evaluator, task)
+    pipe.send(answer)
+    _free_memory()
+    return not (isinstance(answer, Stopped) or (isinstance(answer, Failed) and answer.broken))
 
 
 def _evaluate(pipe: Connection, evaluator: Evaluator, task: Task) -> Done | Failed | Stopped:

@@ -5,9 +5,8 @@ from collections.abc import Callable
 import optuna
 import pytest
 
-from piip_explore.errors import InputError
 from piip_explore.search import storage
-from piip_explore.search.storage import COMPLETE, FAIL, PRUNED, RUNNING, WAITING, NewTrial, open_study
+from piip_explore.search.storage import COMPLETE, FAIL, PRUNED, RUNNING, WAITING, NewTrial, NoSuchStudyError, open_study
 
 DIRECTIONS = ("maximize", "minimize")
 TRIAL = NewTrial(
@@ -133,9 +132,16 @@ def test_two_studies_share_a_storage(address, name):
     assert (one.table.state, two.table.state) == ([RUNNING], [WAITING, COMPLETE])
 
 
+def test_nothing_is_created_by_a_look(address, name):
+    with pytest.raises(NoSuchStudyError):
+        open_study(address, name)
+    with pytest.raises(NoSuchStudyError):
+        open_study(address, name)
+
+
 def test_an_unknown_study_is_an_error_that_lists_the_known(opener, address):
     opener()
-    with pytest.raises(InputError, match=r"holds no study 'nope': it holds .*test_an_unknown"):
+    with pytest.raises(NoSuchStudyError, match=r"holds no study 'nope': it holds .*test_an_unknown"):
         open_study(address, "nope")
 
 

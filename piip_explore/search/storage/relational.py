@@ -11,10 +11,10 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from piip_explore.errors import InputError
 from piip_explore.search.storage.base import NewTrial, NoSuchStudyError
@@ -52,20 +52,33 @@ def _patient(
     @wraps(operation)
     def repeated(storage: RelationalStorage, *args: P.args, **kwargs: P.kwargs) -> T:
         from optuna.exceptions import StorageInternalError
-        from sqlalchemy.exc import InterfaceError, OperationalError
+        from sqlalchemy.exc import DBAPIError
 
         deadline, pause = time.monotonic() + PATIENCE_SECONDS, 0.2
         while True:
             try:
                 return operation(storage, *args, **kwargs)
-            except (OperationalError, InterfaceError, StorageInternalError) as error:
+            except (DBAPIError, StorageInternalError) as error:
+                if not _is_away(error):
+                    raise
                 if time.monotonic() > deadline:
                     raise InputError(f"lost {storage.url}: {_reason(storage.url, error)}") from None
                 storage._optuna.remove_session()
                 time.sleep(pause)
                 pause = min(2 * pause, 10.0)
 
-    return repeated
+    return cast("Callable[Concatenate[RelationalStorage, P], T]", repeated)
+
+
+def _is_away(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, is a connection that failed."""
+    from sqlalchemy.exc import InterfaceError, OperationalError
+
+    while error is not None:
+        if isinstance(error, OperationalError | InterfaceError) or getattr(error, "connection_invalidated", False):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _reason(url: StorageURL, error: Exception) -> str:
@@ -84,7 +97,7 @@ class RelationalStorage:
         self.url, self.study = url, study
         if url.path is not None and directions is None and not url.path.is_file():
             raise NoSuchStudyError(url, study, None)
-        self._optuna = _connect(url, may_create=directions is not None)
+        self._optuna = _connect(url, study, may_create=directions is not None)
         self._engine = self._optuna.engine
         self._study_id = self._find_study(directions)
         self._lease: str | None = None
@@ -317,8 +330,7 @@ class RelationalStorage:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 yield
             return
-        key = int.from_bytes(hashlib.sha256(f"piip-explore {self.study}".encode()).digest()[:8], "big", signed=True)
-        with self._advisory_lock(key):
+        with self._advisory_lock(_key(f"piip-explore study {self.study}")):
             yield
 
     @contextmanager
@@ -336,10 +348,8 @@ class RelationalStorage:
         try:
             yield
         finally:
-            try:
+            with suppress(DBAPIError):  # the server may have ended the connection, and with it the lock
                 connection.close()
-            except DBAPIError:
-                connection.invalidate()  # the server has ended the connection, and with it the lock
 
     def join(self, lease: str) -> None:
         """Begin to beat for the lease."""
@@ -383,21 +393,34 @@ class RelationalStorage:
         self._engine.dispose()
 
 
-def _connect(url: StorageURL, may_create: bool) -> RDBStorage:
+def _connect(url: StorageURL, study: str, may_create: bool) -> RDBStorage:
+    from optuna.exceptions import OptunaError
     from optuna.storages import RDBStorage
-    from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
+    from sqlalchemy import create_engine, inspect, text
+    from sqlalchemy.exc import SQLAlchemyError
 
     if url.path is not None and may_create:
         url.path.parent.mkdir(parents=True, exist_ok=True)
-    options = {} if url.path is not None else {"pool_pre_ping": True}
+    options: dict[str, Any] = {} if url.path is not None else {"pool_pre_ping": True}
     try:
-        return RDBStorage(url.secret, engine_kwargs=options, skip_table_creation=not may_create)
+        engine = create_engine(url.secret)
+        with engine.connect() as connection:
+            if url.path is None:  # one machine at a time makes the tables
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key("piip-explore tables")})
+            if not may_create and not inspect(connection).has_table("version_info"):
+                raise NoSuchStudyError(url, study, [])
+            storage = RDBStorage(url.secret, engine_kwargs=options, skip_table_creation=not may_create)
+        engine.dispose()
+        return storage
     except ImportError:
         raise InputError(f"{url} needs the psycopg driver: pip install 'psycopg[binary]'") from None
-    except ProgrammingError:  # no tables: nothing was ever stored there
-        raise NoSuchStudyError(url, "", []) from None
-    except (SQLAlchemyError, RuntimeError) as error:
+    except (SQLAlchemyError, OptunaError, RuntimeError) as error:
         raise InputError(f"cannot open {url}: {_reason(url, error)}") from None
+
+
+def _key(name: str) -> int:
+    """A number that names an advisory lock."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
 
 
 def _iso(moment: datetime | str | None) -> str | None:
