@@ -1,0 +1,103 @@
+"""A table of designs as a CSV or Parquet file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv, parquet
+
+from piip_explore.cost.table import DesignTable
+from piip_explore.errors import InputError
+
+_ROWS = 1 << 20
+"""Rows written at a time."""
+
+
+def write(table: DesignTable, path: Path) -> None:
+    """Write all rows: `branch_1`, ..., `options`, `macs`, `params`; the file is there whole or not at all.
+
+    A design's text is its branches, separated by spaces, then "; " and the options where there are any. In Parquet
+    files branches and options are dictionary-encoded.
+
+    Raises:
+        InputError: the file exists, cannot be made, or its name ends neither in .csv nor in .parquet.
+    """
+    check(path)
+    writers: dict[str, Callable[..., None]] = {".csv": _write_csv, ".parquet": _write_parquet}
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+        os.close(handle)
+    except OSError as error:
+        raise InputError(f"cannot write '{path}': {error.strerror}") from None
+    try:
+        writers[path.suffix](table, temporary)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def check(path: Path) -> None:
+    """Check that a table can be written to `path`, before work is spent on it.
+
+    Raises:
+        InputError: the file exists, its folder does not, or its name ends neither in .csv nor in .parquet.
+    """
+    if path.suffix not in (".csv", ".parquet"):
+        raise InputError(f"'{path}': expected a name that ends in .csv or .parquet")
+    if path.exists():
+        raise InputError(f"'{path}' exists: remove it or choose another name")
+    if not path.parent.is_dir():
+        raise InputError(f"'{path}': there is no folder '{path.parent}'")
+
+
+def _write_csv(table: DesignTable, path: str) -> None:
+    schema = pa.schema(
+        (field.name, pa.string() if pa.types.is_dictionary(field.type) else field.type) for field in _schema(table)
+    )
+    with csv.CSVWriter(path, schema) as writer:
+        for batch in _batches(table):
+            writer.write(batch.cast(schema))
+
+
+def _write_parquet(table: DesignTable, path: str) -> None:
+    with parquet.ParquetWriter(path, _schema(table), compression="zstd") as writer:
+        for batch in _batches(table):
+            writer.write(batch)
+
+
+def _schema(table: DesignTable) -> pa.Schema:
+    texts = [f"branch_{place + 1}" for place in range(table.columns.branches.shape[1])] + ["options"]
+    fields = [(name, pa.dictionary(pa.int32(), pa.string())) for name in texts]
+    return pa.schema([*fields, ("macs", pa.int64()), ("params", pa.int64())])
+
+
+def _batches(table: DesignTable) -> Iterator[pa.Table]:
+    columns = table.columns
+    branches = pa.array([str(branch) for branch in columns.branch_options], pa.string())
+    options = pa.array(_options(table), pa.string())
+    for start in range(0, len(table), _ROWS):
+        rows = slice(start, start + _ROWS)
+        arrays = [
+            pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32), mask=codes < 0), branches)
+            for codes in columns.branches[rows].T
+        ]
+        arrays.append(pa.DictionaryArray.from_arrays(pa.array(columns.setting[rows].astype(np.int32)), options))
+        numbers = pa.array(table.macs[rows]), pa.array(table.params[rows])
+        yield pa.Table.from_arrays([*arrays, *numbers], schema=_schema(table))
+
+
+def _options(table: DesignTable) -> list[str]:
+    """Return the text of every setting, empty for those that no row has."""
+    texts = []
+    for code in range(len(table.columns.settings)):
+        row = int(np.argmax(table.columns.setting == code))
+        found = table.columns.setting[row] == code
+        texts.append(str(table.design(row)).partition("; ")[2] if found else "")
+    return texts
