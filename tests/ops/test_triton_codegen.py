@@ -3,8 +3,10 @@
 import os
 import re
 import subprocess
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 triton = pytest.importorskip("triton", reason="Triton is not installed")
 if os.environ.get("TRITON_INTERPRET") == "1":
@@ -14,7 +16,9 @@ import triton.language as tl  # noqa: E402
 from triton.backends.compiler import GPUTarget  # noqa: E402
 from triton.compiler import ASTSource  # noqa: E402
 
+from piip_explore.ops import triton_backend  # noqa: E402
 from piip_explore.ops import triton_kernels as kernels  # noqa: E402
+from piip_explore.ops.check import determinism  # noqa: E402
 from piip_explore.ops.launch import BACKWARD_WARPS, FORWARD_WARPS, launch  # noqa: E402
 
 HEADS, POINTS = 16, 4
@@ -128,3 +132,46 @@ def test_the_backward_pass_does_not_wait_per_point(width):
     for kernel in (kernels.sampling_gradient_kernel, kernels.value_gradient_kernel):
         ptx, _ = compiled(kernel, width)
         assert len(re.findall(r"\bbar\.sync", ptx)) <= 1
+
+
+class FakeDriver:
+    """A GPU as far as compiling for one goes."""
+
+    def get_current_target(self):
+        return GPUTarget("cuda", 90, 32)
+
+    def get_current_device(self):
+        return 0
+
+    def get_current_stream(self, device):
+        return 0
+
+
+class CompileOnly:
+    """Stands for a kernel: `kernel[grid](...)` binds the arguments and compiles, and does not launch."""
+
+    def __init__(self, kernel, hashes):
+        self.kernel, self.hashes = kernel, hashes
+
+    def __getitem__(self, grid):
+        def compile_only(*arguments, **constants):
+            self.hashes.add(self.kernel.warmup(*arguments, grid=grid, **constants).hash)
+
+        return compile_only
+
+
+def test_the_backend_compiles_as_it_launches_and_once_for_all_sizes(monkeypatch):
+    """Through the launcher itself: maps of any size, one pixel wide or divisible by 16, share the compiled kernels."""
+    monkeypatch.setattr(triton.runtime.driver, "_active", FakeDriver())
+    hashes = {kernel.__name__: set() for kernel in WARPS}
+    stand_ins = {kernel.__name__: CompileOnly(kernel, hashes[kernel.__name__]) for kernel in WARPS}
+    monkeypatch.setattr(triton_backend, "kernels", SimpleNamespace(**stand_ins))
+    for key_grid, query_grid in (((1, 9), (3, 4)), ((16, 16), (16, 16)), ((98, 98), (70, 70))):
+        keys, queries = key_grid[0] * key_grid[1], query_grid[0] * query_grid[1]
+        shapes = [(2, keys, 36), (2, queries, 3, 4, 2), (2, queries, 3, 4), (2, queries, 36)]
+        *inputs, upstream = (torch.zeros(shape, dtype=torch.bfloat16) for shape in shapes)
+        triton_backend.forward(*inputs, key_grid, query_grid)
+        for deterministic in (False, True):
+            with determinism(deterministic):
+                triton_backend.backward(upstream, *inputs, key_grid, query_grid, [True] * 3)
+    assert {name: len(found) for name, found in hashes.items()} == dict.fromkeys(hashes, 1)
