@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import torch
 
 from piip_explore.design import Design
 from piip_explore.errors import InputError
+from piip_explore.proxy.data import DataSource
 from piip_explore.proxy.preset import PRESETS, Preset, WarmStart, preset
 from piip_explore.proxy.score import Conditions, Score, combine
 from piip_explore.proxy.shrink import Shrink
@@ -40,11 +42,19 @@ def evaluate(
         resume_dir: folder for checkpoints and the finished score; a run that was killed goes on from there.
 
     Raises:
-        InputError: a design that the task cannot judge, a fidelity out of range, a device that is not there.
+        InputError: a design that the task cannot judge, data that cannot be read, a fidelity out of range, a device
+            that is not there.
     """
     preset.task.check(design)
+    _check(preset.data)
     run = Run(preset.shrink(design.sorted()), preset, seed, fidelity, _device(device))
     return train(run, lambda: first_weights(run, progress), progress, resume_dir)
+
+
+@cache
+def _check(data: DataSource) -> None:
+    """Check the data once per process."""
+    data.check()
 
 
 def _device(name: str) -> torch.device:

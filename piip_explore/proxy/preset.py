@@ -6,9 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from piip_explore.errors import InputError
-from piip_explore.proxy.data.embedded import EmbeddedScenes
-from piip_explore.proxy.data.scenes import SceneRules
-from piip_explore.proxy.data.source import DataSource
+from piip_explore.proxy.data import DataSource, EmbeddedScenes, SceneRules, open_folder
 from piip_explore.proxy.score import content_hash
 from piip_explore.proxy.shrink import Shrink
 from piip_explore.proxy.tasks import TASKS
@@ -82,14 +80,23 @@ class Preset:
 
 
 def preset(name: str) -> Preset:
-    """Return the preset of this name.
+    """Return the preset of this name; `NAME@KIND:FOLDER` is the same recipe on a user's own data.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such preset or folder, or the data lack what the preset's task needs.
     """
-    if name not in PRESETS:
-        raise InputError(f"unknown preset '{name}': expected one of {', '.join(PRESETS)}")
-    return PRESETS[name]
+    base, at, data = name.partition("@")
+    if base not in PRESETS:
+        raise InputError(
+            f"unknown preset '{base}': expected one of {', '.join(PRESETS)}, with @KIND:FOLDER for own data"
+        )
+    if not at:
+        return PRESETS[base]
+    own = replace(PRESETS[base], name=name, data=open_folder(data))
+    if own.task.needs not in own.data.provides:
+        have = ", ".join(sorted(own.data.provides))
+        raise InputError(f"preset '{base}' trains {own.task.name}, which needs {own.task.needs}; '{data}' has {have}")
+    return own
 
 
 _DEMO = Preset(

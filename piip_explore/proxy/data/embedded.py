@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 
 from piip_explore.errors import InputError
+from piip_explore.proxy.data.cache import cached
 from piip_explore.proxy.data.materials import materials
 from piip_explore.proxy.data.render import render
 from piip_explore.proxy.data.scenes import SceneRules, draw
-from piip_explore.proxy.data.source import Annotation, Samples, Split, cache_dir
+from piip_explore.proxy.data.source import Annotation, Samples, Split
 
 _BATCH = 32
 _DIGIT_CLASSES = 10
@@ -57,16 +56,8 @@ class EmbeddedScenes:
 
     def load(self, split: Split, count: int, size: int, device: torch.device) -> Samples:
         """Return `count` scenes, rendered on `device` the first time and read from the cache after that."""
-        key = hashlib.sha256(f"{self.id} {split} {count} {size} {device.type}".encode()).hexdigest()[:16]
-        path = cache_dir() / "scenes" / f"{key}.safetensors"
-        if path.exists():
-            return Samples(**load_file(path, device=str(device)))
-        samples = self._render(split, count, size, device)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        save_file({name: column.cpu() for name, column in vars(samples).items()}, partial)
-        partial.replace(path)
-        return samples
+        key = f"{self.id} {split} {count} {size} {device.type}"
+        return cached(key, device, lambda: self._render(split, count, size, device))
 
     def _render(self, split: Split, count: int, size: int, device: torch.device) -> Samples:
         bank = materials(split, size)

@@ -70,10 +70,8 @@ def draw(rules: SceneRules, materials: Materials, seed: int, first: int, count: 
 
 def _scene(rules: SceneRules, materials: Materials, rng: np.random.Generator) -> dict[str, np.ndarray]:
     layers: list[dict[str, object]] = []
-    low, high, power = rules.smallest, rules.largest, 1 - rules.tail
     for _ in range(rng.integers(max(1, rules.crowd // 2), rules.crowd + 1)):
-        # Inverse of the distribution function of the truncated power law.
-        size = (low**power + rng.random() * (high**power - low**power)) ** (1 / power)
+        size = _power_law(rules.smallest, rules.largest, rules.tail, rng.random())
         layers += _object(rules, materials, rng, int(rng.integers(len(rules.classes))), size)
     for _ in range(rng.integers(rules.clutter + 1)):
         layers.append(_distractor(materials, rng))
@@ -83,6 +81,15 @@ def _scene(rules: SceneRules, materials: Materials, rng: np.random.Generator) ->
     scene = {name: np.stack([np.asarray(layer[name]) for layer in layers]) for name in layers[0]}
     scene["background"] = np.array([rng.integers(materials.photos), *rng.random(2), rng.uniform(0.2, 0.6)])
     return scene
+
+
+def _power_law(low: float, high: float, tail: float, share: float) -> float:
+    """Return the quantile `share` of the density s^-tail between `low` and `high`."""
+    if tail == 1:
+        return low * (high / low) ** share
+    power = 1 - tail
+    quantile: float = (low**power + share * (high**power - low**power)) ** (1 / power)
+    return quantile
 
 
 def _layer(rng: np.random.Generator, **given: object) -> dict[str, object]:

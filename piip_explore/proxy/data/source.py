@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -68,7 +69,11 @@ def make_samples(
 
 
 class DataSource(Protocol):
-    """A data set that the proxy can train on."""
+    """A data set that the proxy can train on; a frozen value."""
+
+    def __hash__(self) -> int:
+        """Equal sources hash equally."""
+        ...
 
     @property
     def id(self) -> str:
@@ -98,6 +103,4 @@ class DataSource(Protocol):
 
 def cache_dir() -> Path:
     """Folder of rendered data and warm-start weights: `$PIIP_EXPLORE_CACHE` or `~/.cache/piip-explore`."""
-    import os
-
     return Path(os.environ.get("PIIP_EXPLORE_CACHE", "~/.cache/piip-explore")).expanduser()
