@@ -19,6 +19,8 @@ TARGETS = {
     "official-classification": "piip_explore.export.classification:OfficialClassification",
     "official-llava": "piip_explore.export.llava:OfficialLlava",
     "native": "piip_explore.export.native:Native",
+    "torch-export": "piip_explore.export.portable:TorchExport",
+    "onnx": "piip_explore.export.portable:Onnx",
     "json": "piip_explore.export.record:Record",
 }
 """Every target's name and the class that writes it."""

@@ -212,7 +212,7 @@ class Training:
             done = self.seen // (self.per_step * self.world)
             self._set_rate((self.epoch + done / per_epoch) / self.recipe["epochs"])
             loss = self._loss(images, targets) / self.shares
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             self.seen += self.per_step * self.world
             total, count = total + loss.item() * self.shares, count + 1
             if time.monotonic() - shown > 10:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 
 from piip_explore import Design
 from piip_explore.errors import InputError
-from piip_explore.export import TARGETS, Exporter, Origin, exporter, write_files
+from piip_explore.export import TARGETS, Exporter, Files, Origin, exporter, write_files
 from tests.export.samples import ALL
 
 ORIGIN = Origin("coco-tsb", 17, {"mIoU": 0.4321}, {"task": "dense", "seeds": 3, "device": "cpu"})
@@ -17,8 +19,25 @@ def target(request: pytest.FixtureRequest) -> Exporter:
     return exporter(request.param)
 
 
+SMALL = Design.parse("vit[depth=1,dim=32,heads=2]@64 vit[depth=1,dim=64,heads=2]@32; interactions=1; heads=2")
+
+
 def expressible(target: Exporter) -> Design:
-    return target.nearest(ALL[0])
+    return target.nearest(SMALL)
+
+
+@cache
+def _files_of(name: str) -> Files:
+    return exporter(name).export(expressible(exporter(name)), ORIGIN)
+
+
+def files_of(target: Exporter) -> Files:
+    """Return the files of the small design with its origin, made once for all tests."""
+    return _files_of(target.name)
+
+
+def texts_of(files: Files) -> str:
+    return "".join(content for content in files.values() if isinstance(content, str))
 
 
 def test_has_its_tables_name(target: Exporter) -> None:
@@ -43,24 +62,21 @@ def test_expresses_or_refuses_with_the_nearest_it_can(target: Exporter, design: 
 
 
 def test_is_deterministic_and_names_the_design(target: Exporter) -> None:
-    design = expressible(target)
-    files = target.export(design)
-    assert files
-    assert target.export(design) == files
-    texts = "".join(content for content in files.values() if isinstance(content, str))
-    assert str(design) in texts
-    assert design.id in texts
+    design, files = expressible(target), files_of(target)
+    again = target.export(design, ORIGIN)
+    assert again.keys() == files.keys()
+    assert texts_of(again) == texts_of(files)
+    assert str(design) in texts_of(files)
+    assert design.id in texts_of(files)
 
 
 def test_says_where_the_design_comes_from(target: Exporter) -> None:
-    files = target.export(expressible(target), ORIGIN)
-    texts = "".join(content for content in files.values() if isinstance(content, str))
     for word in ("coco-tsb", "17", "mIoU", "0.4321", "seeds", "cpu"):
-        assert word in texts
+        assert word in texts_of(files_of(target))
 
 
 def test_writes_nothing_over_existing_files(target: Exporter, tmp_path) -> None:
-    files = target.export(expressible(target))
+    files = files_of(target)
     last = tmp_path / list(files)[-1]
     last.write_text("mine")
     with pytest.raises(InputError, match="--force"):

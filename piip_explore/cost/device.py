@@ -1,0 +1,193 @@
+"""What a design costs on a device: latency, throughput and peak memory, of the forward pass and of training."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from piip_explore.design import Design
+from piip_explore.errors import InputError
+from piip_explore.models import Pyramid, build
+from piip_explore.ops import backend_name
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+WARM_UP = 3
+"""Steps before those that are timed: they compile kernels, fill caches and make the optimizer's state."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Times of one step in seconds, images per second at the median, and peak memory.
+
+    `peak_memory` is in bytes, of weights, activations and (training) gradients and optimizer; None where the device
+    does not count it.
+    """
+
+    median: float
+    p95: float
+    throughput: float
+    peak_memory: int | None
+    steps: int
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A design's measured costs with all that they depend on; `training` is None where it was not asked for."""
+
+    design: str
+    id: str
+    batch: int
+    dtype: str
+    device: str
+    backend: str
+    torch: str
+    forward: Timing
+    training: Timing | None
+
+
+def resolve(name: str = "auto") -> torch.device:
+    """Return the device a name means; `auto` is a GPU where there is one.
+
+    Raises:
+        InputError: no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"device '{name}': expected auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"device '{name}': expected auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"device '{name}': this machine has {torch.cuda.device_count()} CUDA devices that PyTorch sees"
+        )
+    return device
+
+
+def profile(
+    design: Design,
+    *,
+    device: str = "auto",
+    batch: int = 1,
+    dtype: str = "float32",
+    training: bool = True,
+    steps: int = 30,
+    seconds: float = 20.0,
+) -> Profile:
+    """Build a design with fresh weights and time it.
+
+    Args:
+        design: the architecture; images have its largest branch's resolution.
+        device: auto, cpu, cuda or cuda:N.
+        batch: images at once.
+        dtype: float32 (TF32 as PyTorch is set), or bfloat16 and float16: weights in that dtype for the forward pass,
+            autocast with float32 weights for training.
+        training: time a step of training too: forward, backward, AdamW.
+        steps: most steps to time.
+        seconds: stop timing after this long, but for three steps.
+
+    Raises:
+        InputError: an unknown device or dtype, or a batch that does not fit into the device's memory.
+    """
+    if dtype not in DTYPES:
+        raise InputError(f"dtype '{dtype}': expected one of {', '.join(DTYPES)}")
+    if batch < 1 or steps < 1:
+        raise InputError(f"batch {batch} and steps {steps}: expected positive whole numbers")
+    where = resolve(device)
+    try:
+        forward = _forward(design, where, batch, DTYPES[dtype], steps, seconds)
+        trained = _training(design, where, batch, DTYPES[dtype], steps, seconds) if training else None
+    except torch.OutOfMemoryError:
+        raise InputError(f"batch {batch} of '{design}' does not fit into the memory of {where}: lower it") from None
+    return Profile(
+        str(design),
+        design.id,
+        batch,
+        dtype,
+        _device_name(where),
+        backend_name(where),
+        torch.__version__,
+        forward,
+        trained,
+    )
+
+
+def latency(design: Design, device: str = "auto", *, batch: int = 1, dtype: str = "float32") -> float:
+    """Return the median time of a forward pass in milliseconds: the study objective `latency`."""
+    return profile(design, device=device, batch=batch, dtype=dtype, training=False).forward.median * 1e3
+
+
+def _images(design: Design, device: torch.device, batch: int) -> Tensor:
+    return torch.randn(batch, 3, design.resolution, design.resolution, device=device)
+
+
+def _build(design: Design, device: torch.device) -> Pyramid:
+    with device:
+        return build(design)
+
+
+def _forward(
+    design: Design, device: torch.device, batch: int, dtype: torch.dtype, steps: int, seconds: float
+) -> Timing:
+    model = _build(design, device).eval().to(dtype)
+    images = _images(design, device, batch).to(dtype)
+
+    def step() -> None:
+        with torch.inference_mode():
+            model(images)
+
+    return _time(step, device, batch, steps, seconds)
+
+
+def _training(
+    design: Design, device: torch.device, batch: int, dtype: torch.dtype, steps: int, seconds: float
+) -> Timing:
+    model = _build(design, device).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    images = _images(design, device, batch)
+
+    def step() -> None:
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            outputs = model(images)
+        outputs = outputs if isinstance(outputs, list) else [outputs]
+        loss = torch.stack([output.float().square().mean() for output in outputs]).sum()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return _time(step, device, batch, steps, seconds)
+
+
+def _time(step: Callable[[], None], device: torch.device, batch: int, steps: int, seconds: float) -> Timing:
+    gpu = device.type == "cuda"
+    for _ in range(WARM_UP):
+        step()
+    if gpu:
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+    times: list[float] = []
+    begin = time.perf_counter()
+    while len(times) < steps and (len(times) < 3 or time.perf_counter() - begin < seconds):
+        start = time.perf_counter()
+        step()
+        if gpu:
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - start)
+    median, p95 = np.percentile(times, [50, 95])
+    peak = torch.cuda.max_memory_allocated(device) if gpu else None
+    return Timing(float(median), float(p95), batch / float(median), peak, len(times))
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.processor() or platform.machine()} CPU, {torch.get_num_threads()} threads"

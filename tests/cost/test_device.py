@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+import torch
+
+from piip_explore import Design
+from piip_explore.cli import main
+from piip_explore.cost import device as device_cost
+from piip_explore.cost.device import latency, profile
+from piip_explore.errors import InputError
+
+DESIGN = Design.parse("vit[depth=1,dim=32,heads=2]@64 vit[depth=1,dim=64,heads=2]@32; interactions=1; heads=2")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_profile_says_what_it_measured(dtype: str) -> None:
+    made = profile(DESIGN, device="cpu", batch=2, dtype=dtype, steps=4)
+    assert (made.id, made.batch, made.dtype, made.backend) == (DESIGN.id, 2, dtype, "torch")
+    assert made.training is not None
+    for timing in (made.forward, made.training):
+        assert 0 < timing.median <= timing.p95
+        assert timing.throughput == pytest.approx(2 / timing.median)
+        assert timing.steps == 4
+        assert timing.peak_memory is None
+
+
+def test_times_are_those_of_the_steps() -> None:
+    calls = []
+
+    def step() -> None:
+        calls.append(len(calls))
+        time.sleep(0.05 if len(calls) == device_cost.WARM_UP + 10 else 0.005)
+
+    timing = device_cost._time(step, torch.device("cpu"), 8, steps=10, seconds=60)
+    assert len(calls) == device_cost.WARM_UP + 10
+    assert 0.005 <= timing.median < 0.04
+    assert timing.p95 > timing.median
+    assert device_cost._time(step, torch.device("cpu"), 8, steps=10**6, seconds=0).steps == 3
+
+
+def test_latency_is_the_median_in_milliseconds() -> None:
+    assert 0 < latency(DESIGN, "cpu") < 60_000
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"dtype": "int8"}, "dtype 'int8'"),
+        ({"device": "tpu"}, "device 'tpu'"),
+        ({"device": "mps"}, "device 'mps'"),
+        ({"device": "cuda:99"}, "CUDA devices"),
+        ({"batch": 0}, "batch 0"),
+    ],
+)
+def test_bad_input(options: dict[str, object], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        profile(DESIGN, **options)  # type: ignore[arg-type]
+
+
+def test_command(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["profile", str(DESIGN), "--device", "cpu", "--steps", "2", "--forward-only", "--json"])
+    made = json.loads(capsys.readouterr().out)
+    assert made["training"] is None
+    assert made["forward"]["steps"] == 2
+    main(["profile", str(DESIGN), "--device", "cpu", "--steps", "2"])
+    out = capsys.readouterr().out
+    assert "deformable attention: torch backend" in out
+    assert "training" in out
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="measures a CUDA device; there is none")
+def test_gpu_memory_is_counted_and_training_takes_more() -> None:
+    made = profile(Design.parse("vit_tiny@448 vit_small@224"), device="cuda", batch=4, dtype="bfloat16", steps=5)
+    assert made.training is not None
+    assert made.forward.peak_memory is not None
+    assert made.training.peak_memory is not None
+    assert 0 < made.forward.peak_memory < made.training.peak_memory

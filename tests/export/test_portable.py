@@ -1,0 +1,84 @@
+"""Programs for other runtimes give what the network gives."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from piip_explore import Design
+from piip_explore.errors import InputError
+from piip_explore.export import exporter
+from piip_explore.export.checkpoints import OurWeights, our_file
+from piip_explore.export.portable import plain_deformable_attention
+from piip_explore.models import build
+from piip_explore.ops import deformable_attention
+
+DESIGN = Design.parse(
+    "vit[depth=1,dim=64,heads=2]@32 vit[depth=1,dim=32,heads=2]@112:w3; interactions=1; heads=2; points=2; merge=linear"
+)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.nn.Module]:
+    torch.manual_seed(0)
+    model = build(DESIGN, num_classes=5).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    path = tmp_path_factory.mktemp("weights") / "ours.safetensors"
+    path.write_bytes(our_file(OurWeights(DESIGN, model.state_dict(), {})))
+    return path, model
+
+
+def test_torch_export(weights: tuple[Path, torch.nn.Module]) -> None:
+    path, model = weights
+    files = exporter("torch-export", weights=path, batch=2).export(DESIGN)
+    program = torch.export.load(io.BytesIO(files[f"piip_{DESIGN.id}.pt2"]))
+    assert not [node for node in program.graph.nodes if "piip" in str(node.target)]
+    images = torch.randn(2, 3, 112, 112)
+    with torch.no_grad():
+        assert torch.allclose(program.module()(images), model(images), atol=1e-5)
+
+
+def test_onnx(weights: tuple[Path, torch.nn.Module]) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime runs the exported model; it is not installed")
+    path, model = weights
+    files = exporter("onnx", weights=path, batch=2).export(DESIGN)
+    session = runtime.InferenceSession(files[f"piip_{DESIGN.id}.onnx"])
+    images = torch.randn(2, 3, 112, 112)
+    (got,) = session.run(["output_0"], {"images": images.numpy()})
+    with torch.no_grad():
+        assert torch.allclose(torch.from_numpy(got), model(images), atol=1e-5)
+    described = json.loads(files[f"piip_{DESIGN.id}.json"])
+    assert (described["design"], described["outputs"]) == (str(DESIGN), ["output_0"])
+
+
+def test_weights_of_another_design_are_refused(weights: tuple[Path, torch.nn.Module], tmp_path: Path) -> None:
+    path, model = weights
+    with pytest.raises(InputError, match="holds weights of"):
+        exporter("torch-export", weights=path).export(Design.parse("vit[depth=2,dim=64,heads=2]@32"))
+    state = {name: tensor for name, tensor in model.state_dict().items() if "ca_gamma" not in name}
+    (tmp_path / "less.safetensors").write_bytes(our_file(OurWeights(DESIGN, state, {})))
+    with pytest.raises(InputError, match="does not fit") as refusal:
+        exporter("torch-export", weights=tmp_path / "less.safetensors").export(DESIGN)
+    assert "\n" not in str(refusal.value)
+
+
+grids = st.tuples(st.integers(1, 6), st.integers(1, 6))
+
+
+@settings(max_examples=30, deadline=None)
+@given(key=grids, query=grids, heads=st.integers(1, 3), points=st.integers(1, 3), reach=st.floats(0, 8))
+def test_plain_operators_compute_the_operator(
+    key: tuple[int, int], query: tuple[int, int], heads: int, points: int, reach: float
+) -> None:
+    value = torch.randn(2, key[0] * key[1], heads * 4)
+    offsets = torch.randn(2, query[0] * query[1], heads, points, 2) * reach
+    logits = torch.randn(2, query[0] * query[1], heads, points)
+    want = deformable_attention(value, offsets, logits, key, query)
+    assert torch.allclose(plain_deformable_attention(value, offsets, logits, key, query), want, atol=1e-5)
