@@ -17,6 +17,10 @@ COMMANDS = {
     "pareto": "The Pareto front of a study.",
     "show": "One design or trial in full.",
     "export": "Write a design for another program.",
+    "import": "Read the authors' configs and checkpoints.",
+    "profile": "Latency, throughput and memory of a design on this machine.",
+    "validate": "How well a proxy preset ranks published designs.",
+    "data": "See and check the images that proxies are trained on.",
     "dashboard": "Studies, spaces and published results in the browser.",
     "kernel": "Check and time the deformable-attention kernels on this machine.",
 }
