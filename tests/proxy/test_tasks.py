@@ -109,13 +109,15 @@ def test_the_loss_prefers_the_truth(task, preset, samples):
     assert objective(wrong, index) > 10 * objective(right, index) + 0.1
 
 
-def test_a_model_that_knows_nothing_scores_little(task, preset, samples):
+def test_a_model_that_knows_nothing_scores_little(task, preset):
+    samples = preset.data.load("val", 100, preset.size, torch.device("cpu"))
     classes = len(preset.data.classes(task.needs))
     metric = task.evaluation(samples, classes)
     network = Network(preset.shrink(Design.parse("vit_tiny@448")), preset)
     with torch.no_grad():
         metric.update(network(samples.images), torch.arange(len(samples)))
-    assert metric.compute()[task.metric] < 50
+    # Eight or nine classes, none of which one image or pixel in three shows, bar the background.
+    assert metric.compute()[task.metric] < 100 / 3
 
 
 def test_runs_end_to_end(task, preset):
