@@ -8,6 +8,7 @@ ConvNeXt) travels under the prefix `official.`, so that going back and forth los
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import pickle
 import re
@@ -68,6 +69,29 @@ def read_checkpoint(path: Path) -> Checkpoint:
         left_out = tuple(name for name in kept if not name.startswith("backbone."))
         return Checkpoint(_strip(backbone), metadata, left_out)
     return Checkpoint(kept, metadata)
+
+
+def find_weights(name: str) -> Path:
+    """Return the local file that `name` means: a path, or `hub:OWNER/REPOSITORY/FILE` on the Hugging Face hub.
+
+    Raises:
+        InputError: there is no such file, or it cannot be fetched.
+    """
+    if not name.startswith("hub:"):
+        if not Path(name).is_file():
+            raise InputError(f"no weights at '{name}': expected a file, or hub:OWNER/REPOSITORY/FILE to fetch one")
+        return Path(name)
+    owner, repository, file = [*name.removeprefix("hub:").split("/", 2), "", "", ""][:3]
+    if not file:
+        raise InputError(f"'{name}': expected hub:OWNER/REPOSITORY/FILE, such as hub:openai/clip-vit-base-patch16/...")
+    try:
+        hub = importlib.import_module("huggingface_hub")
+    except ImportError:
+        raise InputError(f"fetching '{name}' needs one more package: pip install huggingface_hub") from None
+    try:
+        return Path(hub.hf_hub_download(f"{owner}/{repository}", file))
+    except Exception as error:  # the hub's client raises its own, its HTTP library's and the system's errors
+        raise InputError(f"cannot fetch '{name}': {_first_line(error)}") from None
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -50,8 +50,8 @@ DENSE = Recipe(classes=150, epochs=127, warmup_epochs=1, batch_size=16, lr=4e-5,
 class Native(Exporter):
     """A YAML of design and recipe, and a single-file script that trains the network (DDP, bf16, resumable).
 
-    In the YAML, `data` are the folders of images (the script says how they are laid out), and `pretrained` may name a
-    file of pre-trained weights per branch, by its number in the design: `{1: deit_tiny.pth}`.
+    In the YAML, `data` are the folders of images (the script says how they are laid out), and `pretrained` may name
+    pre-trained weights per branch, by its number in the design: `{1: deit_tiny.pth}`, or `hub:OWNER/REPOSITORY/FILE`.
     """
 
     name: ClassVar[str] = "native"

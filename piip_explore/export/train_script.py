@@ -30,7 +30,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from piip_explore import Design
-from piip_explore.export.checkpoints import OurWeights, our_file, read_checkpoint
+from piip_explore.export.checkpoints import OurWeights, find_weights, our_file, read_checkpoint
 from piip_explore.export.exporter import write_whole
 from piip_explore.models import Pyramid, build
 from piip_explore.models.weights import load_branch
@@ -161,7 +161,8 @@ class Training:
         options = {"drop_path": recipe["drop_path"], "checkpointing": recipe["checkpointing"]}
         pyramid = build(self.design, num_classes=classes, **options)
         for number, path in (self.settings.get("pretrained") or {}).items():
-            report = load_branch(pyramid.branches[int(number) - 1], read_checkpoint(Path(path)).tensors)  # type: ignore[arg-type]
+            tensors = read_checkpoint(find_weights(path)).tensors
+            report = load_branch(pyramid.branches[int(number) - 1], tensors)  # type: ignore[arg-type]
             self.say(f"branch {number}: {len(report.loaded)} tensors of {report.family}, left out {report.left_out}")
         return DenseNetwork(pyramid, self.design, recipe["classes"]) if self.dense else pyramid
 

@@ -19,6 +19,7 @@ from piip_explore import Design
 from piip_explore.errors import InputError
 from piip_explore.export.checkpoints import (
     OurWeights,
+    find_weights,
     in_sorted_order,
     our_file,
     read_checkpoint,
@@ -131,6 +132,14 @@ def test_other_content_is_refused(tmp_path: Path) -> None:
         torch.save(content, path)
         with pytest.raises(InputError, match=r"no table|is no tensor"):
             read_checkpoint(path)
+
+
+def test_weights_are_found_or_named(tmp_path: Path) -> None:
+    (tmp_path / "w.pth").write_bytes(b"")
+    assert find_weights(str(tmp_path / "w.pth")) == tmp_path / "w.pth"
+    for name, words in (("gone.pth", "no weights at 'gone.pth'"), ("hub:owner", "expected hub:OWNER/REPOSITORY/FILE")):
+        with pytest.raises(InputError, match=words):
+            find_weights(name)
 
 
 def test_our_files_come_back(tmp_path: Path) -> None:
