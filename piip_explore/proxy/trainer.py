@@ -14,11 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from piip_explore.design import Design
-from piip_explore.errors import InputError
 from piip_explore.proxy.network import Network
-from piip_explore.proxy.preset import Preset
-from piip_explore.proxy.score import Conditions, Score, Status, code_version, content_hash
+from piip_explore.proxy.run import Run
+from piip_explore.proxy.score import Score, Status
 
 Progress = Callable[[int, int, float], None]
 """Called with samples seen, samples in all, and the smoothed training loss."""
@@ -27,63 +25,13 @@ _LOOK_EVERY = 10
 """Steps between looks at the loss: each one waits for the device."""
 _SAVE_EVERY = 20.0
 """Seconds between checkpoints."""
+_PARTS = 4
+"""Parts that a batch is run in after memory ran out."""
 _SMOOTHING = 0.95
+_PEAK = {"H200": 989.0, "H100": 989.0, "A100": 312.0, "L40S": 362.0, "RTX 4090": 165.0}
+"""Dense bfloat16 TFLOP/s of GPUs, from their data sheets."""
 _DIVERGED = 2.0
 """A run whose smoothed loss ends above this multiple of its first one has diverged."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one run is: `design` is the shrunken one, as it is trained. Runs with equal keys are the same run,
-    wherever it was interrupted.
-
-    `resolutions` are the input sizes (pixels, shrunken) that the steps take in turn; empty: the design's own.
-    """
-
-    design: Design
-    preset: Preset
-    seed: int
-    fidelity: float
-    device: torch.device
-    resolutions: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not 0 < self.fidelity <= 1:
-            raise InputError(f"fidelity {self.fidelity:g}: expected a number above 0 and up to 1")
-
-    @property
-    def steps(self) -> int:
-        """Optimiser steps; the schedule is stretched over them, so a short run is a complete one."""
-        return max(1, int(self.preset.samples * self.fidelity) // self.preset.batch)
-
-    @property
-    def samples(self) -> int:
-        """Images seen in training, with repetitions."""
-        return self.steps * self.preset.batch
-
-    def resolution(self, step: int) -> int | None:
-        """Return the input size of a step, None for the design's own."""
-        return self.resolutions[step % len(self.resolutions)] if self.resolutions else None
-
-    @property
-    def conditions(self) -> Conditions:
-        """What the score will depend on."""
-        from piip_explore.ops import backend_name
-
-        cuda = self.device.type == "cuda"
-        return Conditions(
-            preset=self.preset.name,
-            preset_hash=self.preset.hash,
-            device=torch.cuda.get_device_name(self.device) if cuda else "cpu",
-            code_version=code_version(),
-            backend=backend_name(self.device.type),
-            torch=torch.__version__,
-        )
-
-    @property
-    def key(self) -> str:
-        """Twelve hexadecimal digits over all of the above."""
-        return content_hash([self.design.id, self.seed, self.fidelity, self.resolutions, asdict(self.conditions)])
 
 
 @dataclass
@@ -110,18 +58,49 @@ def train(
     finished = resume_dir and resume_dir / f"{run.key}.json"
     if finished and finished.exists():
         return Score.from_dict(json.loads(finished.read_text()))
-    score = Training(run, network(), resume_dir and resume_dir / f"{run.key}.pt").score(progress)
+    score = _within_memory(run, network, resume_dir and resume_dir / f"{run.key}.pt", progress)
     if finished:
         write_whole(finished, lambda path: path.write_text(json.dumps(score.to_dict(), indent=1)))
         finished.with_suffix(".pt").unlink(missing_ok=True)
     return score
 
 
-class Training:
-    """The live side of a run: network, optimiser, data on the device."""
+def _within_memory(
+    run: Run, network: Callable[[], Network], checkpoint: Path | None, progress: Progress | None
+) -> Score:
+    """Train; if memory runs out, once more in smaller parts of a batch; else say what was wanted."""
+    message = ""
+    for parts in (1, _PARTS):
+        try:
+            return Training(run, network(), checkpoint, parts).score(progress)
+        except torch.OutOfMemoryError as error:
+            message = str(error).partition("\n")[0]
+        # Outside the handler: the exception held the failed attempt's tensors.
+        if run.device.type == "cuda":
+            torch.cuda.empty_cache()
+    return Score(
+        value=math.nan,
+        standard_error=None,
+        seeds=(run.seed,),
+        metric=run.preset.task.metric,
+        fidelity=run.fidelity,
+        seconds=0.0,
+        peak_memory=_peak_memory(run.device),
+        train_loss=(),
+        status="infeasible",
+        conditions=run.conditions,
+        message=f"out of memory, with batches in {_PARTS} parts too: {message}",
+    )
 
-    def __init__(self, run: Run, network: Network, checkpoint: Path | None = None) -> None:
-        self.run, self.checkpoint, self.state = run, checkpoint, _State()
+
+class Training:
+    """The live side of a run: network, optimiser, data on the device.
+
+    Every batch is run in `parts` equal parts whose gradients are summed.
+    """
+
+    def __init__(self, run: Run, network: Network, checkpoint: Path | None = None, parts: int = 1) -> None:
+        self.run, self.checkpoint, self.parts, self.state = run, checkpoint, parts, _State()
         preset = run.preset
         if run.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(run.device)
@@ -129,7 +108,7 @@ class Training:
         self.val = preset.data.load("val", preset.val_images, preset.size, run.device)
         self.classes = len(preset.data.classes(preset.task.needs))
         self.objective = preset.task.objective(self.train, self.classes)
-        self.order = _order(len(self.train), run.samples, run.seed)
+        self.order = _order(len(self.train), run.samples, run.seed).to(run.device)
         self.network = network.to(run.device)
         self.optimizer = torch.optim.AdamW(self.network.parameter_groups(preset), fused=True)
         self._restore()
@@ -152,7 +131,7 @@ class Training:
             status=status,
             conditions=self.run.conditions,
             message="" if status == "ok" else f"training loss {state.loss:.4g} after {seen} samples",
-            details=metrics | {"samples per second": seen / state.seconds},
+            details=metrics | _throughput(self.run, seen / state.seconds),
         )
 
     def fit(self, progress: Progress | None) -> Status:
@@ -181,18 +160,20 @@ class Training:
 
     def _step(self, index: Tensor) -> Tensor:
         run, preset = self.run, self.run.preset
-        index = index.to(run.device)
         factor = self._rate_factor()
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
-        with torch.autocast(run.device.type, torch.bfloat16, enabled=run.device.type == "cuda"):
-            output = self.network(self.train.images[index], run.resolution(self.state.step))
-        loss = self.objective(output, index)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        total = torch.zeros((), device=run.device)
+        for part in index.chunk(self.parts):
+            with torch.autocast(run.device.type, torch.bfloat16, enabled=run.device.type == "cuda"):
+                output = self.network(self.train.images[part], run.resolution(self.state.step))
+            loss = self.objective(output, part) * (len(part) / len(index))
+            loss.backward()
+            total += loss.detach()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), preset.clip)
         self.optimizer.step()
-        return loss.detach()
+        return total
 
     def _look(self, losses: list[float]) -> bool:
         """Update the smoothed loss; return False if it is no number any more."""
@@ -202,7 +183,7 @@ class Training:
         if math.isnan(state.first_loss):
             state.first_loss = losses[0]
         state.curve.append((state.step * self.run.preset.batch, state.loss))
-        return math.isfinite(state.loss)
+        return all(map(math.isfinite, losses))
 
     def _rate_factor(self) -> float:
         """Return the share of the peak rate at this step: linear warm-up, then half a cosine to zero."""
@@ -246,6 +227,22 @@ class Training:
         self.network.load_state_dict(values["network"])
         self.optimizer.load_state_dict(values["optimizer"])
         self.state = _State(**values["state"])
+
+
+def _throughput(run: Run, rate: float) -> dict[str, float]:
+    """Return samples per second; on a GPU also what that is in TFLOP/s of the design, and of the GPU's peak.
+
+    Three times the forward pass, two FLOPs per multiply-accumulate; the head is not counted.
+    """
+    found = {"samples per second": rate}
+    if run.device.type == "cuda":
+        from piip_explore import cost
+
+        found["TFLOP/s"] = 6 * rate * cost.count(run.design, accounting="built").macs / 1e12
+        peak = next((p for name, p in _PEAK.items() if name in torch.cuda.get_device_name(run.device)), None)
+        if peak:
+            found["MFU"] = 100 * found["TFLOP/s"] / peak
+    return found
 
 
 def _order(images: int, samples: int, seed: int) -> Tensor:

@@ -23,8 +23,9 @@ from piip_explore.models.layers import to_tokens
 from piip_explore.proxy.data.source import cache_dir
 from piip_explore.proxy.network import Network
 from piip_explore.proxy.preset import WarmStart
+from piip_explore.proxy.run import Run
 from piip_explore.proxy.shrink import Shrink
-from piip_explore.proxy.trainer import Progress, Run, Training, write_whole
+from piip_explore.proxy.trainer import Progress, Training, write_whole
 
 _SEED = 0
 """Of every pre-training: all seeds of a candidate start from the same branches, as from a public checkpoint."""

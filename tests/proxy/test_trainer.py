@@ -10,6 +10,7 @@ from piip_explore import Design
 from piip_explore.errors import InputError
 from piip_explore.proxy import evaluate, trainer
 from piip_explore.proxy.network import Network
+from piip_explore.proxy.run import Run
 from piip_explore.proxy.score import Score
 
 DESIGN = Design.parse("vit_tiny@896:w14 vit_small@448; interactions=6; merge=linear")
@@ -60,7 +61,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(whole, tiny, tmp_path, monkeypatc
 
 
 def test_a_damaged_checkpoint_costs_only_time(whole, tiny, tmp_path):
-    run = trainer.Run(tiny.shrink(DESIGN), tiny, 0, 1.0, torch.device("cpu"))
+    run = Run(tiny.shrink(DESIGN), tiny, 0, 1.0, torch.device("cpu"))
     (tmp_path / f"{run.key}.pt").write_bytes(b"PK torn")
     assert evaluate(DESIGN, tiny, device="cpu", resume_dir=tmp_path).value == whole.value
 
@@ -79,6 +80,34 @@ def test_divergence_is_a_result_and_not_a_crash(tiny):
     assert "loss" in score.message
 
 
+def test_memory_that_runs_out_once_costs_only_smaller_parts(whole, tiny, monkeypatch):
+    step, tried = trainer.Training._step, []
+
+    def short_of_memory(self, index):
+        tried.append(self.parts)
+        if self.parts == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 GiB")
+        return step(self, index)
+
+    monkeypatch.setattr(trainer.Training, "_step", short_of_memory)
+    score = evaluate(DESIGN, tiny, device="cpu")
+    assert tried[:2] == [1, 4]
+    assert score.status == "ok"
+    # The same gradients but for rounding, and for the classes' weights, which are averaged per part.
+    assert score.train_loss[0][1] == pytest.approx(whole.train_loss[0][1], rel=0.05)
+
+
+def test_memory_that_runs_out_twice_makes_a_design_infeasible(tiny, monkeypatch):
+    def short_of_memory(self, index):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 GiB")
+
+    monkeypatch.setattr(trainer.Training, "_step", short_of_memory)
+    score = evaluate(DESIGN, tiny, device="cpu")
+    assert score.status == "infeasible"
+    assert math.isnan(score.value)
+    assert "3.00 GiB" in score.message
+
+
 def test_every_design_sees_the_same_samples_in_the_same_order():
     assert torch.equal(trainer._order(10, 25, 3), trainer._order(10, 25, 3))
     order = trainer._order(10, 25, 3)
@@ -87,7 +116,7 @@ def test_every_design_sees_the_same_samples_in_the_same_order():
 
 
 def test_keys_tell_runs_apart(tiny):
-    run = trainer.Run(tiny.shrink(DESIGN), tiny, 0, 1.0, torch.device("cpu"))
+    run = Run(tiny.shrink(DESIGN), tiny, 0, 1.0, torch.device("cpu"))
     others = [
         replace(run, seed=1),
         replace(run, fidelity=0.5),
