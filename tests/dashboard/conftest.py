@@ -62,8 +62,17 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def address(studies: Path) -> Iterator[str]:
-    with served("--storage", str(studies)) as url:
+def spaces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one small space."""
+    folder = tmp_path_factory.mktemp("spaces")
+    (folder / "synthetic.yaml").write_text(synthetic.SPACE)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def address(studies: Path, spaces: Path) -> Iterator[str]:
+    """The dashboard over both."""
+    with served("--storage", str(studies), "--spaces", str(spaces)) as url:
         yield url
 
 

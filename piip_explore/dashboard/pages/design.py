@@ -16,6 +16,7 @@ from piip_explore.dashboard.context import Context, pinned
 from piip_explore.dashboard.figures import style
 from piip_explore.dashboard.figures.cost import by_module
 from piip_explore.dashboard.figures.drawing import drawing
+from piip_explore.dashboard.figures.study import curves as training_curves
 from piip_explore.dashboard.trials import Trials
 from piip_explore.design import Design
 from piip_explore.errors import InputError
@@ -120,6 +121,11 @@ def _measured(trials: Trials, chosen: Chosen) -> None:
     records = [_record(trials, int(row)) for row in rows]
     frame = pd.DataFrame.from_records(records).dropna(axis=1, how="all")
     st.dataframe(frame, hide_index=True)
+    curves = {f"trial {row}": curve for row in rows if (curve := trials.attributes(int(row)).get("curve"))}
+    if curves:
+        st.plotly_chart(
+            training_curves(curves), key="curves", config=style.CONFIG, alt="Training loss over samples seen"
+        )
     st.caption("Every score carries what it depends on: fidelity, seed, device, code version and kernel backend.")
 
 

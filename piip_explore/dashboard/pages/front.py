@@ -261,10 +261,10 @@ def _beside(scene: Scene, context: Context) -> None:
         border=True,
         help="The share of the rectangle between the worst and the best of the front's own axes that it dominates.",
     )
-    for name, row in (("Best within budget" if scene.budget else f"Best {y.label}", scene.best), ("Knee", scene.knee)):
+    for name, row in (("Best in budget" if scene.budget else "Best", scene.best), ("Knee", scene.knee)):
         if row is not None:
             value = f"{text.number(scene.y[row])} at {text.number(scene.x[row])}"
-            st.metric(name, value, border=True, help=f"{y.label} at {x.label}")
+            st.metric(name, value, border=True, help=text.prose(f"{y.label} at {x.label}"))
             st.button(f"Select trial {row}", key=f"select_{name}", on_click=view.select, args=([row],))
     _walk(scene)
     _selected(scene, context)
@@ -310,7 +310,7 @@ def _selected(scene: Scene, context: Context) -> None:
         st.code(str(trials.designs[first]), language=None, wrap_lines=True)
         error = f" ± {text.number(trials.error[first], 2)}" if np.isfinite(trials.error[first]) else ""
         st.markdown(
-            f"{trials.metric} **{text.number(trials.score[first])}**{error} · "
+            f"{text.prose(trials.metric)} **{text.number(trials.score[first])}**{error} · "
             f"**{text.number(trials.floats('gflops_published')[first])}** GFLOPs published, "
             f"**{text.number(trials.floats('gflops_built')[first])}** built · "
             f"**{text.number(trials.floats('params')[first] / 1e6)}** M parameters"

@@ -28,8 +28,7 @@ def show(context: Context) -> None:
     if context.source is None:
         no_study()
     else:
-        _control(context, context.source)
-        _live(context.source)
+        _live(context, context.source)
     with st.expander("Start a new study", expanded=context.source is None, icon=":material/rocket_launch:"):
         _new(context)
 
@@ -37,26 +36,32 @@ def show(context: Context) -> None:
 # --- starting, pausing, resuming --------------------------------------------------------------------------------------
 
 
-def _control(context: Context, source: studies.Source) -> None:
+def _control(context: Context, source: studies.Source, trials: Trials) -> None:
     if source.example:
         st.info("This is the example that comes with the program. Start a study of your own below.")
         return
-    now, before = runs.running(source.storage, source.name), runs.last(source.storage, source.name)
+    now = runs.running(source.storage, source.name)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        if now is not None:
-            st.markdown(f":green-badge[:material/play_arrow: running] since this page started it, process {now.pid}")
-            st.button("Pause", icon=":material/pause:", on_click=runs.pause, args=(now,), key="pause")
+        if now is None:
+            _resume(context, source, trials)
+        elif st.session_state.get("_pausing") == now.pid:
+            st.markdown(":material/hourglass_top: pausing: what is being evaluated is put back at its next step")
         else:
-            _resume(context, source, before)
+            st.markdown(f":green-badge[:material/play_arrow: running], started from this page as process {now.pid}")
+            st.button("Pause", icon=":material/pause:", on_click=_pause, args=(now,), key="pause")
     printed = runs.log(source.storage, source.name)
     if printed:
         with st.expander("What the search printed"):
             st.code(printed, language=None)
 
 
-def _resume(context: Context, source: studies.Source, before: runs.Run | None) -> None:
-    live = studies.open_live(source)
-    _, trials = live.trials()
+def _pause(run: runs.Run) -> None:
+    runs.pause(run)
+    st.session_state["_pausing"] = run.pid
+
+
+def _resume(context: Context, source: studies.Source, trials: Trials) -> None:
+    before = runs.last(source.storage, source.name)
     found = spaces.files(context.options.spaces)
     name = str(trials.record.space.get("name", ""))
     path = found.get(name)
@@ -122,7 +127,7 @@ class Progress:
 
 
 @st.fragment(run_every=2.0)
-def _live(source: studies.Source) -> None:
+def _live(context: Context, source: studies.Source) -> None:
     """Draw what happens; this part refreshes by itself."""
     live = studies.open_live(source)
     try:
@@ -130,6 +135,7 @@ def _live(source: studies.Source) -> None:
     except InputError as error:
         st.error(text.prose(error))
         return
+    _control(context, source, trials)
     progress = _progress(source.label, version, trials)
     _numbers(progress)
     st.caption(text.prose(progress.conditions))

@@ -44,11 +44,10 @@ def launch(options: Options, address: str, port: int, *, browser: bool) -> None:
 
 def _warm_up(options: Options) -> None:
     """Import what the first page needs and open its study, while the first browser still loads."""
-    import importlib
+    import plotly.graph_objects  # noqa: F401
 
-    importlib.import_module("piip_explore.dashboard.app")
-    importlib.import_module("piip_explore.dashboard.pages.front")
     from piip_explore.dashboard import studies
+    from piip_explore.dashboard.figures import front  # noqa: F401
     from piip_explore.errors import InputError
 
     found, _ = studies.find(options)
