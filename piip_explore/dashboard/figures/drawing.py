@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from typing import Any
+
 import plotly.graph_objects as go
 
 from piip_explore import catalog
 from piip_explore.dashboard import text
 from piip_explore.dashboard.figures import style
-from piip_explore.design import Branch, Design
+from piip_explore.design import Branch, Design, Interaction
 
 _LANE = 1.0
 _TOP = 0.42
 _MERGE_NAMES = {
-    "conv": "merge: convolutions, then a pyramid",
-    "linear": "merge: linear, one map",
-    "conv-multilevel": "merge: convolutions after several exchanges",
-    "separate-heads": "one head per branch, averaged",
+    "conv": "merge:<br>convolutions,<br>then a pyramid",
+    "linear": "merge:<br>linear,<br>one map",
+    "conv-multilevel": "merge:<br>convolutions after<br>several exchanges",
+    "separate-heads": "one head per<br>branch, averaged",
     "none": "no merge",
 }
+
+
+@dataclass
+class _Canvas:
+    """What is drawn so far; Plotly takes seconds to add hundreds of shapes one by one."""
+
+    shapes: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    traces: list[go.Scatter] = field(default_factory=list)
+
+    def note(self, x: float, y: float, words: str, **options: Any) -> None:
+        self.notes.append({"x": x, "y": y, "text": words, "showarrow": False, **options})
 
 
 def drawing(design: Design) -> go.Figure:
@@ -27,66 +42,59 @@ def drawing(design: Design) -> go.Figure:
     exchanges, at the place where each follows its branch's blocks, with arrows in the direction information flows.
     """
     design = design.sorted()
-    figure = go.Figure()
+    canvas = _Canvas()
     widest = max(branch.spec.out_dim for branch in design.branches)
+    exchanges = design.interaction.count if design.interaction else 0
     for lane, branch in enumerate(design.branches):
-        _branch(figure, lane, branch, design.resolution, widest, design.interaction.count if design.interaction else 0)
-    _exchanges(figure, design)
-    _merge(figure, design)
+        _branch(canvas, lane, branch, design.resolution, widest, exchanges)
+    if design.interaction is not None:
+        _exchanges(canvas, design, design.interaction)
+    if len(design.branches) > 1:
+        _merge(canvas, design)
     lanes = len(design.branches)
+    figure = go.Figure(canvas.traces)
+    figure.update_layout(shapes=canvas.shapes, annotations=canvas.notes)
     figure.update_xaxes(visible=False, range=[-0.34, 1.3], fixedrange=True)
-    figure.update_yaxes(visible=False, range=[-(lanes - 1) * _LANE - 0.62, 0.62], fixedrange=True)
-    return style.layout(figure, 90 + 96 * lanes, showlegend=False, dragmode=False)
+    figure.update_yaxes(visible=False, range=[-(lanes - 1) * _LANE - 0.62, 0.72], fixedrange=True)
+    return style.layout(figure, 80 + 104 * lanes, showlegend=False, dragmode=False)
 
 
 def _half(branch: Branch, largest: int) -> float:
     return max(0.12, _TOP * branch.resolution / largest)
 
 
-def _branch(figure: go.Figure, lane: int, branch: Branch, largest: int, widest: int, exchanges: int) -> None:
+def _branch(canvas: _Canvas, lane: int, branch: Branch, largest: int, widest: int, exchanges: int) -> None:
     spec, y, half = branch.spec, -lane * _LANE, _half(branch, largest)
     ends = catalog.positions(spec, exchanges) if exchanges else (spec.blocks - 1,)
     starts = [0, *(end + 1 for end in ends[:-1])]
-    strength = 0.35 + 0.6 * spec.out_dim / widest
-    for group, (first, last) in enumerate(zip(starts, ends, strict=True)):
-        x0, x1 = _span(group, len(ends))
-        figure.add_shape(
-            type="rect",
-            x0=x0,
-            x1=x1,
-            y0=y - half,
-            y1=y + half,
-            line_width=0,
-            fillcolor=style.SERIES[lane % len(style.SERIES)],
-            opacity=strength,
-            layer="below",
+    color = style.SERIES[lane % len(style.SERIES)]
+    box = {"type": "rect", "y0": y - half, "y1": y + half, "line": {"width": 0}, "fillcolor": color, "layer": "below"}
+    box["opacity"] = 0.35 + 0.6 * spec.out_dim / widest
+    spans = [_span(group, len(ends)) for group in range(len(ends))]
+    canvas.shapes += [{**box, "x0": x0, "x1": x1} for x0, x1 in spans]
+    canvas.traces.append(
+        go.Scatter(
+            x=[(x0 + x1) / 2 for x0, x1 in spans],
+            y=[y] * len(spans),
+            mode="markers",
+            hovertext=[_card(branch, first, last) for first, last in zip(starts, ends, strict=True)],
+            hoverinfo="text",
+            marker={"size": 22, "opacity": 0, "color": color},
         )
-        blocks = f"block {first + 1}" if first == last else f"blocks {first + 1} to {last + 1}"
-        side = branch.resolution // spec.stride(last)
-        card = (
-            f"<b>{text.plain(branch.model)}</b><br>{blocks} of {spec.blocks}<br>"
-            f"map {side} × {side}, {spec.width(last)} channels<br>{_attention(branch, first, last)}"
-        )
-        figure.add_trace(
-            go.Scatter(
-                x=[(x0 + x1) / 2],
-                y=[y],
-                mode="markers",
-                hovertext=card,
-                hoverinfo="text",
-                marker={"size": 22, "opacity": 0, "color": style.SERIES[lane % len(style.SERIES)]},
-            )
-        )
-    sizes = (
-        f"{branch.grid} × {branch.grid} patches of {spec.patch}" if isinstance(spec, catalog.ViT) else _pyramid(branch)
     )
-    figure.add_annotation(
-        x=-0.02,
-        y=y,
-        xanchor="right",
-        showarrow=False,
-        align="right",
-        text=f"<b>{text.plain(branch.model, 24)}</b><br>{branch.resolution} px{_window(branch)}<br><sub>{sizes}</sub>",
+    grid = f"{branch.grid} × {branch.grid} patches of {spec.patch}"
+    sizes = grid if isinstance(spec, catalog.ViT) else _pyramid(branch)
+    words = f"<b>{text.plain(branch.model, 30)}</b><br>{branch.resolution} px{_window(branch)}<br>{sizes}"
+    canvas.note(-0.02, y, words, xanchor="right", align="right")
+
+
+def _card(branch: Branch, first: int, last: int) -> str:
+    spec = branch.spec
+    blocks = f"block {first + 1}" if first == last else f"blocks {first + 1} to {last + 1}"
+    side = branch.resolution // spec.stride(last)
+    return (
+        f"<b>{text.plain(branch.model)}</b><br>{blocks} of {spec.blocks}<br>"
+        f"map {side} × {side}, {spec.width(last)} channels<br>{_attention(branch, first, last)}"
     )
 
 
@@ -104,7 +112,7 @@ def _pyramid(branch: Branch) -> str:
 def _window(branch: Branch) -> str:
     if branch.window is None:
         return ""
-    every = f", every {branch.global_every}th block global" if branch.global_every else ""
+    every = f",<br>global every {branch.global_every} blocks" if branch.global_every else ""
     return f", windows of {branch.window}{every}"
 
 
@@ -116,10 +124,7 @@ def _attention(branch: Branch, first: int, last: int) -> str:
     return " and ".join(sorted(kinds))
 
 
-def _exchanges(figure: go.Figure, design: Design) -> None:
-    interaction = design.interaction
-    if interaction is None:
-        return
+def _exchanges(canvas: _Canvas, design: Design, interaction: Interaction) -> None:
     pairs = set(design.directed_pairs)
     groups = interaction.count
     for group in range(groups):
@@ -128,18 +133,13 @@ def _exchanges(figure: go.Figure, design: Design) -> None:
             shift = 0.012 * (low - high - 1) / max(1, groups / 12)
             top = -high * _LANE - _half(design.branches[high], design.resolution)
             bottom = -low * _LANE + _half(design.branches[low], design.resolution)
-            for source, query in ((high, low), (low, high)):
-                if (source, query) in pairs:
-                    down = source == high
-                    _arrow(figure, x + shift, *((top, bottom) if down else (bottom, top)))
+            if (high, low) in pairs:
+                canvas.notes.append(_arrow(x + shift, top, bottom))
+            if (low, high) in pairs:
+                canvas.notes.append(_arrow(x + shift, bottom, top))
     kind = "deformable" if interaction.attention == "deformable" else "full"
-    figure.add_annotation(
-        x=0.5,
-        y=0.6,
-        showarrow=False,
-        yanchor="top",
-        text=f"{text.count(groups, 'exchange')} by {kind} attention, {_DIRECTIONS[interaction.direction]}",
-    )
+    words = f"{text.count(groups, 'exchange')} by {kind} attention, {_DIRECTIONS[interaction.direction]}"
+    canvas.note(0.5, 0.7, words, yanchor="top")
 
 
 _DIRECTIONS = {
@@ -150,33 +150,28 @@ _DIRECTIONS = {
 }
 
 
-def _arrow(figure: go.Figure, x: float, start: float, end: float) -> None:
-    figure.add_annotation(
-        x=x,
-        y=end,
-        ax=x,
-        ay=start,
-        xref="x",
-        yref="y",
-        axref="x",
-        ayref="y",
-        text="",
-        showarrow=True,
-        arrowhead=2,
-        arrowsize=0.9,
-        arrowwidth=1.2,
-        arrowcolor=style.GREY,
-    )
+def _arrow(x: float, start: float, end: float) -> dict[str, Any]:
+    return {
+        "x": x,
+        "y": end,
+        "ax": x,
+        "ay": start,
+        "xref": "x",
+        "yref": "y",
+        "axref": "x",
+        "ayref": "y",
+        "text": "",
+        "showarrow": True,
+        "arrowhead": 2,
+        "arrowsize": 0.9,
+        "arrowwidth": 1.4,
+        "arrowcolor": style.GREY,
+    }
 
 
-def _merge(figure: go.Figure, design: Design) -> None:
-    if len(design.branches) == 1:
-        return
+def _merge(canvas: _Canvas, design: Design) -> None:
     middle = -(len(design.branches) - 1) * _LANE / 2
-    for index in design.out:
-        figure.add_shape(
-            type="line", x0=1.0, x1=1.06, y0=-index * _LANE, y1=middle, line={"color": style.GREY, "width": 2}
-        )
-    name = _MERGE_NAMES[design.merge.kind].replace(", ", ",<br>").replace(": ", ":<br>").replace(" after", "<br>after")
+    line = {"type": "line", "x0": 1.0, "x1": 1.06, "y1": middle, "line": {"color": style.GREY, "width": 2}}
+    canvas.shapes += [{**line, "y0": -index * _LANE} for index in design.out]
     feeding = "" if design.merge.out is None else f"<br>of branches {', '.join(str(i + 1) for i in design.out)}"
-    figure.add_annotation(x=1.07, y=middle, xanchor="left", align="left", showarrow=False, text=f"{name}{feeding}")
+    canvas.note(1.07, middle, _MERGE_NAMES[design.merge.kind] + feeding, xanchor="left", align="left")

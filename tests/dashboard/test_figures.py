@@ -1,0 +1,151 @@
+"""The figures, by what they hold: a pure function of columns needs no browser."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from piip_explore.dashboard.figures import cost as cost_figures
+from piip_explore.dashboard.figures import front as fronts
+from piip_explore.dashboard.figures import space as space_figures
+from piip_explore.dashboard.figures import study as study_figures
+from piip_explore.dashboard.figures import validity as validity_figures
+from piip_explore.dashboard.figures.drawing import drawing
+from piip_explore.dashboard.figures.front import Axis, Marked, Points, Strip
+from piip_explore.design import Design
+
+AXES = (Axis("GFLOPs", log=True), Axis("score", maximize=True))
+
+
+def points(count: int, front: list[int]) -> Points:
+    x = np.linspace(1.0, 100.0, count)
+    label = np.full(count, "", dtype=object)
+    return Points(np.arange(count) + 10, x, np.sqrt(x), np.full(count, 0.5), label, np.array(front))
+
+
+def traces(figure: object) -> dict[str, object]:
+    return {trace.name: trace for trace in figure.data}  # type: ignore[attr-defined]
+
+
+def test_every_mark_of_a_trial_carries_its_number() -> None:
+    figure = fronts.chart(points(6, [0, 5]), AXES, marked=[Marked("knee", 5, "circle-open", "red")])
+    found = traces(figure)
+    assert found["trials"].customdata.tolist() == [11, 12, 13, 14]
+    assert list(found["Pareto front"].customdata) == [10, 15]
+    assert list(found["knee"].customdata) == [15]
+    assert found["Pareto front"].error_y.visible
+    assert figure.layout.xaxis.type == "log"
+
+
+def test_the_staircase_turns_with_the_direction_of_the_cost() -> None:
+    assert traces(fronts.chart(points(3, [0]), AXES))["Pareto front"].line.shape == "hv"
+    other = (Axis("throughput", maximize=True), AXES[1])
+    assert traces(fronts.chart(points(3, [0]), other))["Pareto front"].line.shape == "vh"
+
+
+def test_many_trials_become_a_density_that_counts_them_all() -> None:
+    count = fronts.MOST_POINTS + 2
+    figure = fronts.chart(points(count, [0]), AXES)
+    heat = traces(figure)["trials per cell"]
+    assert heat.z.sum() == count - 1
+    assert heat.customdata is None
+
+
+def test_published_designs_lie_on_a_strip_and_carry_no_trial() -> None:
+    strip = Strip("published", np.array([3.0, 30.0]), ["a", "b"])
+    figure = fronts.chart(points(4, [0]), AXES, [strip], budget=20.0)
+    found = traces(figure)["published"]
+    assert found.yaxis == "y2"
+    assert found.customdata is None
+    assert figure.layout.yaxis2.domain[1] < figure.layout.yaxis.domain[0]
+    assert figure.layout.shapes[0].x0 == 20.0
+
+
+def test_the_figure_is_the_same_for_the_same_columns() -> None:
+    assert fronts.chart(points(50, [0, 9]), AXES).to_json() == fronts.chart(points(50, [0, 9]), AXES).to_json()
+
+
+def test_what_is_sent_of_ten_thousand_trials_is_small() -> None:
+    assert len(fronts.chart(points(10_000, [0]), AXES).to_json()) < 500_000
+
+
+@pytest.mark.parametrize(
+    ("text", "lanes", "links"),
+    [
+        ("vit_base@448", 1, 0),
+        ("vit_tiny@1120:w14 vit_small@896 vit_base@448; interactions=12; merge=linear", 3, 12 * 4),
+        ("vit_small@672 vit_base@448; interactions=3; direction=up", 2, 3),
+        ("vit_tiny@672 vit_small@448 vit_base@224; interactions=2; direction=all", 3, 2 * 6),
+        ("vit_small@672 vit_base@448; interactions=0; merge=none", 2, 0),
+        ("convnext_tiny@1024 vit_small@672 vit_base@448:w14; merge=conv-multilevel", 3, 12 * 4),
+        ("vit_tiny@896 vit_small@672 vit_base@448 vit_large@224; merge=conv; out=1,4", 4, 12 * 6),
+    ],
+)
+def test_the_drawing_has_a_lane_per_branch_and_an_arrow_per_exchange(text: str, lanes: int, links: int) -> None:
+    design = Design.parse(text)
+    figure = drawing(design)
+    arrows = [note for note in figure.layout.annotations if note.showarrow]
+    assert len(arrows) == links
+    names = [note.text for note in figure.layout.annotations if note.text.startswith("<b>")]
+    assert len(names) == lanes
+    merging = [shape for shape in figure.layout.shapes if shape.type == "line"]
+    assert len(merging) == (len(design.out) if lanes > 1 else 0)
+    boxes = [shape for shape in figure.layout.shapes if shape.type == "rect"]
+    assert len(boxes) == lanes * (design.interaction.count if design.interaction else 1)
+
+
+def test_up_means_that_arrows_point_to_the_higher_resolution() -> None:
+    figure = drawing(Design.parse("vit_base@448 vit_small@672; interactions=1; direction=up"))
+    (arrow,) = [note for note in figure.layout.annotations if note.showarrow]
+    assert arrow.y > arrow.ay, "the highest resolution is on top"
+
+
+def test_cost_by_module_shows_units_and_shares() -> None:
+    figure = cost_figures.by_module({"vit": (3_000_000_000, 2_000_000), "merge": (1_000_000_000, 0)})
+    assert list(figure.data[0].x) == [3.0, 1.0]
+    assert figure.data[0].text[0] == "3 (75%)"
+    assert list(figure.data[1].x) == [2.0, 0.0]
+
+
+def test_side_by_side_keeps_every_flop() -> None:
+    from piip_explore import cost
+
+    designs = {
+        text: cost.count(Design.parse(text)).by_module
+        for text in ("vit_base@448", "vit_tiny@448 vit_small@336 vit_base@224; interactions=3")
+    }
+    figure = cost_figures.side_by_side(designs)
+    drawn = np.sum([trace.x for trace in figure.data], axis=0)
+    np.testing.assert_allclose(drawn, [sum(macs for macs, _ in found.values()) / 1e9 for found in designs.values()])
+
+
+def test_the_distribution_splits_at_the_budget() -> None:
+    figure = space_figures.distribution(np.array([5, 7]), np.array([1.0, 10.0, 100.0]), 10.0)
+    assert [trace.y.tolist() for trace in figure.data] == [[5], [7]]
+
+
+def test_a_long_history_keeps_its_steps_and_its_end() -> None:
+    count = 5000
+    history = pd.DataFrame({"trial": np.arange(count), "hypervolume": np.arange(count) // 10, "done": np.arange(count)})
+    line = study_figures.hypervolume(history, "done", "full runs").data[0]
+    assert len(line.x) <= study_figures.MOST_STEPS
+    assert line.x[-1] == count - 1
+    assert sorted(set(line.y)) == sorted(set(range(count // 10)))
+
+
+def test_accuracy_has_a_mark_per_predictor_and_question() -> None:
+    table = pd.DataFrame(
+        {
+            "question": ["resolution", "resolution", "merging", "merging"],
+            "predictor": ["proxy", "FLOPs"] * 2,
+            "accuracy": [80.0, 90.0, 60.0, 50.0],
+            "low": [70.0, 80.0, 40.0, 50.0],
+            "high": [90.0, 95.0, 70.0, 50.0],
+            "pairs": [10, 10, 4, 4],
+        }
+    )
+    figure = validity_figures.accuracy(table)
+    assert [trace.name for trace in figure.data] == ["proxy", "FLOPs"]
+    assert list(figure.data[0].error_x.array) == [10.0, 10.0]
+    assert list(figure.layout.yaxis.ticktext) == ["resolution<br>(10 pairs)", "merging<br>(4 pairs)"]

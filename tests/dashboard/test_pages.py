@@ -1,0 +1,220 @@
+"""The pages' logic, without a browser."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from piip_explore.dashboard import spaces as counted_spaces
+from piip_explore.dashboard import studies, validity
+from piip_explore.dashboard.figures.front import Axis
+from piip_explore.dashboard.options import Options
+from piip_explore.dashboard.pages import compare, design, front
+from piip_explore.dashboard.server import launch
+from piip_explore.dashboard.trials import Trials
+from piip_explore.design import Design
+from piip_explore.errors import InputError
+from piip_explore.space import SearchSpace
+from tests.dashboard import synthetic
+
+
+@pytest.fixture
+def app(studies: Path, spaces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    options = Options((str(studies),), None, spaces, (tmp_path,))
+    monkeypatch.setattr(sys, "argv", ["main.py", *options.arguments()])
+    return AppTest.from_file(str(launch.APP), default_timeout=60)
+
+
+@pytest.fixture(scope="module")
+def demo(studies: Path) -> Trials:
+    return _trials(studies)
+
+
+def _trials(folder: Path) -> Trials:
+    return studies.open_live(studies.find(Options((str(folder),)))[0][0]).trials()[1]
+
+
+def figures(app: AppTest) -> list[dict[str, Any]]:
+    return [json.loads(element.proto.spec) for element in app.get("plotly_chart")]
+
+
+def test_the_front_page_draws_all_scored_trials(app: AppTest) -> None:
+    app.run()
+    assert not app.exception
+    (figure,) = figures(app)
+    assert "Pareto front" in [trace["name"] for trace in figure["data"]]
+    assert "published" in [trace["name"] for trace in figure["data"]]
+
+
+def test_a_pick_leaves_the_figure_as_it_is(app: AppTest) -> None:
+    before = app.run().get("plotly_chart")[0].proto.spec
+    app.button(key="next").click().run()
+    assert app.query_params["pick"]
+    assert app.get("plotly_chart")[0].proto.spec == before
+
+
+def test_the_accounting_changes_the_axis(app: AppTest) -> None:
+    app.query_params["accounting"] = "built"
+    (figure,) = figures(app.run())
+    assert figure["layout"]["xaxis"]["title"]["text"] == "GFLOPs (built)"
+
+
+@pytest.mark.parametrize("picked", [[5], [[5]]])
+def test_a_selection_event_names_trials_once(picked: list[Any]) -> None:
+    point = {"customdata": picked[0]}
+    event = {"selection": {"points": [point, point, {"customdata": None}, {}, {"customdata": 7}]}}
+    assert front.picked(event) == [5, 7]
+
+
+def test_boxes_and_lassos_hold_what_lies_inside() -> None:
+    x, y = np.array([1.0, 10.0, 100.0, 1000.0]), np.array([1.0, 2.0, 3.0, 4.0])
+    axes = (Axis("x", log=True), Axis("y"))
+    box = {"selection": {"box": [{"x": [50.0, 5.0], "y": [0.0, 9.0]}], "lasso": []}}
+    assert front.inside(box, x, y, axes).tolist() == [False, True, False, False]
+    # In log x the triangle holds 10 and 100; drawn in linear x it would miss 10.
+    lasso = {"selection": {"lasso": [{"x": [2.0, 500.0, 500.0], "y": [1.5, 1.5, 9.0]}]}}
+    assert front.inside(lasso, x, y, axes).tolist() == [False, True, True, False]
+
+
+def test_steps_along_the_front_stop_at_its_ends() -> None:
+    rows = np.array([4, 9, 2])
+    assert front.step(rows, [], 1) == 4
+    assert front.step(rows, [77], -1) == 2
+    assert front.step(rows, [4], 1) == 9
+    assert front.step(rows, [2], 1) == 2
+
+
+def test_tokens_name_trials_and_designs(demo: Trials) -> None:
+    found = design.resolve(("3", "vit_base@448"), demo)
+    assert [chosen.trial for chosen in found.values()] == [3, None]
+    with pytest.raises(InputError, match="trial 9999"):
+        design.resolve(("9999",), demo)
+    with pytest.raises(InputError, match="unknown model"):
+        design.resolve(("nonsense@448",), demo)
+
+
+def test_the_nearest_published_design_of_one_is_itself() -> None:
+    rows = design._published()
+    row, distance = design.nearest(
+        Design.parse("vit_tiny@1120:w14 vit_small@896:w14 vit_base@448:w14; merge=linear"), rows
+    )
+    assert row["row"] == "tsb-1120-896-448"
+    assert distance == 0
+    row, distance = design.nearest(
+        Design.parse("vit_tiny@1120:w14 vit_small@896:w14 vit_base@448:w14; interactions=6"), rows
+    )
+    assert row["row"] == "tsb-1120-896-448"
+    assert 0 < distance < 0.5
+
+
+def test_an_archive_is_the_same_for_the_same_files() -> None:
+    assert design.zipped({"a.py": "x", "b": b"y"}) == design.zipped({"a.py": "x", "b": b"y"})
+
+
+def test_side_by_side_has_a_row_per_property(demo: Trials) -> None:
+    found = design.resolve(("3", "vit_base@448"), demo)
+    table = compare.side_by_side(found, demo)
+    assert table.loc["branch 1", "vit_base@448"] == "vit_base@448"
+    assert table.loc["exchanges", "vit_base@448"] == "none"
+    assert table.loc[demo.metric, "vit_base@448"] == "–"
+
+
+def test_scores_of_other_presets_do_not_compare(studies: Path, demo: Trials, tmp_path: Path) -> None:
+    assert compare.incomparable([demo, demo]) == []
+    evaluator = {"kind": "proxy", "metric": "box AP", "preset": "other", "preset_hash": "1" * 12}
+    synthetic.write(tmp_path / "ap.journal", "ap", 20, attributes={"evaluator": evaluator})
+    (sentence,) = compare.incomparable([demo, _trials(tmp_path)])
+    assert "do not compare" in sentence
+    assert "box AP" in sentence
+
+
+PAGES = ["design", "compare", "space", "study", "validity", "published"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_runs(studies: Path, spaces: Path, page: str, tmp_path: Path) -> None:
+    def script(page: str, storage: str, spaces: str, results: str) -> None:
+        from importlib import import_module
+        from pathlib import Path
+
+        import streamlit as st
+
+        from piip_explore.dashboard.app import PAGES
+        from piip_explore.dashboard.context import Context, choose_study
+        from piip_explore.dashboard.options import Options
+
+        context = Context(Options((storage,), None, Path(spaces), (Path(results),)))
+        for name in PAGES:
+            context.pages[name] = st.Page(lambda: None, url_path=name, title=name, default=name == "front")
+        st.navigation(list(context.pages.values()))
+        choose_study(context)
+        import_module(f"piip_explore.dashboard.pages.{page}").show(context)
+
+    given = {"page": page, "storage": str(studies), "spaces": str(spaces), "results": str(tmp_path)}
+    app = AppTest.from_function(script, kwargs=given, default_timeout=120)
+    app.query_params["pick"] = ["3", "5"]
+    app.run()
+    assert not app.exception
+    assert not app.error
+    assert app.title
+
+
+def test_a_space_is_aggregated_exactly(spaces: Path) -> None:
+    counted = counted_spaces.count(spaces / "synthetic.yaml", "published")
+    spaces / "synthetic.yaml", "published"
+    )
+    counts, edges = counted.histogram
+    assert counts.sum() == len(counted) == SearchSpace.load(spaces / "synthetic.yaml").size
+    budget = float(edges[30])
+    assert counted.within(budget) == (counted.table.macs <= budget * 1e9).sum()
+    assert (counted.table.macs[counted.sample(100, budget)] <= budget * 1e9).all()
+    for row in counted.cheapest:
+        rivals = counted.resolution >= counted.resolution[row]
+        assert counted.table.macs[rivals].min() == counted.table.macs[row]
+    design = Design.parse(counted.texts(np.array([1234]))[0])
+    assert counted.resolution[1234] == design.resolution
+
+
+@pytest.fixture
+def validation(tmp_path: Path) -> Path:
+    """A validation in which the proxy is always right and FLOPs are always wrong."""
+    designs = [f"vit_tiny@{side} vit_small@{side // 2}" for side in (448, 672, 896, 1120, 1344)]
+    value = np.array([40.0, 42, 44, 46, 48])
+    rows = pd.DataFrame({"row": list("abcde"), "table": "t", "design": designs, "gflops": [9.0, 7, 5, 3, 1]})
+    rows = rows.assign(published=value, proxy=value * 2, FLOPs=rows["gflops"], params=1.0)
+    tables = {"t": {"rows": 5, "pairs": 10, "accuracy": 1.0, "tau": 1.0, "tau interval": [0.9, 1.0]}}
+    tables["t"]["partial tau given log FLOPs"] = 1.0
+    folder = tmp_path / "validate-test"
+    folder.mkdir()
+    rows.to_csv(folder / "rows.csv", index=False)
+    (folder / "statistics.json").write_text(
+        json.dumps({name: {"tables": tables} for name in ("proxy", "FLOPs", "params")})
+    )
+    (folder / "recipe.json").write_text(json.dumps({"preset": "cpu", "seeds": [0]}))
+    return folder
+
+
+def test_the_verdict_is_plain(validation: Path) -> None:
+    assert validity.find([validation.parent]) == {"validate-test": validation}
+    found = validity.read(validation)
+    table = found.accuracies.set_index(["question", "predictor"])["accuracy"]
+    assert table["all pairs", "proxy"] == 100
+    assert table["all pairs", "FLOPs"] == 0
+    assert table["all pairs", "params"] == 50
+    assert validity.verdict(found, "all pairs") == "On all pairs the proxy beats FLOPs and params."
+    worse = found.rows.assign(proxy=-found.rows["proxy"], FLOPs=-found.rows["FLOPs"])
+    sentence = validity.verdict(validity.Validation("w", {}, found.statistics, worse), "all pairs")
+    assert sentence == "On all pairs the proxy is worse than FLOPs and params."
+
+
+def test_a_torn_validation_is_a_sentence(validation: Path) -> None:
+    (validation / "statistics.json").write_text("{")
+    with pytest.raises(InputError, match="piip-explore validate"):
+        validity.read(validation)
