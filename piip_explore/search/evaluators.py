@@ -121,9 +121,13 @@ def _normal(task: Task) -> float:
 
 @dataclass(frozen=True)
 class ProxyEvaluator:
-    """Trains a design on a proxy task (`piip_explore.proxy`) under the preset named `preset`."""
+    """Trains a design on a proxy task (`piip_explore.proxy`) under the preset named `preset`.
+
+    With `latency` it also times the forward pass of the full-scale design on the worker's device, batch 1.
+    """
 
     preset: str
+    latency: bool = False
 
     def describe(self) -> dict[str, Any]:
         """Return the preset's name and hash and the task's metric."""
@@ -161,8 +165,18 @@ class ProxyEvaluator:
             standard_error=score.standard_error,
             seconds=score.seconds,
             peak_memory=score.peak_memory,
+            latency=self._latency(task) if score.status == "ok" else None,
             conditions=conditions,
             details=score.details,
             curve=score.train_loss,
             message=score.message,
         )
+
+    def _latency(self, task: Task) -> float | None:
+        """Return the latency in milliseconds, where it is asked for."""
+        if not self.latency:
+            return None
+        from piip_explore.cost.device import latency
+        from piip_explore.design import Design
+
+        return latency(Design.parse(task.design), task.device)

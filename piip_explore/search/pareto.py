@@ -91,12 +91,14 @@ def tied(losses: Floats, standard_error: Floats, objective: int = 0) -> Bools:
     """
     error = np.nan_to_num(standard_error)
     on_front = front(losses)
+    members = losses[on_front]
     mask = np.zeros(len(losses), dtype=bool)
-    rows = np.flatnonzero(on_front)
-    for row in np.flatnonzero(~on_front & ~np.isnan(losses).any(axis=1)):
-        dominating = rows[(losses[rows] <= losses[row]).all(axis=1)]
-        lead = losses[row, objective] - losses[dominating, objective]
-        mask[row] = bool((lead <= np.hypot(error[row], error[dominating])).all()) and error[row] > 0
+    rows = np.flatnonzero(~on_front & ~np.isnan(losses).any(axis=1) & (error > 0))
+    for part in np.array_split(rows, len(rows) // 10_000 + 1):  # a block of (rows, front) at a time
+        dominated = (members[None] <= losses[part, None]).all(axis=2)
+        lead = losses[part, objective, None] - members[None, :, objective]
+        beaten = dominated & (lead > np.hypot(error[part, None], error[None, on_front]))
+        mask[part] = ~beaten.any(axis=1)
     return mask
 
 

@@ -7,7 +7,7 @@ that differ between designs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -97,6 +97,23 @@ class Pool:
         key = int(np.asarray(codes, dtype=np.int64) @ self._radix)
         at = int(np.searchsorted(keys, key))
         return int(order[at]) if at < len(keys) and keys[at] == key else None
+
+    def find_params(self, params: Mapping[str, Sequence[Any]], numbers: Sequence[int]) -> npt.NDArray[np.int64]:
+        """Return the rows of trials, -1 where no feasible design has their parameters or some are missing.
+
+        `params` are a table's columns of parameters, `numbers` the trials to look up.
+        """
+        keys, known = np.zeros(len(numbers), dtype=np.int64), np.ones(len(numbers), dtype=bool)
+        for axis, weight in zip(self.axes, self._radix, strict=True):
+            column, place = params.get(axis.name), {choice: code for code, choice in enumerate(axis.choices)}
+            if column is None:
+                return np.full(len(numbers), -1, dtype=np.int64)
+            codes = np.array([place.get(column[number], -1) for number in numbers], dtype=np.int64)
+            known &= codes >= 0
+            keys += codes * weight
+        order, sorted_keys = self._keys
+        at = np.minimum(np.searchsorted(sorted_keys, keys), len(self) - 1)
+        return np.where(known & (sorted_keys[at] == keys), order[at], -1)
 
     @cached_property
     def _radix(self) -> npt.NDArray[np.int64]:

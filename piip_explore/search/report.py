@@ -105,7 +105,7 @@ def conditions_text(columns: Columns) -> str:
     parts.append(f"fidelity {record.get('rungs', [1.0])[-1]:g}, seed {record.get('seed', 0)}")
     for name, label in (("device", "device"), ("code_version", "code"), ("kernel_backend", "kernel")):
         if name in columns.attributes:
-            found = sorted({str(value) for value in columns.attributes[name][columns.full].dropna()})
+            found = sorted(map(str, columns.attributes[name][columns.full].dropna().unique()))
             parts += [f"{label} {' and '.join(found)}"] if found else []
     return "; ".join(parts)
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import socket
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from piip_explore.design import Design
 from piip_explore.search import pareto, rungs
@@ -23,6 +25,32 @@ from piip_explore.search.pool import Pool
 from piip_explore.search.record import Record
 from piip_explore.search.samplers import Observations, Sampler
 from piip_explore.search.storage import COMPLETE, FAIL, PRUNED, RUNNING, WAITING, NewTrial, StudyStorage
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Results of the lowest rung, in the order in which they became known: rows of the pool, losses, errors."""
+
+    numbers: set[int]
+    rows: npt.NDArray[np.int64]
+    losses: npt.NDArray[np.float64]
+    standard_error: npt.NDArray[np.float64]
+
+    @classmethod
+    def none(cls, objectives: int) -> Observed:
+        """Nothing is known yet."""
+        return cls(set(), np.empty(0, dtype=np.int64), np.empty((0, objectives)), np.empty(0))
+
+    def and_also(
+        self, rows: npt.NDArray[np.int64], losses: npt.NDArray[np.float64], errors: npt.NDArray[np.float64]
+    ) -> Observed:
+        """Return this and more."""
+        return Observed(
+            self.numbers,
+            np.concatenate((self.rows, rows)),
+            np.concatenate((self.losses, losses)),
+            np.concatenate((self.standard_error, errors)),
+        )
 
 
 class Study:
@@ -46,10 +74,8 @@ class Study:
         self.claimed: dict[Task, int] = {}
         self._promotions: dict[tuple[int, int, int], list[str]] = {}
         self._start = [row for row in map(pool.row_of, start) if row is not None]
-        self._rows: dict[str, int | None] = {}
-        self._seen_rows: list[int] = []
-        self._seen_numbers: list[int] = []
-        self._observed: set[int] = set()
+        self._rows = np.empty(0, dtype=np.int64)
+        self._observed = Observed.none(len(record.objectives))
         self._taken = np.zeros(len(pool), dtype=bool)
         store.join(self.lease)
         self._refresh(store.refresh(), everything=True)
@@ -151,8 +177,13 @@ class Study:
         return None if proposed is None else (proposed, 0)
 
     def _create(self, row: int, rung: int, state: int, attributes: Mapping[str, Any]) -> int:
+        number = self.store.create(self._new_trial(row, rung, attributes), state)
+        self._refresh(self.store.refresh(), {number})
+        return number
+
+    def _new_trial(self, row: int, rung: int, attributes: Mapping[str, Any]) -> NewTrial:
         design, costs = self.pool.design(row), self.pool.costs_of(row)
-        trial = NewTrial(
+        return NewTrial(
             params=self.pool.params(row),
             choices={axis.name: self.record.choices[axis.name] for axis in self.pool.axes},
             attributes={
@@ -166,9 +197,6 @@ class Study:
             },
             constraints=self.record.limits.constraints(costs, self.record.gflops),
         )
-        number = self.store.create(trial, state)
-        self._refresh(self.store.refresh(), {number})
-        return number
 
     def _worker(self, device: str) -> dict[str, Any]:
         return {"host": socket.gethostname(), "pid": os.getpid(), "device": device, "lease": self.lease}
@@ -304,18 +332,47 @@ class Study:
     # --- what is known -------------------------------------------------------------------------------------------
 
     def _refresh(self, changed: set[int] | None, more: set[int] | None = None, everything: bool = False) -> None:
-        if everything or changed is None:
-            changed = None
-            self._seen_rows, self._seen_numbers, self._observed = [], [], set()
+        """Take in the trials that changed; None means all of them, from nothing."""
+        table = self.store.table
+        anew = everything or changed is None
+        if anew:
+            self._rows = np.empty(0, dtype=np.int64)
             self._taken[:] = False
-            self._promotions.clear()
-        else:
-            changed = changed | (more or set())
-        self.ledger.update(self.store.table, changed)
-        for number in sorted(range(len(self.store.table)) if changed is None else changed):
-            self._observe(number)
-        if changed is None:
+            self._observed, self._promotions = Observed.none(len(self.record.objectives)), {}
+        numbers = range(len(table)) if anew else sorted((changed or set()) | (more or set()))
+        self.ledger.update(table, None if anew else numbers)
+        self._locate(range(len(self._rows), len(table)))
+        self._observe(numbers)
+        if anew:
             self._restore_claims()
+
+    def _locate(self, numbers: range) -> None:
+        """Find the pool's rows of new trials: by their parameters, else (the space has grown) by their design."""
+        if not numbers:
+            return
+        table = self.store.table
+        rows = self.pool.find_params(table.params, numbers)
+        for at in np.flatnonzero(rows < 0):
+            text = table.attribute("design", numbers[at])
+            row = None if text is None else self.pool.row_of(Design.parse(text))
+            rows[at] = -1 if row is None else row
+        self._rows = np.concatenate((self._rows, rows))
+
+    def _observe(self, numbers: Iterable[int]) -> None:
+        """Note which designs are taken, and the results of the lowest rung."""
+        table, seen = self.store.table, self._observed.numbers
+        news = []
+        for number in numbers:
+            row = self._rows[number]
+            if row < 0 or table.attribute("rung", number) != 0:
+                continue
+            self._taken[row] = True
+            if number not in seen and table.state[number] in (COMPLETE, PRUNED):
+                seen.add(number)
+                news.append(number)
+        if news:
+            errors = [table.attribute("standard_error", number, 0.0) for number in news]
+            self._observed = self._observed.and_also(self._rows[news], self._losses(news), np.array(errors))
 
     def _restore_claims(self) -> None:
         """Write the claims anew that a storage has lost when its file was cut, so that nobody proposes them again."""
@@ -324,37 +381,17 @@ class Study:
             if task.design_id not in rung:
                 self._create_again(task)
 
-    def _observe(self, number: int) -> None:
-        row = self._row(number)
-        if row is None or self.store.table.attribute("rung", number) != 0:
-            return
-        self._taken[row] = True
-        if number not in self._observed and self.store.table.state[number] in (COMPLETE, PRUNED):
-            self._observed.add(number)
-            self._seen_rows.append(row)
-            self._seen_numbers.append(number)
-
     def _row(self, number: int) -> int | None:
         """Return the pool's row of a trial's design, None if the pool does not hold it."""
-        text = self.store.table.attribute("design", number)
-        if text is None:
-            return None
-        if text not in self._rows:
-            self._rows[text] = self.pool.row_of(Design.parse(text))
-        return self._rows[text]
+        row = int(self._rows[number])
+        return None if row < 0 else row
 
-    def _losses(self, numbers: list[int]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def _losses(self, numbers: list[int]) -> npt.NDArray[np.float64]:
         values = [self.store.table.values[number] for number in numbers]
         return pareto.to_losses(np.array(values, dtype=np.float64), self.record.directions)
 
     def _observations(self) -> Observations:
-        rung = self.ledger.rungs[0]
-        pending = [self._row(number) for number in rung.under_way.values()]
-        errors = [self.store.table.attribute("standard_error", number, 0.0) for number in self._seen_numbers]
-        return Observations(
-            rows=np.array(self._seen_rows, dtype=np.int64),
-            losses=self._losses(self._seen_numbers),
-            standard_error=np.array(errors, dtype=np.float64),
-            taken=self._taken,
-            pending=np.array([row for row in pending if row is not None], dtype=np.int64),
-        )
+        under_way = list(self.ledger.rungs[0].under_way.values())
+        pending = self._rows[under_way] if under_way else np.empty(0, dtype=np.int64)
+        seen = self._observed
+        return Observations(seen.rows, seen.losses, seen.standard_error, self._taken, pending[pending >= 0])

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
 
+_MEMORY = 1_000
+"""Results told to a sampler at once, the newest: telling it 100,000 of a resumed study would take minutes."""
+
 _TRIES = 60
 """Asks for one proposal; after them the free design nearest to the last answer is taken."""
 
@@ -70,7 +73,8 @@ class Mirror:
         """Tell what became known since the last proposal, whoever proposed it."""
         import optuna
 
-        for row, losses in zip(observations.rows[self._told :], observations.losses[self._told :], strict=True):
+        news = slice(max(self._told, len(observations.rows) - _MEMORY), None)
+        for row, losses in zip(observations.rows[news], observations.losses[news], strict=True):
             trial = self._asked.pop(int(row), None)
             if trial is not None:
                 self._study.tell(trial, losses.tolist())

@@ -14,6 +14,7 @@ What Optuna's own backend lacks and this one has:
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import shutil
@@ -113,15 +114,25 @@ class JournalStorage:
 
     def _apply(self, data: bytes) -> set[int]:
         changed: set[int] = set()
-        apply = self._replay.apply
-        for position, line in enumerate(data.split(b"\n")[:-1]):
-            try:
-                number = apply(json.loads(line))
-            except (ValueError, LookupError, TypeError, AttributeError) as error:
-                raise self._unreadable(self._replay.lines + position + 1) from error
-            if number is not None:
-                changed.add(number)
-        self._replay.lines += data.count(b"\n")
+        if not data:
+            return changed
+        apply, scan = self._replay.apply, json.JSONDecoder().raw_decode
+        try:
+            lines = data.decode().split("\n")
+        except UnicodeDecodeError as error:
+            raise self._unreadable(self._replay.lines + data.count(b"\n", 0, error.start) + 1) from error
+        with _no_collection():
+            for position, line in enumerate(lines[:-1]):
+                try:
+                    operation, end = scan(line if line[:1] == "{" else (line := line.lstrip()))
+                    if end != len(line) and line[end:].strip():
+                        raise ValueError("something follows the operation")
+                    number = apply(operation)
+                except (ValueError, LookupError, TypeError, AttributeError) as error:
+                    raise self._unreadable(self._replay.lines + position + 1) from error
+                if number is not None:
+                    changed.add(number)
+        self._replay.lines += len(lines) - 1
         return changed
 
     def _open(self, mode: str) -> BinaryIO:
@@ -292,6 +303,18 @@ class JournalStorage:
 def categorical(choices: Sequence[Any]) -> str:
     """Return the JSON text of Optuna's categorical distribution over `choices`."""
     return json.dumps({"name": "CategoricalDistribution", "attributes": {"choices": list(choices)}})
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Pause the garbage collector, which takes a third of the time that a million small lists take to make."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _now() -> str:

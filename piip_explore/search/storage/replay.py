@@ -46,6 +46,7 @@ class Replay:
         self._trials_created = 0
         self._numbers: dict[int, int] = {}
         self._distributions: dict[str, Any] = {}
+        self._choices: dict[str, list[Any]] = {}
         self._handlers = {
             Operation.CREATE_STUDY: self._create_study,
             Operation.DELETE_STUDY: self._delete_study,
@@ -97,7 +98,7 @@ class Replay:
             values,
             _utc(log.get("datetime_start")),
             _utc(log.get("datetime_complete")),
-            {name: self._external(distributions[name], value) for name, value in log.get("params", {}).items()},
+            self._values(log.get("params", {}), distributions),
             log.get("user_attrs", {}),
             constraints(log.get("system_attrs", {})),
         )
@@ -150,8 +151,20 @@ class Replay:
                 self.table.set(self.table.constraints, name, number, value)
         return number
 
+    def _values(self, params: Mapping[str, float], distributions: Mapping[str, str]) -> dict[str, Any]:
+        """Return parameters' values from their stored forms."""
+        values: dict[str, Any] = {}
+        for name, value in params.items():
+            choices = self._choices.get(distributions[name])
+            values[name] = self._external(distributions[name], value) if choices is None else choices[int(value)]
+        return values
+
     def _external(self, distribution: str, value: float) -> Any:
-        return external(self._distributions, distribution, value)
+        result = external(self._distributions, distribution, value)
+        choices = self._distributions[distribution]["attributes"].get("choices")
+        if choices is not None:
+            self._choices[distribution] = choices
+        return result
 
 
 def external(cache: dict[str, Any], distribution: str, value: float) -> Any:

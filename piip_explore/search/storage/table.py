@@ -77,6 +77,6 @@ class Table:
 def _append(columns: dict[str, list[Any]], row: Mapping[str, Any], number: int) -> None:
     for name, entries in columns.items():
         entries.append(row.get(name))
-    for name, value in row.items():
-        if name not in columns:
-            columns[name] = [*[None] * number, value]
+    if not row.keys() <= columns.keys():
+        for name in row.keys() - columns.keys():
+            columns[name] = [*[None] * number, row[name]]
