@@ -168,8 +168,6 @@ def test_every_page_runs(studies: Path, spaces: Path, page: str, tmp_path: Path)
 
 def test_a_space_is_aggregated_exactly(spaces: Path) -> None:
     counted = counted_spaces.count(spaces / "synthetic.yaml", "published")
-    spaces / "synthetic.yaml", "published"
-    )
     counts, edges = counted.histogram
     assert counts.sum() == len(counted) == SearchSpace.load(spaces / "synthetic.yaml").size
     budget = float(edges[30])
