@@ -10,7 +10,7 @@ import torch
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.proxy.data import DataSource
-from piip_explore.proxy.preset import PRESETS, Preset, WarmStart, preset
+from piip_explore.proxy.presets import PRESETS, Preset, WarmStart, preset
 from piip_explore.proxy.run import Run
 from piip_explore.proxy.score import Conditions, Score, combine
 from piip_explore.proxy.shrink import Shrink

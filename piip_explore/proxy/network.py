@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from piip_explore import models
 from piip_explore.design import Design
-from piip_explore.proxy.preset import Preset
+from piip_explore.proxy.presets import Preset
 
 
 class Network(nn.Module):

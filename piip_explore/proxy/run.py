@@ -8,7 +8,7 @@ import torch
 
 from piip_explore.design import Design
 from piip_explore.errors import InputError
-from piip_explore.proxy.preset import Preset
+from piip_explore.proxy.presets import Preset
 from piip_explore.proxy.score import Conditions, code_version, content_hash
 
 

@@ -9,11 +9,13 @@ import pickle
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from piip_explore.proxy.data.source import DataSource, Samples, Split
 from piip_explore.proxy.network import Network
 from piip_explore.proxy.run import Run
 from piip_explore.proxy.score import Score, Status
@@ -104,8 +106,8 @@ class Training:
         preset = run.preset
         if run.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(run.device)
-        self.train = preset.data.load("train", preset.train_images, preset.size, run.device)
-        self.val = preset.data.load("val", preset.val_images, preset.size, run.device)
+        self.train = _load(preset.data, "train", preset.train_images, preset.size, run.device)
+        self.val = _load(preset.data, "val", preset.val_images, preset.size, run.device)
         self.classes = len(preset.data.classes(preset.task.needs))
         self.objective = preset.task.objective(self.train, self.classes)
         self.order = _order(len(self.train), run.samples, run.seed).to(run.device)
@@ -227,6 +229,12 @@ class Training:
         self.network.load_state_dict(values["network"])
         self.optimizer.load_state_dict(values["optimizer"])
         self.state = _State(**values["state"])
+
+
+@lru_cache(maxsize=2)
+def _load(data: DataSource, split: Split, count: int, size: int, device: torch.device) -> Samples:
+    """Load samples, and keep the last two sets on the device for the next candidate."""
+    return data.load(split, count, size, device)
 
 
 def _throughput(run: Run, rate: float) -> dict[str, float]:

@@ -22,7 +22,7 @@ from piip_explore.design import Branch, Design
 from piip_explore.models.layers import to_tokens
 from piip_explore.proxy.data.source import cache_dir
 from piip_explore.proxy.network import Network
-from piip_explore.proxy.preset import WarmStart
+from piip_explore.proxy.presets import WarmStart
 from piip_explore.proxy.run import Run
 from piip_explore.proxy.shrink import Shrink
 from piip_explore.proxy.trainer import Progress, Training, write_whole

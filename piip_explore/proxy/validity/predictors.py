@@ -8,7 +8,7 @@ import torch
 from piip_explore import cost
 from piip_explore.design import Design
 from piip_explore.proxy.network import Network
-from piip_explore.proxy.preset import Preset
+from piip_explore.proxy.presets import Preset
 
 _PENALTY = 1.0
 _IMAGES = 16

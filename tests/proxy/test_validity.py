@@ -1,0 +1,154 @@
+"""The statistics of a validation by hand, and on the published tables."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from piip_explore import Design, cost, proxy
+from piip_explore.errors import InputError
+from piip_explore.proxy import presets
+from piip_explore.proxy.validity import statistics, validate
+from piip_explore.proxy.validity.rows import Pairs, as_trained, pairs, published_rows, question, rows_of
+
+
+def _pairs(*ordered, question="resolution"):
+    better, worse = zip(*ordered, strict=True)
+    return Pairs(np.array(better), np.array(worse), np.array([question] * len(ordered)))
+
+
+def test_accuracy_counts_ties_and_gaps_as_halves():
+    prediction = np.array([1.0, 2.0, 2.0, np.nan])
+    assert statistics.accuracy(prediction, _pairs((1, 0), (0, 1), (1, 2), (3, 0))) == pytest.approx(100 * 2 / 4)
+
+
+def test_macro_weighs_questions_equally():
+    prediction = np.array([3.0, 2.0, 1.0])
+    both = Pairs(np.array([0, 0, 1]), np.array([1, 2, 0]), np.array(["resolution", "resolution", "merging"]))
+    assert statistics.by_question(prediction, both) == {"resolution": 100.0, "merging": 0.0, "macro": 50.0}
+
+
+def test_hard_pairs_are_close_or_disagree():
+    flops = np.array([100.0, 114.0, 200.0, 50.0])
+    kept = statistics.hard(_pairs((1, 0), (2, 0), (0, 2), (0, 3)), flops)
+    assert list(zip(kept.better, kept.worse, strict=True)) == [(1, 0), (0, 2)]
+
+
+def test_tau_by_hand():
+    a, b = np.array([1.0, 2, 3, 4]), np.array([1.0, 2, 4, 3])
+    assert statistics.tau(a, b) == pytest.approx(4 / 6)  # five pairs agree, one does not
+    assert np.isnan(statistics.tau(a, np.ones(4)))
+    assert statistics.tau(a, np.array([1, 2, np.nan, 3])) == pytest.approx(1)
+    low, high = statistics.tau_interval(a, b)
+    assert -1 <= low <= 4 / 6 <= high <= 1
+
+
+def test_partial_tau_by_hand():
+    a, b, given = np.array([1.0, 2, 3, 4]), np.array([1.0, 2, 4, 3]), np.array([2.0, 1, 3, 4])
+    ab, ag, bg = 4 / 6, 4 / 6, 2 / 6
+    expected = (ab - ag * bg) / np.sqrt((1 - ag**2) * (1 - bg**2))
+    assert statistics.partial_tau(a, b, given) == pytest.approx(expected)
+
+
+def test_seed_to_seed_tau():
+    assert statistics.seed_to_seed_tau(np.array([[1, 1], [2, 2], [3, 3.0]])) == pytest.approx(1)
+    assert np.isnan(statistics.seed_to_seed_tau(np.array([[1.0], [2.0]])))
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        ("vit_tiny@1120 vit_base@448", "vit_tiny@1344 vit_base@448", "resolution"),
+        ("vit_tiny@1120:w14 vit_base@448", "vit_tiny@1120 vit_base@448", "resolution"),
+        ("vit_tiny@1120 vit_base@448", "vit_small@1120 vit_base@448", "branch models"),
+        ("vit_tiny@1120 vit_base@448", "vit_base@1120", "branch models"),
+        ("convnext_tiny@1120 vit_base@448", "vit_tiny@1120 vit_base@448", "CNN or ViT"),
+        ("convnext_tiny@1024 vit_base@448", "vit_tiny@1024 convnext_base@448", "CNN or ViT"),
+        ("vit_tiny@1120 vit_base@448; interactions=6", "vit_tiny@1120 vit_base@448", "exchanges"),
+        ("vit_tiny@1120 vit_base@448; out=1", "vit_tiny@1120 vit_base@448", "merging"),
+        ("vit_base@448 vit_tiny@1120; merge=linear", "vit_tiny@1120 vit_base@448", "merging"),
+    ],
+)
+def test_pairs_ask_what_they_differ_in(a, b, expected):
+    assert question(Design.parse(a), Design.parse(b)) == expected
+    assert question(Design.parse(b), Design.parse(a)) == expected
+
+
+def test_flops_rank_the_published_tables_as_known():
+    rows = published_rows(["table-1", "table-2", "merge-ablation"])
+    found = {}
+    for table in ("table-1", "table-2", "merge-ablation"):
+        mine = published_rows([table])
+        found[table] = round(statistics.accuracy(mine.gflops, pairs(mine)))
+        assert sum(name == table for name in rows.table) == len(mine)
+    assert found == {"table-1": 87, "table-2": 79, "merge-ablation": 50}
+    two = published_rows(["table-2"])
+    assert round(statistics.tau(two.gflops, two.value), 2) == 0.56
+    assert not any("intern_vit_6b" in str(design) for design in rows.design)
+
+
+def test_detection_is_trained_with_the_merge_that_was_trained():
+    design = Design.parse("vit_tiny@1120 vit_base@448; merge=linear; out=1")
+    assert str(as_trained(design, dense=True)) == "vit_tiny@1120 vit_base@448; out=1"
+    assert as_trained(design, dense=False) == design
+
+
+CSV = """row,source,task,branches,interactions,attention,deform_heads,merge,pretrain,gflops,mparams,box_ap,structure
+a,mine,coco-detection,vit_tiny@448 vit_small@224,6,deformable,16,linear,none,,,40.0,known
+b,mine,coco-detection,vit_tiny@896 vit_small@448,6,deformable,16,linear,none,99,,42.0,known
+c,mine,coco-detection,vit_tiny@896 vit_small@224,6,deformable,16,linear,none,,,41.0,known
+d,mine,coco-detection,vit_tiny@448,0,,,,none,,,30.0,unknown
+"""
+
+
+@pytest.fixture
+def own_rows(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text(CSV)
+    return path
+
+
+def test_rows_nobody_tuned_on_come_from_a_file(own_rows):
+    rows = rows_of(own_rows)
+    assert rows.name == ("a", "b", "c")
+    assert rows.gflops[1] == 99
+    assert rows.gflops[0] == pytest.approx(cost.count(rows.design[0]).macs / 1e9)  # none is printed
+    own_rows.write_text("\n".join(CSV.splitlines()[:2]))
+    with pytest.raises(InputError, match="fewer than two"):
+        rows_of(own_rows)
+
+
+def test_a_validation_promises_first_and_keeps_every_run(own_rows, tiny, tmp_path):
+    rows, folder, told = rows_of(own_rows), tmp_path / "out", []
+    short = replace(tiny, samples=64)
+
+    def stop(line):
+        told.append(line)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        validate.run(rows, short, [0, 1], "cpu", folder, stop)
+    recipe = folder / "recipe.json"
+    assert short.hash in recipe.read_text()
+    promised = recipe.stat().st_mtime_ns
+    report = validate.run(rows, short, [0, 1], "cpu", folder, told.append)
+    assert recipe.stat().st_mtime_ns == promised
+    assert len(list((folder / "runs").glob("*.json"))) == 6
+    assert list(report.rows.columns)[-2:] == ["seed 0", "seed 1"]
+    assert set(report.statistics) == {"proxy", "FLOPs", "params", "ridge", "gradient norm", "snip"}
+    assert (folder / "statistics.json").exists()
+    with pytest.raises(InputError, match=r"another preset_hash"):
+        validate.run(rows, replace(short, rate=1e-4), [0, 1], "cpu", folder, told.append)
+
+
+def test_the_command_prints_a_table(own_rows, tiny, tmp_path, monkeypatch):
+    from piip_explore.cli.validate import command
+
+    monkeypatch.setitem(presets.PRESETS, "tiny", replace(tiny, samples=64))
+    assert proxy.preset("tiny").samples == 64
+    arguments = ["--preset", "tiny", "--rows", str(own_rows), "--seeds", "2", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(command, [*arguments, "--device", "cpu"], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "seed to seed: tau" in result.stdout
+    assert "ridge" in result.stdout
