@@ -16,6 +16,8 @@ COMMANDS = {
     "search": "Search a space: proxy-train designs, keep the Pareto front.",
     "pareto": "The Pareto front of a study.",
     "show": "One design or trial in full.",
+    "compare": "Two studies side by side: fronts, hypervolume, attainment.",
+    "importance": "Which choices matter for a study's objectives.",
     "export": "Write a design for another program.",
     "import": "Read the authors' configs and checkpoints.",
     "profile": "Latency, throughput and memory of a design on this machine.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -36,7 +37,9 @@ def _rungs(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes (default: one per device).")
 @click.option("--devices", callback=_list, help="Devices such as cuda:0,cuda:1 or cpu (default: every GPU, else CPU).")
 @click.option("--sampler", help="auto (default), exhaustive, random, gp, tpe, nsga2 or nsga3.")
-@click.option("--objectives", callback=_list, help="Two or more of score,gflops,params,memory (default: score,gflops).")
+@click.option(
+    "--objectives", callback=_list, help="Two or more of score,gflops,params,latency,memory (default: score,gflops)."
+)
 @click.option("--accounting", type=click.Choice(["published", "built"]), help="What counts as a FLOP.")
 @click.option("--max-gflops", type=float, help="Try no design above this many full-scale GFLOPs.")
 @click.option("--max-params", type=float, help="Try no design above this many million parameters.")
@@ -90,6 +93,7 @@ def command(
     )
     evaluator = ProxyEvaluator(preset or loaded.proxy.get("preset", "demo"))
     started = launch.launch(loaded, evaluator, name, storage or launch.default_storage(name), request)
+    evaluator = dataclasses.replace(evaluator, measure=started.study.record.measured)
     console = Console(stderr=as_json)
     finished = session.run(started, evaluator, slots, console)
     result = columns.read(started.study.store.url, name)

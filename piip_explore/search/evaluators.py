@@ -38,9 +38,10 @@ class Outcome:
     """What an evaluation found.
 
     `score` is higher-is-better and NaN unless status is "ok"; `standard_error` its noise, None if unknown; `seconds`
-    of training; `peak_memory` in bytes; `latency` in milliseconds, None unless the study asks for it. `conditions` are
-    what the score depends on (device, code_version, kernel_backend, preset, ...), `details` further metrics, `curve`
-    pairs of (samples seen, training loss).
+    of training and `peak_memory` (bytes) of the proxy run; `latency` (milliseconds) and `memory` (peak bytes) of the
+    full-scale design's forward pass, None unless the study asks for them. `conditions` are what the score depends on
+    (device, code_version, kernel_backend, preset, ...), `details` further metrics, `curve` pairs of (samples seen,
+    training loss).
     """
 
     status: Status
@@ -49,6 +50,7 @@ class Outcome:
     seconds: float
     peak_memory: int | None = None
     latency: float | None = None
+    memory: int | None = None
     conditions: Mapping[str, str] = field(default_factory=dict)
     details: Mapping[str, float] = field(default_factory=dict)
     curve: tuple[tuple[int, float], ...] = ()
@@ -123,11 +125,12 @@ def _normal(task: Task) -> float:
 class ProxyEvaluator:
     """Trains a design on a proxy task (`piip_explore.proxy`) under the preset named `preset`.
 
-    With `latency` it also times the forward pass of the full-scale design on the worker's device, batch 1.
+    `measure` names what is measured of the full-scale design's forward pass on the worker's device, at batch 1:
+    `latency`, `memory`. A device that several workers share measures their sum.
     """
 
     preset: str
-    latency: bool = False
+    measure: tuple[str, ...] = ()
 
     def describe(self) -> dict[str, Any]:
         """Return the preset's name and hash and the task's metric."""
@@ -159,24 +162,27 @@ class ProxyEvaluator:
         )
         conditions = {**vars(score.conditions), "kernel_backend": score.conditions.backend}
         del conditions["backend"]
+        latency, memory = self._measure(task) if score.status == "ok" else (None, None)
         return Outcome(
             status=score.status,
             score=score.value,
             standard_error=score.standard_error,
             seconds=score.seconds,
             peak_memory=score.peak_memory,
-            latency=self._latency(task) if score.status == "ok" else None,
+            latency=latency,
+            memory=memory,
             conditions=conditions,
             details=score.details,
             curve=score.train_loss,
             message=score.message,
         )
 
-    def _latency(self, task: Task) -> float | None:
-        """Return the latency in milliseconds, where it is asked for."""
-        if not self.latency:
-            return None
-        from piip_explore.cost.device import latency
+    def _measure(self, task: Task) -> tuple[float | None, int | None]:
+        """Return latency (milliseconds) and peak memory (bytes) of the design's forward pass, where asked for."""
+        if not self.measure:
+            return None, None
+        from piip_explore.cost.device import profile
         from piip_explore.design import Design
 
-        return latency(Design.parse(task.design), task.device)
+        forward = profile(Design.parse(task.design), device=task.device, training=False).forward
+        return forward.median * 1e3, forward.peak_memory

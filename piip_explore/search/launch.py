@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from piip_explore.design import Design
+from piip_explore.errors import InputError
 from piip_explore.search import pool as pools
 from piip_explore.search.evaluators import Evaluator
 from piip_explore.search.extend import check_same, extended
@@ -124,6 +125,8 @@ def wanted_record(space: SearchSpace, evaluator: Evaluator, request: Request, st
         seed=base.seed if request.seed is None else request.seed,
         conditions=evaluator.conditions(request.device),
     )
+    if "memory" in wanted.measured and request.device.startswith("cpu"):
+        raise InputError("the objective 'memory' needs a GPU: on the CPU, PyTorch does not count a design's memory")
     if stored is not None:
         check_same(stored, wanted)
     return wanted

@@ -25,8 +25,8 @@ choices. It is COMPLETE at full fidelity and PRUNED, with its values, at a lower
     worker              host, pid, device and lease of who runs or ran it
     standard_error      of the score, where it is known
     seconds             of training
-    peak_memory         bytes
-    latency             milliseconds, where the study measures it
+    peak_memory         bytes, of the proxy run
+    latency, memory     milliseconds and peak bytes of the full-scale design's forward pass, where they are objectives
     conditions          what the score depends on: device, code_version, kernel_backend, preset, torch, ...
     metrics             further metrics of the task
     curve               the training loss: pairs of samples seen and smoothed loss
@@ -60,8 +60,8 @@ OBJECTIVES = {
 }
 """Every objective and its direction; `gflops` counts under the study's accounting."""
 
-KNOWN_COSTS = ("gflops", "params")
-"""Objectives that are known before a design is trained."""
+MEASURED = ("latency", "memory")
+"""Objectives that are measured on the device, of the full-scale design."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,11 @@ class Record:
     def directions(self) -> tuple[str, ...]:
         """Direction of every objective."""
         return tuple(OBJECTIVES[name] for name in self.objectives)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Objectives that are measured on the device."""
+        return tuple(name for name in self.objectives if name in MEASURED)
 
     @property
     def gflops(self) -> str:

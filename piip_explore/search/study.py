@@ -213,6 +213,7 @@ class Study:
             "seconds": outcome.seconds,
             "peak_memory": outcome.peak_memory,
             "latency": outcome.latency,
+            "memory": outcome.memory,
             "conditions": dict(outcome.conditions) or None,
             "metrics": dict(outcome.details) or None,
             "curve": [[seen, float(f"{loss:.4g}")] for seen, loss in outcome.curve] or None,
@@ -325,7 +326,7 @@ class Study:
             "gflops": attribute(self.record.gflops, number),
             "params": attribute("params", number),
             "latency": outcome.latency,
-            "memory": outcome.peak_memory,
+            "memory": outcome.memory,
         }
         return [float("nan") if known[name] is None else float(known[name]) for name in self.record.objectives]
 

@@ -1,0 +1,130 @@
+"""Two studies side by side: fronts, hypervolume from one reference, and attainment over the budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from piip_explore.errors import InputError
+from piip_explore.search import pareto
+from piip_explore.search.columns import Columns
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How two studies with the same objectives compare; every pair is (first, second).
+
+    Attributes:
+        studies: their names.
+        differences: settings in which they differ, in words; scores may not compare then.
+        reference: the point from which both hypervolumes are measured, as objective values: the worst of all runs.
+        hypervolume: of each.
+        together: hypervolume of both fronts together.
+        trials: full runs of each.
+        covered: share of each one's front that the other's front dominates or equals.
+        attainment: a table with a row per budget (the last objective): the budget, and the best first objective that
+            each study reaches within it (NaN: none).
+    """
+
+    studies: tuple[str, str]
+    differences: tuple[str, ...]
+    reference: tuple[float, ...]
+    hypervolume: tuple[float, float]
+    together: float
+    trials: tuple[int, int]
+    covered: tuple[float, float]
+    attainment: pandas.DataFrame
+
+
+def compare(first: Columns, second: Columns, budgets: int = 8) -> Comparison:
+    """Compare two studies; `budgets` is how many the attainment has, spread over the costs of both fronts.
+
+    Raises:
+        InputError: their objectives differ, or one has no full run yet.
+    """
+    if first.objectives != second.objectives or first.directions != second.directions:
+        raise InputError(
+            f"'{first.study}' and '{second.study}' have different objectives: {', '.join(first.objectives)} and "
+            f"{', '.join(second.objectives)}"
+        )
+    if "gflops" in first.objectives and first.record.get("accounting") != second.record.get("accounting"):
+        raise InputError(
+            f"'{first.study}' counts GFLOPs under the {first.record.get('accounting')} accounting and "
+            f"'{second.study}' under the {second.record.get('accounting')}: they do not compare"
+        )
+    for study in (first, second):
+        if not study.full.any():
+            raise InputError(f"study '{study.study}' has no full run to compare yet")
+    a, b = (study.losses[study.full] for study in (first, second))
+    both = np.vstack((a, b))
+    bound = both.max(axis=0)
+    fronts = [losses[pareto.front(losses)] for losses in (a, b)]
+    return Comparison(
+        studies=(first.study, second.study),
+        differences=tuple(_differences(first.record, second.record)),
+        reference=tuple(pareto.to_losses(bound, first.directions)[0].tolist()),
+        hypervolume=(pareto.hypervolume(a, bound), pareto.hypervolume(b, bound)),
+        together=pareto.hypervolume(both, bound),
+        trials=(len(a), len(b)),
+        covered=(_covered(fronts[0], fronts[1]), _covered(fronts[1], fronts[0])),
+        attainment=_attainment((first, second), fronts, budgets),
+    )
+
+
+def _differences(first: Any, second: Any) -> list[str]:
+    found = []
+    for part in ("evaluator", "conditions"):
+        a, b = first.get(part, {}), second.get(part, {})
+        found += [f"{name}: {a.get(name)} / {b.get(name)}" for name in sorted({*a, *b}) if a.get(name) != b.get(name)]
+    for name in ("seed", "rungs"):
+        if first.get(name) != second.get(name):
+            found.append(f"{name}: {first.get(name)} / {second.get(name)}")
+    return found
+
+
+def _covered(front: pareto.Floats, other: pareto.Floats) -> float:
+    return float(np.mean([(other <= point).all(axis=1).any() for point in front]))
+
+
+def _attainment(studies: tuple[Columns, Columns], fronts: list[pareto.Floats], budgets: int) -> pandas.DataFrame:
+    import pandas as pd
+
+    signs = pareto.to_losses(np.ones(len(studies[0].objectives)), studies[0].directions)[0]
+    costs = np.unique(np.concatenate([front[:, -1] for front in fronts]))
+    grid = np.unique(np.quantile(costs, np.linspace(0, 1, budgets), method="nearest"))
+    best, cost = studies[0].objectives[0], studies[0].objectives[-1]
+    table = {cost: grid * signs[-1]}
+    for place, (study, front) in enumerate(zip(studies, fronts, strict=True), start=1):
+        within = [front[front[:, -1] <= budget, 0] for budget in grid]
+        reached = [scores.min() * signs[0] if len(scores) else np.nan for scores in within]
+        table[f"{best} {place}: {study.study}"] = np.array(reached)
+    return pd.DataFrame(table)
+
+
+def to_json(comparison: Comparison) -> dict[str, Any]:
+    """Return a comparison as JSON-ready values."""
+    values = dict(vars(comparison))
+    table = comparison.attainment
+    values["attainment"] = table.astype(object).where(table.notna(), None).to_dict("records")
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def to_text(comparison: Comparison) -> str:
+    """Return a comparison as lines for a terminal."""
+    first, second = comparison.studies
+    lines = []
+    if comparison.differences:
+        lines.append("Scores may not compare: " + "; ".join(comparison.differences))
+    for place, name in enumerate((first, second)):
+        share = comparison.hypervolume[place] / comparison.together if comparison.together else 0.0
+        lines.append(
+            f"{name}: hypervolume {comparison.hypervolume[place]:.4g} ({share:.1%} of both together), "
+            f"{comparison.trials[place]} full runs; the other covers {comparison.covered[place]:.0%} of its front"
+        )
+    lines += ["", comparison.attainment.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.4g}")]
+    return "\n".join(lines)
