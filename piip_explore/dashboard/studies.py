@@ -140,6 +140,7 @@ class Live:
         self._lock = threading.Lock()
         self._reader = Reader(source.storage, source.name)
         self._features: dict[str, Features] = {}
+        self._trials: tuple[int, Trials] | None = None
 
     def poll(self) -> tuple[int, int]:
         """Read what is new; return a number that changes with any news, and how many trials have ended.
@@ -158,7 +159,9 @@ class Live:
         """
         with self._lock:
             news = self._reader.poll()
-            return news, trials.of(self._reader.refresh(), self._features)
+            if self._trials is None or self._trials[0] != news:
+                self._trials = news, trials.of(self._reader.refresh(), self._features)
+            return self._trials
 
 
 _OPEN: dict[Source, Live] = {}

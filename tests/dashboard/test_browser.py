@@ -125,6 +125,12 @@ def test_the_accounting_and_the_study_travel_between_pages(window: Window, addre
     assert address_of(view) == {"study": ["other"], "accounting": ["built"], "pick": ["3"]}
 
 
+def test_two_studies_are_drawn_over_each_other(window: Window, address: str) -> None:
+    view = window(address).open("compare?with=other")
+    view.page.get_by_role("figure", name="Pareto fronts of 2 studies").wait_for()
+    view.page.get_by_text("of the hypervolume of both fronts together").wait_for()
+
+
 def test_without_a_study_the_page_says_what_to_do(window: Window, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -22,7 +22,6 @@ from piip_explore.dashboard.trials import Trials
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.space import SearchSpace
-from tests.dashboard import synthetic
 
 
 @pytest.fixture
@@ -124,15 +123,6 @@ def test_side_by_side_has_a_row_per_property(demo: Trials) -> None:
     assert table.loc["branch 1", "vit_base@448"] == "vit_base@448"
     assert table.loc["exchanges", "vit_base@448"] == "none"
     assert table.loc[demo.metric, "vit_base@448"] == "–"
-
-
-def test_scores_of_other_presets_do_not_compare(studies: Path, demo: Trials, tmp_path: Path) -> None:
-    assert compare.incomparable([demo, demo]) == []
-    evaluator = {"kind": "proxy", "metric": "box AP", "preset": "other", "preset_hash": "1" * 12}
-    synthetic.write(tmp_path / "ap.journal", "ap", 20, attributes={"evaluator": evaluator})
-    (sentence,) = compare.incomparable([demo, _trials(tmp_path)])
-    assert "do not compare" in sentence
-    assert "box AP" in sentence
 
 
 PAGES = ["design", "compare", "space", "study", "validity", "published"]

@@ -16,6 +16,7 @@ from piip_explore.dashboard.figures.front import Axis, fronts
 from piip_explore.dashboard.pages.design import Chosen, resolve
 from piip_explore.dashboard.trials import Trials, front_rows
 from piip_explore.errors import InputError
+from piip_explore.search.compare import compare
 
 MOST = 4
 """Designs that fit side by side."""
@@ -124,8 +125,7 @@ def _fronts(context: Context) -> None:
         st.warning(text.prose(problem))
     if len(studies) < 2:
         return
-    for difference in incomparable([trials for _, trials in studies]):
-        st.warning(text.prose(difference), icon=":material/balance:")
+    _numbers(studies)
     lines = [(label, _front(trials, context.accounting)) for label, trials in studies]
     axes = (
         Axis(f"GFLOPs ({context.accounting})", log=True),
@@ -135,7 +135,7 @@ def _fronts(context: Context) -> None:
         fronts(lines, axes),
         key="fronts",
         config=style.CONFIG,
-        alt=f"Pareto fronts of {text.count(len(lines), 'study')}",
+        alt=f"Pareto fronts of {len(lines)} studies",
     )
 
 
@@ -145,15 +145,20 @@ def _front(trials: Trials, accounting: str) -> pd.DataFrame:
     return pd.DataFrame({"trial": rows, "x": x[rows], "y": y[rows], "label": trials.labels(rows)})
 
 
-def incomparable(studies: Sequence[Trials]) -> list[str]:
-    """Return a sentence for everything by which the scores of these studies do not compare."""
-    sentences = []
-    for name, label in (("metric", "metric"), ("preset", "proxy preset"), ("preset_hash", "version of the preset")):
-        values = [str(trials.record.evaluator.get(name, "none")) for trials in studies]
-        if len(set(values)) > 1:
-            sentences.append(f"These scores do not compare: the {label} differs ({', '.join(dict.fromkeys(values))}).")
-            break
-    versions = [set(trials.texts("code_version")[trials.scored]) for trials in studies]
-    if len(set().union(*versions)) > 1:
-        sentences.append("Some of these scores come from different versions of the code.")
-    return sentences
+def _numbers(studies: Sequence[tuple[str, Trials]]) -> None:
+    """Draw how the first study compares with each other one, in its own objectives."""
+    (first, mine), *others = studies
+    for label, theirs in others:
+        try:
+            found = compare(mine.columns, theirs.columns)
+        except InputError as error:
+            st.warning(text.prose(error), icon=":material/balance:")
+            continue
+        for difference in found.differences:
+            st.warning(text.prose(difference), icon=":material/balance:")
+        shares = [f"{volume / found.together:.1%}" if found.together else "–" for volume in found.hypervolume]
+        st.markdown(
+            f"{text.code(first)} reaches **{shares[0]}** and {text.code(label)} **{shares[1]}** of the hypervolume of "
+            f"both fronts together; **{found.covered[0]:.0%}** of the first's front and **{found.covered[1]:.0%}** of "
+            f"the second's are dominated or equalled by the other."
+        )

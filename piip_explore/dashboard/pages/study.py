@@ -10,9 +10,9 @@ import pandas as pd
 import streamlit as st
 
 from piip_explore.dashboard import runs, spaces, studies, text, view
-from piip_explore.dashboard.context import Context, no_study
+from piip_explore.dashboard.context import Context, no_study, pinned
 from piip_explore.dashboard.figures import style
-from piip_explore.dashboard.figures.study import hypervolume
+from piip_explore.dashboard.figures.study import hypervolume, importance
 from piip_explore.dashboard.trials import Trials
 from piip_explore.errors import InputError
 from piip_explore.search import report
@@ -29,6 +29,7 @@ def show(context: Context) -> None:
         no_study()
     else:
         _live(context, context.source)
+        _importance(context.source)
     with st.expander("Start a new study", expanded=context.source is None, icon=":material/rocket_launch:"):
         _new(context)
 
@@ -111,6 +112,27 @@ def _start(storage: StorageURL, study: str, space: Path, trials: int, workers: i
 
 
 # --- what happens -----------------------------------------------------------------------------------------------------
+
+
+def _importance(source: studies.Source) -> None:
+    if not st.toggle("Which choices matter", key="importance", bind="query-params"):
+        return
+    pin = pinned(source)
+    table, trust, runs_used = _shares(source.label, pin.version, pin.trials)
+    shares = dict(zip(table["axis"], table["score"], strict=True))
+    st.plotly_chart(importance(shares), key="importance_chart", config=style.CONFIG, alt="Importance of the choices")
+    st.caption(
+        f"How much worse a random forest predicts the score when a choice is shuffled, from {runs_used} full runs. "
+        f"Its R² on runs that it has not seen is {trust:.2f}" + (": trust this little." if trust < 0.5 else ".")
+    )
+
+
+@st.cache_data(max_entries=4, show_spinner="Learning which choices matter")
+def _shares(label: str, version: int, _trials: Trials) -> tuple[pd.DataFrame, float, int]:
+    from piip_explore.search.importance import importance as learn
+
+    table = learn(_trials.columns)
+    return table, float(table.attrs["r2"]["score"]), int(table.attrs["trials"])
 
 
 @dataclass(frozen=True)
