@@ -3,7 +3,8 @@
 All resolutions are divided by one factor, all widths by another, patches (and with them windows, in patches) and depths
 by a third and a fourth. The published resolutions are multiples of 112, so with a resolution factor of 7 or 14 and
 patches of 16 / 2 = 8 every one of them, and windows of 14 and 28, come out exactly; where a size does not, it is
-rounded to the nearest that fits (1024 / 7 = 146.3 becomes 144). A shrunken branch is a plain free `vit[...]` or
+rounded to the nearest that fits (1024 / 7 = 146.3 becomes 144). Where depth is cut, a ConvNeXt's stages become
+equally long, so that exchanges stay at their ends. A shrunken branch is a plain free `vit[...]` or
 `convnext[...]`: what sets other families apart beside their sizes (RMSNorm, relative positions, ...) is not kept.
 """
 
@@ -72,9 +73,20 @@ class Shrink:
         return f"vit[depth={self._depth(spec.depth)},dim={dim},heads={heads},patch={spec.patch // self.patch}]"
 
     def _convnext(self, spec: ConvNeXt) -> str:
-        depths = "-".join(str(self._depth(depth)) for depth in spec.depths)
+        depths = "-".join(map(str, spec.depths if self.depth == 1 else self._stages(spec)))
         dims = "-".join(str(_nearest(dim / self.width, _WIDTH_STEP)) for dim in spec.dims)
         return f"convnext[depths={depths},dims={dims},patch={max(1, spec.patch // self.patch)}]"
+
+    def _stages(self, spec: ConvNeXt) -> tuple[int, ...]:
+        """Return fewer blocks per stage, the sum divided by `depth` as nearly as equal stages allow.
+
+        The published exchanges, and with them the merged levels, fall on the ends of stages. Four exchanges, which
+        twelve become at a third of the depth, do so too only if all stages are equally long, the down-sampling layer
+        that opens a stage counted as the block that it is there.
+        """
+        stages = len(spec.depths)
+        length = max(2, round((sum(spec.depths) / self.depth + stages - 1) / stages))
+        return (length, *[length - 1] * (stages - 1))
 
     def _depth(self, depth: int) -> int:
         return max(1, round(depth / self.depth))
