@@ -12,6 +12,7 @@ import importlib
 import io
 import pickle
 import re
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -105,7 +106,8 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _read_torch(path: Path) -> Any:
     # A DeepSpeed file holds its command line as an argparse.Namespace: plain data, which reading may make.
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about pickle protocols: what matters is raised
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"(?:Unsupported (?:global|class|operand)[^.]*?|GLOBAL )(\w[\w.]+\.\w+)", str(error))
@@ -195,7 +197,12 @@ def to_official(
     unused = dict(unused or {})
     sections = [arguments[f"branch{i}"] for i in range(1, 9) if f"branch{i}" in arguments][::-1]
     classes = [branch_class(section, code_base, str(section.get("pretrained") or "")) for section in sections]
-    gamma = [index for index, kind in enumerate(classes) if kind in ("vit_models", "BEiT")]
+    for index, branch in enumerate(classes):
+        if branch in ("BEiT", "UnifiedBertEncoder"):
+            raise InputError(
+                f"weights of branch {len(classes) - index} cannot be written for the authors' {branch} class"
+            )
+    gamma = [index for index, branch in enumerate(classes) if branch == "vit_models"]
     levels = arguments.get("out_interaction_indexes") or ()
     kind = _merge_kind(state, code_base, len(sections))
     if kind == "separate-heads" and state["head.heads.0.weight"].shape[0] != 1000:

@@ -79,7 +79,8 @@ def _convnext(size: str) -> Weights:
 
 
 def _hub(family: str, name: str, branch_class: BranchClass, image_size: int, patch: int = 16) -> Weights:
-    return Weights(family, name, f"https://huggingface.co/{name}", branch_class, image_size, patch)
+    source = name if "/" in name else f"timm/{name}"
+    return Weights(family, name, f"https://huggingface.co/{source}", branch_class, image_size, patch)
 
 
 WEIGHTS: dict[str, tuple[Weights, ...]] = {

@@ -64,6 +64,14 @@ def test_weights_that_only_we_have_make_a_loadable_official_state(path: Path) ->
         assert torch.equal(got, want)
 
 
+def test_branch_classes_without_a_way_back_are_refused() -> None:
+    family, config, state = reference(PARITY[-1])
+    model = load_official(family, config, state)
+    beit = config | {"branch2": config["branch2"] | {"pretrained": "beitv2_base.pth"}}
+    with pytest.raises(InputError, match="weights of branch 2 cannot be written for the authors' BEiT class"):
+        to_official(model.state_dict(), family, beit)
+
+
 @pytest.mark.parametrize("wrap", ["plain", "state_dict", "deepspeed", "mmdet", "compiled", "safetensors"])
 def test_prefixes_and_wrappers(wrap: str, tmp_path: Path) -> None:
     _, _, state = reference(PARITY[0])
