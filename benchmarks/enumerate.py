@@ -36,10 +36,10 @@ constraints: {{parameter_inverted: true}}
 
 
 def spaces() -> dict[str, str]:
-    """Return spaces of growing size, by name: ever finer resolutions, the last with eight settings."""
+    """Return spaces of growing size, by name: ever finer resolutions, and one with eight settings."""
     one = {"interactions: [6, 12]": "interactions: [12]", "direction: [both, up]": "direction: [both]"}
     found = {}
-    for step, few in ((224, True), (112, True), (64, True), (32, True), (32, False)):
+    for step, few in ((224, True), (112, True), (32, True), (16, True), (32, False)):
         text = SPACE.format(step=step, settings="all" if not few else "one")
         for old, new in (one | {"merge: [conv, linear]": "merge: [conv]"}).items() if few else ():
             text = text.replace(old, new)
@@ -55,9 +55,9 @@ def enumerate_once(text: str) -> dict[str, float]:
     from piip_explore.cost.table import enumerate_space
     from piip_explore.space import SearchSpace
 
-    start = time.perf_counter()
+    start, start_cpu = time.perf_counter(), time.process_time()
     table = enumerate_space(SearchSpace.parse(text, "benchmark"))
-    seconds = time.perf_counter() - start
+    seconds, cpu = time.perf_counter() - start, time.process_time() - start_cpu
     start = time.perf_counter()
     table = enumerate_space(SearchSpace.parse(text, "benchmark"))
     again = time.perf_counter() - start
@@ -65,7 +65,7 @@ def enumerate_once(text: str) -> dict[str, float]:
     for row in random.Random(0).sample(range(len(table)), 200):
         cost = count(table.design(row))
         assert (cost.macs, cost.params) == (table.macs[row], table.params[row])
-    return {"designs": len(table), "seconds": seconds, "again": again, "peak_gb": peak / 1e9}
+    return {"designs": len(table), "seconds": seconds, "cpu": cpu, "again": again, "peak_gb": peak / 1e9}
 
 
 def trace_some(text: str, number: int) -> dict[str, float]:
@@ -123,6 +123,7 @@ def main() -> None:
                 "designs": int(warm["designs"]),
                 "seconds_cold": round(cold["seconds"], 3),
                 "seconds_warm": round(warm["seconds"], 3),
+                "cpu_seconds_warm": round(warm["cpu"], 3),
                 "seconds_again": round(warm["again"], 3),
                 "us_per_design": round(1e6 * warm["again"] / warm["designs"], 4),
                 "peak_gb": round(warm["peak_gb"], 3),
@@ -141,7 +142,8 @@ def main() -> None:
         }
     )
     print(rows[-1])
-    machine = f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}"
+    cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[2]
+    machine = f"{platform.machine()}, {cores} cores, load {load:.1f}, Python {platform.python_version()}"
     RESULTS.parent.mkdir(exist_ok=True)
     with RESULTS.open("w", newline="") as file:
         writer = csv.DictWriter(file, [*rows[0], "machine"])

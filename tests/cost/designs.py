@@ -12,13 +12,13 @@ from piip_explore.errors import InputError
 VITS = [
     "vit[depth=4,dim=32,heads=2]",
     "vit[depth=5,dim=64,heads=4,patch=8]",
-    "vit_tiny",
+    "vit[depth=12,dim=64,heads=4]",
     "short_clip",
     "short_beit",
     "short_intern",
 ]
 CONVNEXTS = ["convnext[depths=1-1-2-1,dims=32-32-64-96]", "convnext[depths=2-1-3-1,dims=32-64-64-64,patch=2]"]
-CONVNEXTS += ["convnext_tiny"]
+CONVNEXTS += ["convnext[depths=3-3-9-3,dims=32-64-64-128]"]
 
 # The catalog's other families, with few and narrow blocks.
 SMALL = {"depth": 4, "dim": 64, "heads": 2}
@@ -43,12 +43,12 @@ def branches(draw):
 
 INTERACTIONS = st.builds(
     Interaction,
-    count=st.sampled_from([1, 2, 3, 4, 5, 12]),
+    count=st.sampled_from([1, 2, 4, 5]),
     attention=st.sampled_from(["deformable", "regular"]),
-    heads=st.sampled_from([1, 2, 4, 16]),
-    points=st.integers(1, 5),
-    ratio=st.sampled_from([0.25, 0.5, 1.0]),
-    ffn=st.sampled_from([0.25, 0.3, 1.0]),
+    heads=st.sampled_from([1, 4, 16]),
+    points=st.sampled_from([1, 4]),
+    ratio=st.sampled_from([0.5, 1.0]),
+    ffn=st.sampled_from([0.25, 0.3]),
     project=st.booleans(),
     direction=st.sampled_from(["both", "up", "down", "all"]),
 )

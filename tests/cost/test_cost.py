@@ -17,7 +17,7 @@ from .designs import designs
 from .formulas import published
 
 FOUR = (
-    "vit_tiny@560:w14 convnext_small@320 clip_base@208:w6g2 beit_large@96; interactions=6; heads=4; "
+    "vit_tiny@560:w14 convnext_tiny@320 clip_base@208:w6g2 beit_base@96; interactions=4; heads=4; "
     "direction=all; merge=conv-multilevel"
 )
 SETTINGS = settings(deadline=None, max_examples=50, suppress_health_check=list(HealthCheck), print_blob=True)
@@ -27,7 +27,8 @@ SETTINGS = settings(deadline=None, max_examples=50, suppress_health_check=list(H
 @given(designs())
 @example(Design.parse(FOUR))
 @example(Design.parse("vit_tiny@368 vit_small@192 vit_base@128; merge=separate-heads"))
-@example(Design.parse("convnext_tiny@140 convnext_small@108; merge=conv; project=no"))
+@example(Design.parse("convnext_tiny@140 vit_huge@112; interactions=12; merge=conv; project=no"))
+@example(Design.parse("intern_vit_6b@112"))
 def test_built_is_the_trace_of_the_built_network(design):
     with torch.device("meta"):
         network = build(design)

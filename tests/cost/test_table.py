@@ -46,7 +46,7 @@ def spaces(draw):
     return SearchSpace("pool", (draw(SLOTS),) * counts[-1], counts, settings_, rules)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
 @given(spaces(), st.sampled_from(["published", "built"]), st.randoms(use_true_random=False))
 def test_every_row_is_the_cost_of_its_design(space, accounting, random):
     assume(0 < space.size < 200_000)
