@@ -21,6 +21,7 @@ from piip_explore.dashboard.server import launch
 from piip_explore.dashboard.trials import Trials
 from piip_explore.design import Design
 from piip_explore.errors import InputError
+from piip_explore.export import TARGETS
 from piip_explore.space import SearchSpace
 
 
@@ -128,32 +129,58 @@ def test_side_by_side_has_a_row_per_property(demo: Trials) -> None:
 PAGES = ["design", "compare", "space", "study", "validity", "published"]
 
 
+def script(page: str, storage: str, spaces: str, results: str) -> None:
+    """One page inside the frame's context; Streamlit runs the source of this function."""
+    from importlib import import_module
+    from pathlib import Path
+
+    import streamlit as st
+
+    from piip_explore.dashboard.app import PAGES
+    from piip_explore.dashboard.context import Context, choose_study
+    from piip_explore.dashboard.options import Options
+
+    context = Context(Options((storage,), None, Path(spaces), (Path(results),)))
+    for name in PAGES:
+        context.pages[name] = st.Page(lambda: None, url_path=name, title=name, default=name == "front")
+    st.navigation(list(context.pages.values()))
+    choose_study(context)
+    import_module(f"piip_explore.dashboard.pages.{page}").show(context)
+
+
+def open_page(page: str, studies: Path, spaces: Path, results: Path, **address: Any) -> AppTest:
+    given = {"page": page, "storage": str(studies), "spaces": str(spaces), "results": str(results)}
+    app = AppTest.from_function(script, kwargs=given, default_timeout=120)
+    for name, value in address.items():
+        app.query_params[name] = value
+    return app.run()
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_runs(studies: Path, spaces: Path, page: str, tmp_path: Path) -> None:
-    def script(page: str, storage: str, spaces: str, results: str) -> None:
-        from importlib import import_module
-        from pathlib import Path
-
-        import streamlit as st
-
-        from piip_explore.dashboard.app import PAGES
-        from piip_explore.dashboard.context import Context, choose_study
-        from piip_explore.dashboard.options import Options
-
-        context = Context(Options((storage,), None, Path(spaces), (Path(results),)))
-        for name in PAGES:
-            context.pages[name] = st.Page(lambda: None, url_path=name, title=name, default=name == "front")
-        st.navigation(list(context.pages.values()))
-        choose_study(context)
-        import_module(f"piip_explore.dashboard.pages.{page}").show(context)
-
-    given = {"page": page, "storage": str(studies), "spaces": str(spaces), "results": str(tmp_path)}
-    app = AppTest.from_function(script, kwargs=given, default_timeout=120)
-    app.query_params["pick"] = ["3", "5"]
-    app.run()
+    app = open_page(page, studies, spaces, tmp_path, pick=["3", "5"])
     assert not app.exception
     assert not app.error
     assert app.title
+
+
+@pytest.mark.parametrize("target", list(TARGETS))
+def test_every_target_shows_a_file_or_says_why_not(studies: Path, spaces: Path, tmp_path: Path, target: str) -> None:
+    text = "vit_tiny@224 vit_small@112; interactions=2"
+    app = open_page("design", studies, spaces, tmp_path, pick=text, target=target)
+    assert not app.exception
+    offered = [element.proto.label for element in app.get("download_button")]
+    refused = [warning.value for warning in app.warning]
+    asked = [button.label for button in app.button]
+    assert len([*offered, *refused]) == 1 or "Build it here" in asked
+
+
+def test_a_validation_is_shown(studies: Path, spaces: Path, validation: Path) -> None:
+    app = open_page("validity", studies, spaces, validation.parent)
+    assert not app.exception
+    sentences = [success.value for success in app.success]
+    assert sentences == [f"On {pairs} the proxy beats FLOPs and params\\." for pairs in ("all pairs", "hard pairs")]
+    assert len(app.get("plotly_chart")) == 2
 
 
 def test_a_space_is_aggregated_exactly(spaces: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import zipfile
 from dataclasses import dataclass
 
@@ -191,6 +192,9 @@ def _export(chosen: Chosen, trials: Trials | None, context: Context) -> None:
         "Target", list(TARGETS), default=next(iter(TARGETS)), required=True, key="target", bind="query-params"
     )
     try:
+        exporter(target).check(chosen.design)
+        if target in _TRACED and not _wanted(chosen.design, target):
+            return
         files = exporter(target).export(chosen.design, _origin(chosen, trials, context))
     except InputError as error:
         st.warning(text.prose(error), icon=":material/block:")
@@ -210,6 +214,23 @@ def _export(chosen: Chosen, trials: Trials | None, context: Context) -> None:
                 st.code(content, language=_LANGUAGES.get(file.rpartition(".")[2]), line_numbers=True)
             else:
                 st.caption(f"Binary, {len(content):,} bytes")
+
+
+_TRACED = ("torch-export", "onnx")
+"""Targets that build the network with its weights and trace it."""
+
+_MOST_PARAMS = 500e6
+"""Larger networks are not built inside the dashboard."""
+
+
+def _wanted(design: Design, target: str) -> bool:
+    """Draw the command for a target that takes long, and the button that runs it here."""
+    from piip_explore import cost
+
+    st.caption("This target builds the network and traces it, which takes a while. On the command line:")
+    st.code(f"piip-explore export {shlex.quote(str(design))} --target {target} --out exported", language="bash")
+    small = cost.count(design).params <= _MOST_PARAMS
+    return small and st.button("Build it here", icon=":material/construction:")
 
 
 _LANGUAGES = {"py": "python", "yaml": "yaml", "json": "json", "md": "markdown"}
