@@ -121,11 +121,6 @@ def profile(
     )
 
 
-def latency(design: Design, device: str = "auto", *, batch: int = 1, dtype: str = "float32") -> float:
-    """Return the median time of a forward pass in milliseconds: the study objective `latency`."""
-    return profile(design, device=device, batch=batch, dtype=dtype, training=False).forward.median * 1e3
-
-
 def _images(design: Design, device: torch.device, batch: int) -> Tensor:
     return torch.randn(batch, 3, design.resolution, design.resolution, device=device)
 
