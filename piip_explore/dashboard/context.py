@@ -100,6 +100,9 @@ def choose_study(context: Context) -> None:
         return
     labels = [source.label for source in found]
     first = next((source.label for source in found if source.name == context.options.study), labels[0])
+    wanted = context.options.study
+    if wanted is not None and all(source.name != wanted for source in found):
+        st.warning(text.prose(f"There is no study '{wanted}' in the storage: showing '{first}'."))
     asked = st.query_params.get("study")
     if asked is not None and asked not in labels and "study" not in st.session_state:
         st.warning(text.prose(f"There is no study '{asked}' here: showing '{first}'."))

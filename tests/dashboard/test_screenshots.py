@@ -61,4 +61,4 @@ def test_picture(window: Callable[..., View], example: str, page: str, scheme: s
     assert not view.page.query_selector_all("[data-testid=stException]")
     folder = Path(FOLDER)
     folder.mkdir(parents=True, exist_ok=True)
-    view.page.screenshot(path=folder / f"dashboard-{page}-{scheme}.jpg", type="jpeg", quality=70)
+    view.page.screenshot(path=folder / f"{page}-{scheme}.png")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import sys
 import threading
 from pathlib import Path
 
 from piip_explore.dashboard.options import Options
+from piip_explore.errors import InputError
 
 APP = Path(__file__).with_name("main.py")
 
@@ -28,7 +30,12 @@ SERVER = {
 
 
 def launch(options: Options, address: str, port: int, *, browser: bool) -> None:
-    """Serve the dashboard at `address`:`port` until it is interrupted; `browser` opens it."""
+    """Serve the dashboard at `address`:`port` until it is interrupted; `browser` opens it.
+
+    Raises:
+        InputError: nothing can listen there.
+    """
+    _check_free(address, port)
     from streamlit import config
     from streamlit.web import bootstrap
 
@@ -42,13 +49,21 @@ def launch(options: Options, address: str, port: int, *, browser: bool) -> None:
     bootstrap.run(str(APP), False, options.arguments(), {})
 
 
+def _check_free(address: str, port: int) -> None:
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address, port))
+    except OSError as error:
+        raise InputError(f"cannot listen on {address}:{port} ({error.strerror}): choose another --port") from None
+
+
 def _warm_up(options: Options) -> None:
     """Import what the first page needs and open its study, while the first browser still loads."""
     import plotly.graph_objects  # noqa: F401
 
     from piip_explore.dashboard import studies
     from piip_explore.dashboard.figures import front  # noqa: F401
-    from piip_explore.errors import InputError
 
     found, _ = studies.find(options)
     wanted = [source for source in found if source.name == options.study] or found[:1]
