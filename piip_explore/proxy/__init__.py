@@ -10,14 +10,25 @@ import torch
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.proxy.data import DataSource
-from piip_explore.proxy.presets import PRESETS, Preset, WarmStart, preset
+from piip_explore.proxy.presets import PRESETS, Preset, WarmStart, Weights, preset
 from piip_explore.proxy.run import Run
 from piip_explore.proxy.score import Conditions, Score, combine
 from piip_explore.proxy.shrink import Shrink
 from piip_explore.proxy.trainer import Progress, train
 from piip_explore.proxy.warm_start import first_weights
 
-__all__ = ["PRESETS", "Conditions", "Preset", "Score", "Shrink", "WarmStart", "combine", "evaluate", "preset"]
+__all__ = [
+    "PRESETS",
+    "Conditions",
+    "Preset",
+    "Score",
+    "Shrink",
+    "WarmStart",
+    "Weights",
+    "combine",
+    "evaluate",
+    "preset",
+]
 
 
 def evaluate(

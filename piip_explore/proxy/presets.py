@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from piip_explore.errors import InputError
@@ -27,6 +30,27 @@ class WarmStart:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """A safetensors file of pre-trained weights for a branch model, under timm's or another known family's names."""
+
+    model: str
+    path: Path
+
+    @property
+    def hash(self) -> str:
+        """Of the file's content."""
+        return _file_hash(self.path)
+
+
+@cache
+def _file_hash(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    except OSError as error:
+        raise InputError(f"cannot read the weights '{path}': {error.strerror}") from None
+
+
+@dataclass(frozen=True)
 class Preset:
     """One recipe, the same for every candidate.
 
@@ -44,6 +68,7 @@ class Preset:
         weight_decay, clip, warmup: AdamW's decay, the gradient norm's limit, and the share of steps of linear warm-up
             before the cosine.
         warm_start: how branches are pre-trained, None to start from random weights.
+        weights: files of weights that branch models start from instead; only where models are not shrunken.
     """
 
     name: str
@@ -61,6 +86,14 @@ class Preset:
     clip: float = 1.0
     warmup: float = 0.1
     warm_start: WarmStart | None = None
+    weights: tuple[Weights, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.weights and not self.shrink.keeps_models:
+            raise InputError(
+                f"preset '{self.name}' shrinks its branch models, so weights of '{self.weights[0].model}' do not fit: "
+                "shrink nothing but the resolution (width=1, patch=1, depth=1)"
+            )
 
     @property
     def hash(self) -> str:
@@ -72,6 +105,7 @@ class Preset:
         values = {name: value for name, value in vars(self).items() if name not in ("name", "data")}
         task = {"kind": type(self.task).__name__, **asdict(self.task)}  # type: ignore[call-overload]
         return values | {
+            "weights": {weights.model: weights.hash for weights in self.weights},
             "task": task,
             "data": self.data.id,
             "shrink": asdict(self.shrink),

@@ -47,6 +47,11 @@ class Shrink:
         """What a branch's side in patches, and with it its windows, is divided by."""
         return self.resolution / self.patch
 
+    @property
+    def keeps_models(self) -> bool:
+        """Whether branches keep their models and only their images shrink."""
+        return self.width == self.patch == self.depth == 1
+
     def __call__(self, design: Design) -> Design:
         """Return the shrunken design.
 
@@ -59,12 +64,14 @@ class Shrink:
 
     def _branch(self, branch: Branch) -> Branch:
         spec = branch.spec
-        model, patch = (self._vit(spec), spec.patch) if isinstance(spec, ViT) else (self._convnext(spec), 16)
+        model = self._vit(spec) if isinstance(spec, ViT) else self._convnext(spec)
+        patch = spec.patch if isinstance(spec, ViT) else 16
         # ConvNeXt branches take the sizes that ViT branches of the same resolution take.
         step = max(1, patch // self.patch)
         smallest = step if isinstance(spec, ViT) else 2 * step
         resolution = max(smallest, _nearest(branch.resolution / self.resolution, step))
         window = branch.window and max(1, round(branch.window / self.grid))
+        model = branch.model if self.keeps_models else model
         return Branch(model, resolution, window, branch.global_every if window else None)
 
     def _vit(self, spec: ViT) -> str:

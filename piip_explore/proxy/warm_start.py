@@ -7,19 +7,20 @@ which set the candidates apart, start anew in every run and learn faster (PIIP's
 from __future__ import annotations
 
 import fcntl
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from piip_explore.design import Branch, Design
-from piip_explore.models.layers import to_tokens
+from piip_explore.errors import InputError
+from piip_explore.models.pyramid import BranchModule
+from piip_explore.models.weights import load_branch
 from piip_explore.proxy.data.source import cache_dir
 from piip_explore.proxy.network import Network
 from piip_explore.proxy.presets import WarmStart
@@ -35,19 +36,27 @@ def first_weights(run: Run, progress: Progress | None = None) -> Network:
     """Return the run's network on the CPU: fresh weights from its seed, branches warm if the preset says so.
 
     While branches are pre-trained, `progress` is called with no samples seen.
+
+    Raises:
+        InputError: a file of weights that the preset names does not fit its branch.
     """
     torch.manual_seed(run.seed)
     network = Network(run.design, run.preset)
-    if run.preset.warm_start is not None:
-        for branch, module in zip(run.design.branches, network.pyramid.branches, strict=True):
-            weights = _pretrained(branch.model, run, run.preset.warm_start, progress)
-            if "pos_embed" in weights:
-                weights["pos_embed"] = _resampled(weights["pos_embed"], branch.grid)
-            # A class token is the one thing that a branch pre-trained on maps does not have.
-            missing, unexpected = module.load_state_dict(weights, strict=False)
-            assert set(missing) <= {"cls_token"}, missing
-            assert not unexpected, unexpected
+    files = {weights.model: weights.path for weights in run.preset.weights}
+    for branch, module in zip(run.design.branches, network.pyramid.branches, strict=True):
+        assert isinstance(module, BranchModule)
+        if branch.model in files:
+            load_branch(module, _read(files[branch.model]))
+        elif run.preset.warm_start is not None:
+            load_branch(module, _pretrained(branch.model, run, run.preset.warm_start, progress))
     return network
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"cannot read the weights '{path}': {error}") from None
 
 
 def _pretrained(model: str, run: Run, recipe: WarmStart, progress: Progress | None) -> dict[str, Tensor]:
@@ -62,6 +71,7 @@ def _pretrained(model: str, run: Run, recipe: WarmStart, progress: Progress | No
         rate=recipe.rate,
         fresh_rate=1.0,
         warm_start=None,
+        weights=(),
     )
     pretraining = Run(Design((Branch(model, max(sizes)),)), preset, _SEED, 1.0, run.device, sizes)
     path = cache_dir() / "branches" / f"{pretraining.key}.safetensors"
@@ -81,14 +91,6 @@ def _pretrain(run: Run, path: Path, progress: Progress | None) -> None:
     weights = training.network.pyramid.branches[0].state_dict()
     write_whole(path, lambda part: save_file({k: v.cpu().contiguous() for k, v in weights.items()}, part))
     checkpoint.unlink(missing_ok=True)
-
-
-def _resampled(position: Tensor, grid: int) -> Tensor:
-    """Resample a square position embedding (1, side^2, dim) bicubically to `grid` x `grid`, as the model would."""
-    side = math.isqrt(position.shape[1])
-    square = position.transpose(1, 2).unflatten(2, (side, side))
-    resized = F.interpolate(square, size=(grid, grid), mode="bicubic", align_corners=False)
-    return to_tokens(resized)
 
 
 @contextmanager

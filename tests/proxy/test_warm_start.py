@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from piip_explore import Design
-from piip_explore.proxy import WarmStart, warm_start
+from piip_explore import Design, models
+from piip_explore.errors import InputError
+from piip_explore.proxy import Shrink, WarmStart, Weights, warm_start
 from piip_explore.proxy.data import source
 from piip_explore.proxy.run import Run
 from piip_explore.proxy.tasks import Classification
@@ -58,6 +60,24 @@ def test_the_same_model_at_another_size_starts_from_the_same_weights(warm, monke
     a, b = larger.pyramid.branches[0].state_dict(), smaller.pyramid.branches[0].state_dict()
     assert a["pos_embed"].shape != b["pos_embed"].shape
     assert all(torch.equal(a[key], b[key]) for key in a if key != "pos_embed")
+
+
+def test_weights_that_the_user_points_to_come_first(warm, tmp_path):
+    design = Design.parse("vit_tiny@112 vit[depth=2,dim=64,heads=2]@64; interactions=1; merge=linear")
+    source = models.build(Design.parse("vit_tiny@224")).branches[0].state_dict()
+    path = tmp_path / "tiny.safetensors"
+    save_file({name: value.contiguous() for name, value in source.items()}, path)
+    full = replace(warm, shrink=Shrink(1, 1, 1, 1), warm_start=None, weights=(Weights("vit_tiny", path),))
+    branches = first_weights(_run(full, design)).pyramid.branches
+    loaded = branches[0].state_dict()
+    assert loaded["pos_embed"].shape == (1, 49, 192)
+    assert all(torch.equal(loaded[name], source[name]) for name in loaded if name != "pos_embed")
+    assert full.hash != replace(full, weights=()).hash
+    with pytest.raises(InputError, match="shrinks its branch models"):
+        replace(warm, weights=(Weights("vit_tiny", path),))
+    path.write_bytes(b"torn")
+    with pytest.raises(InputError, match=r"tiny\.safetensors"):
+        first_weights(_run(full, design))
 
 
 def test_convolutional_branches_and_class_tokens_start_warm_too(warm):

@@ -43,8 +43,7 @@ class MaskFolder:
     @property
     def id(self) -> str:
         """Names and sizes of images and masks, and the classes."""
-        files = [p for split in _FOLDERS for pair in _pairs(self.root, split) for p in pair]
-        return "masks " + fingerprint(files, "\n".join(self.classes("masks")).encode())
+        return _identity(self.root, self.classes("masks"))
 
     @property
     def provides(self) -> frozenset[Annotation]:
@@ -77,6 +76,12 @@ class MaskFolder:
             torch.from_numpy(np.stack([picture for picture, _ in loaded])),
             masks=torch.from_numpy(np.stack([mask for _, mask in loaded])),
         )
+
+
+@cache
+def _identity(root: Path, classes: tuple[str, ...]) -> str:
+    files = [p for split in _FOLDERS for pair in _pairs(root, split) for p in pair]
+    return "masks " + fingerprint(files, "\n".join(classes).encode())
 
 
 @cache

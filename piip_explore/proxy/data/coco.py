@@ -40,8 +40,7 @@ class CocoFolder:
     @property
     def id(self) -> str:
         """The content of the annotations, and names and sizes of the images."""
-        parts = [_index(self.root, split) for split in ("train", "val")]
-        return "coco " + fingerprint((p for part in parts for p in part.paths), *(part.text for part in parts))
+        return _identity(self.root)
 
     @property
     def provides(self) -> frozenset[Annotation]:
@@ -122,6 +121,12 @@ class _Index:
         boxes[:, :4] = (boxes[:, :4] * scale).clip(0, [width, height, width, height])
         sides = boxes[:, 2:4] - boxes[:, :2]
         return letterbox(picture, size), boxes[(sides >= 1).all(1)]
+
+
+@cache
+def _identity(root: Path) -> str:
+    parts = [_index(root, split) for split in ("train", "val")]
+    return "coco " + fingerprint((p for part in parts for p in part.paths), *(part.text for part in parts))
 
 
 @cache

@@ -33,7 +33,7 @@ class ImageFolder:
     @property
     def id(self) -> str:
         """Classes, names and sizes of the images."""
-        return "folders " + fingerprint(path for split in ("train", "val") for path, _ in _files(self.root, split))
+        return _identity(self.root)
 
     @property
     def provides(self) -> frozenset[Annotation]:
@@ -57,6 +57,11 @@ class ImageFolder:
         pictures = in_threads(lambda file: center_crop(read_picture(file[0]), size), files)
         labels = torch.tensor([label for _, label in files])
         return make_samples(torch.from_numpy(np.stack(pictures)), labels=labels)
+
+
+@cache
+def _identity(root: Path) -> str:
+    return "folders " + fingerprint(path for split in ("train", "val") for path, _ in _files(root, split))
 
 
 @cache
