@@ -14,7 +14,6 @@ from streamlit.testing.v1 import AppTest
 
 from piip_explore.dashboard import spaces as counted_spaces
 from piip_explore.dashboard import studies, validity
-from piip_explore.dashboard.figures.front import Axis
 from piip_explore.dashboard.options import Options
 from piip_explore.dashboard.pages import compare, design, front
 from piip_explore.dashboard.server import launch
@@ -66,29 +65,26 @@ def test_the_accounting_changes_the_axis(app: AppTest) -> None:
     assert figure["layout"]["xaxis"]["title"]["text"] == "GFLOPs (built)"
 
 
+def test_a_budget_of_another_cost_is_dropped(app: AppTest) -> None:
+    app.query_params["budget"] = "300"
+    app.run()
+    assert app.slider(key="budget").value == 300
+    app.selectbox(key="x").set_value("memory").run()
+    assert not app.exception
+
+
+def test_filters_that_nothing_fits_are_said(app: AppTest) -> None:
+    app.query_params.update({"branches": "2", "models": ["vit_tiny", "vit_small", "vit_base"]})
+    app.run()
+    assert not app.exception
+    assert "No trial fits" in app.info[0].value
+
+
 @pytest.mark.parametrize("picked", [[5], [[5]]])
 def test_a_selection_event_names_trials_once(picked: list[Any]) -> None:
     point = {"customdata": picked[0]}
     event = {"selection": {"points": [point, point, {"customdata": None}, {}, {"customdata": 7}]}}
     assert front.picked(event) == [5, 7]
-
-
-def test_boxes_and_lassos_hold_what_lies_inside() -> None:
-    x, y = np.array([1.0, 10.0, 100.0, 1000.0]), np.array([1.0, 2.0, 3.0, 4.0])
-    axes = (Axis("x", log=True), Axis("y"))
-    box = {"selection": {"box": [{"x": [50.0, 5.0], "y": [0.0, 9.0]}], "lasso": []}}
-    assert front.inside(box, x, y, axes).tolist() == [False, True, False, False]
-    # In log x the triangle holds 10 and 100; drawn in linear x it would miss 10.
-    lasso = {"selection": {"lasso": [{"x": [2.0, 500.0, 500.0], "y": [1.5, 1.5, 9.0]}]}}
-    assert front.inside(lasso, x, y, axes).tolist() == [False, True, True, False]
-
-
-def test_steps_along_the_front_stop_at_its_ends() -> None:
-    rows = np.array([4, 9, 2])
-    assert front.step(rows, [], 1) == 4
-    assert front.step(rows, [77], -1) == 2
-    assert front.step(rows, [4], 1) == 9
-    assert front.step(rows, [2], 1) == 2
 
 
 def test_tokens_name_trials_and_designs(demo: Trials) -> None:
