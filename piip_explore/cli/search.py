@@ -74,6 +74,7 @@ def command(
 
     from piip_explore.search import columns, launch, report, session
     from piip_explore.search.evaluators import ProxyEvaluator
+    from piip_explore.search.supervisor import SearchFailedError
     from piip_explore.space import SearchSpace
 
     loaded = SearchSpace.load(space)
@@ -95,7 +96,11 @@ def command(
     started = launch.launch(loaded, evaluator, name, storage or launch.default_storage(name), request)
     evaluator = dataclasses.replace(evaluator, measure=started.study.record.measured)
     console = Console(stderr=as_json)
-    finished = session.run(started, evaluator, slots, console)
+    try:
+        finished = session.run(started, evaluator, slots, console)
+    except SearchFailedError as error:
+        click.echo(f"piip-explore: {error}", err=True)
+        raise SystemExit(1) from None
     result = columns.read(started.study.store.url, name)
     if as_json:
         click.echo(json.dumps(report.summary(result), indent=1))

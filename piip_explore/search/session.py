@@ -49,7 +49,7 @@ def run(launch: Launch, evaluator: Evaluator, devices: Sequence[str], console: C
     """Say what is about to happen, and run the study; return False if it was stopped.
 
     Raises:
-        InputError: every evaluation fails.
+        SearchFailedError: every evaluation fails.
     """
     study = launch.study
     for line in opening(launch, devices):

@@ -150,6 +150,8 @@ class Supervisor:
         elif isinstance(message, worker.Stopped):
             self.study.put_back(task)
         elif isinstance(message, worker.Failed):
+            if message.broken:
+                self._retire(slot)  # before it gets another task, whose design would be blamed for its end
             self.study.lost(task, message.reason, final=message.final)
             self._count_failure(message.reason)
 
@@ -165,9 +167,7 @@ class Supervisor:
                 self._take(slot, pipe.recv())
             except (EOFError, OSError):
                 break
-        process.join(10)
-        pipe.close()
-        slot.process = slot.pipe = None
+        self._retire(slot)
         task, slot.task = slot.task, None
         if task is None:
             return
@@ -177,6 +177,14 @@ class Supervisor:
         self.deaths += 1
         self.study.lost(task, _cause(process.exitcode))
         self._count_failure(_cause(process.exitcode))
+
+    def _retire(self, slot: Slot) -> None:
+        """See a worker process off; the slot's next task starts another."""
+        if slot.process is not None and slot.pipe is not None:
+            slot.process.join(10)
+            slot.process.kill()
+            slot.pipe.close()
+        slot.process = slot.pipe = None
 
     def _count_failure(self, reason: str) -> None:
         self.failures_in_a_row += 1

@@ -3,7 +3,7 @@ from itertools import count
 
 import pytest
 
-from . import postgres
+from tests.search import postgres
 
 _databases = count()
 

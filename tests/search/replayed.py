@@ -5,13 +5,18 @@ python -m tests.search.replayed STORAGE STUDY TRIALS WORKERS DELAY [SAMPLER [RUN
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import time
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
+from piip_explore.errors import InputError
 from piip_explore.search import pool as pools
-from piip_explore.search.evaluators import Evaluator, ReplayEvaluator
+from piip_explore.search.evaluators import Evaluator, Outcome, Progress, ReplayEvaluator, Task
 from piip_explore.search.landscape import evaluator
 from piip_explore.search.launch import Launch, Request, assemble, stored_record, wanted_record
 from piip_explore.search.pool import Limits, Pool
@@ -41,6 +46,39 @@ def costs_of(space: SearchSpace) -> dict[str, np.ndarray]:
     exchanges = np.array([0 if exchange is None else exchange.count for exchange, _ in columns.settings])
     gflops = macs[codes].sum(axis=1) * (1 + 0.01 * exchanges[columns.setting])
     return {"gflops_published": gflops, "gflops_built": 1.02 * gflops, "params": weights[codes].sum(axis=1)}
+
+
+@dataclass(frozen=True)
+class Troubled(ReplayEvaluator):
+    """Does something bad to every design whose id begins with one of `unlucky`."""
+
+    unlucky: str = ""
+    how: str = "raise"
+
+    def evaluate(self, task: Task, progress: Progress) -> Outcome:
+        if task.design_id[0] in self.unlucky:
+            if self.how == "raise":
+                raise RuntimeError("a bug\nwith more lines")
+            if self.how == "refuse":
+                raise InputError("this task has no eyes for it")
+            if self.how == "cuda":
+                raise RuntimeError("CUDA error: an illegal memory access was encountered")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Outcome("ok", 1.0, None, 0.0)
+
+
+@dataclass(frozen=True)
+class Slow(ReplayEvaluator):
+    """Takes a minute, and reports progress all the time; or never, as a hung one."""
+
+    hung: bool = False
+
+    def evaluate(self, task: Task, progress: Progress) -> Outcome:
+        for _ in range(600):
+            time.sleep(0.1)
+            if not self.hung:
+                progress(0.5)
+        return Outcome("ok", 1.0, None, 60.0)
 
 
 @cache

@@ -43,7 +43,7 @@ def choose(name: str | None, pool: Pool, trials: int, record: Record) -> Choice:
             raise InputError(f"unknown sampler '{name}': expected auto, {', '.join(SAMPLERS)}")
         return Choice(name, "as asked")
     if len(pool) <= trials:
-        return Choice("exhaustive", f"the budget covers all {len(pool):,} designs")
+        return Choice("exhaustive", f"the budget covers every design of the space ({len(pool):,})")
     if trials > _GP_BUDGET:
         return Choice("nsga2", f"a budget of {trials:,} designs is beyond what a Gaussian process is fast for")
     if _one_known_cost(record):

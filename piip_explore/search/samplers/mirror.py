@@ -7,6 +7,7 @@ failed.
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +32,7 @@ class Mirror:
     def __init__(self, pool: Pool, name: str, seed: int, objectives: int) -> None:
         import optuna
 
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # the mirror's studies are nobody's news
         self.pool = pool
         self._study = optuna.create_study(
             directions=["minimize"] * objectives,
@@ -108,5 +110,7 @@ def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
     if name == "nsga2":
         return optuna.samplers.NSGAIISampler(population_size=20, seed=seed)
     if name == "nsga3":
-        return optuna.samplers.NSGAIIISampler(population_size=20, seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.NSGAIIISampler(population_size=20, seed=seed)
     return optuna.samplers.GPSampler(seed=seed)

@@ -394,11 +394,13 @@ class RelationalStorage:
 
 
 def _connect(url: StorageURL, study: str, may_create: bool) -> RDBStorage:
+    import optuna
     from optuna.exceptions import OptunaError
     from optuna.storages import RDBStorage
     from sqlalchemy import create_engine, inspect, text
     from sqlalchemy.exc import SQLAlchemyError
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     if url.path is not None and may_create:
         url.path.parent.mkdir(parents=True, exist_ok=True)
     options: dict[str, Any] = {} if url.path is not None else {"pool_pre_ping": True}

@@ -48,6 +48,8 @@ def parse(text: str | Path | StorageURL) -> StorageURL:
     if "://" not in address:
         if not address:
             raise InputError(f"an empty storage address: {_EXPECTED}")
+        if Path(address).is_dir():
+            raise InputError(f"'{address}' is not a file but a folder: {_EXPECTED}")
         return StorageURL("journal", address, address, Path(address))
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
