@@ -59,14 +59,13 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 2 bad input, 1 failed run."""
     try:
-        cli.main(arguments, prog_name="piip-explore", standalone_mode=False)
+        status = cli.main(arguments, prog_name="piip-explore", standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)  # click returns the status of `ctx.exit(status)`
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "piip-explore"
         _stop(f"{error.format_message()} (try '{where} --help')", 2)
     except (InputError, click.ClickException) as error:
         _stop(error.format_message() if isinstance(error, click.ClickException) else str(error), 2)
-    except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _stop("interrupted", 1)
 

@@ -88,7 +88,9 @@ def test_corners_are_loaded_in_vectors(kernel, width):
     upstream = 1 if kernel is kernels.sampling_gradient_kernel else 0
     assert loads in {(4 * POINTS + upstream) * rows for rows in (1, 2)}
     scalars = ptx.count("ld.global.b16")
-    assert scalars <= 2 * 3 * POINTS  # offsets and logits, and no channel among them
+    # Offsets and logits, for each of a thread's two rows; Triton 3.9 loads them again for a second layout. A channel
+    # among them would be missing from the vectors above, whose number is exact.
+    assert scalars <= 2 * 2 * 3 * POINTS
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -97,7 +99,8 @@ def test_additions_are_relaxed_vector_reductions(width, tmp_path):
     ptx, cubin = compiled(kernels.value_gradient_kernel, width)
     lanes = vector_bytes(width, 4) // 4
     atomics = re.findall(r"(?:atom|red)\.\S+", ptx)
-    assert set(atomics) == {f"atom.global.gpu.relaxed.add.v{lanes}.f32"}
+    kinds = {kind.removeprefix("atom.").removeprefix("red.") for kind in atomics}  # Triton 3.9 writes `red` itself
+    assert kinds == {f"global.gpu.relaxed.add.v{lanes}.f32"}
     assert len(atomics) in {4 * POINTS, 8 * POINTS}
     sass, _ = disassembled(cubin, tmp_path)
     assert len(re.findall(rf"\bREDG?\.E\.ADD\.F32x{lanes}\.\S*STRONG\.GPU", sass)) == len(atomics)
