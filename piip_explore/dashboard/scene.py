@@ -86,20 +86,26 @@ def marked(scene: Scene, points: Points) -> list[Marked]:
     return marks
 
 
+MOST_MARKS = 300
+"""Runs without a score that are drawn, the newest; each is an element of the page."""
+
+_SYMBOLS = {"infeasible": "x-thin-open", "failed": "x-open", "shorter runs": "circle-open", "running": "star-open"}
+
+
 def strips(scene: Scene, accounting: str) -> list[Strip]:
     """Return what has a cost but no score on this axis: runs that gave none, and published designs."""
-    symbols = {"infeasible": "x-thin-open", "failed": "x-open", "shorter runs": "circle-open", "running": "star-open"}
     found = []
     for name, mask in scene.trials.unscored.items():
-        rows = np.flatnonzero(mask & np.isfinite(scene.x))[-MOST_POINTS // 10 :]
-        if len(rows):
-            cards = [
-                f"trial {row} ({name})<br>{label}" for row, label in zip(rows, scene.trials.labels(rows), strict=True)
-            ]
-            found.append(Strip(name, scene.x[rows], cards, rows, style.VERMILLION, symbols[name]))
-    drawn = scene.x[scene.shown]
-    if scene.axes[0].label.startswith("GFLOPs") and len(drawn):
-        found += published_strips(accounting, float(drawn.min()) / 2, float(drawn.max()) * 2)
+        rows = np.flatnonzero(mask & np.isfinite(scene.x))
+        drawn = rows[-MOST_MARKS:]
+        if len(drawn):
+            labels = scene.trials.labels(drawn)
+            cards = [f"trial {row} ({name})<br>{label}" for row, label in zip(drawn, labels, strict=True)]
+            shown = name if len(drawn) == len(rows) else f"{name}, last {MOST_MARKS}"
+            found.append(Strip(shown, scene.x[drawn], cards, drawn, style.VERMILLION, _SYMBOLS[name]))
+    costs = scene.x[scene.shown]
+    if scene.axes[0].label.startswith("GFLOPs") and len(costs):
+        found += published_strips(accounting, float(costs.min()) / 2, float(costs.max()) * 2)
     return found
 
 

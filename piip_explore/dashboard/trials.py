@@ -14,7 +14,7 @@ import pandas as pd
 from piip_explore.dashboard import text
 from piip_explore.dashboard.figures.front import Axis
 from piip_explore.design import Interaction, Merge
-from piip_explore.search import pareto
+from piip_explore.search import pareto, report
 from piip_explore.search.columns import Columns
 from piip_explore.search.record import Record
 from piip_explore.search.storage import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
@@ -111,6 +111,11 @@ class Trials:
     def finished(self) -> int:
         """How many trials have ended."""
         return int((~np.isin(self.state, (RUNNING, WAITING))).sum())
+
+    @cached_property
+    def conditions(self) -> str:
+        """What the numbers depend on: accounting, preset, fidelity, seed, device, code and kernel."""
+        return report.conditions_text(self.columns)
 
     @property
     def metric(self) -> str:

@@ -16,6 +16,7 @@ from piip_explore.dashboard import spaces as counted_spaces
 from piip_explore.dashboard import studies, validity
 from piip_explore.dashboard.options import Options
 from piip_explore.dashboard.pages import compare, design, front
+from piip_explore.dashboard.pages import space as space_page
 from piip_explore.dashboard.server import launch
 from piip_explore.dashboard.trials import Trials
 from piip_explore.design import Design
@@ -229,3 +230,11 @@ def test_a_torn_validation_is_a_sentence(validation: Path) -> None:
     (validation / "statistics.json").write_text("{")
     with pytest.raises(InputError, match="piip-explore validate"):
         validity.read(validation)
+
+
+@pytest.mark.parametrize(("low", "high", "first", "last"), [(1.96, 176.4, 2.0, 200.0), (463.0, 463.0, 500.0, 500.0)])
+def test_budgets_are_round_and_reach_above(low: float, high: float, first: float, last: float) -> None:
+    found = space_page.budgets(low, high)
+    assert found[0] == pytest.approx(first)
+    assert found[-1] == pytest.approx(last)
+    assert found == sorted(found)

@@ -49,7 +49,7 @@ def test_picture(window: Callable[..., View], example: str, page: str, scheme: s
         "front": f"?pick={middle}&budget=60",
         "design": f"design?pick={middle}",
         "compare": f"compare?pick={members[0]}&pick={middle}&pick={members[-1]}",
-        "space": "space?space=demo&space_budget=49.6",
+        "space": "space?space=demo&space_budget=50",
         "study": "study?importance=true",
     }
     view = window(example, color_scheme=scheme).open(paths.get(page, page))

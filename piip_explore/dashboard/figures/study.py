@@ -38,7 +38,7 @@ def hypervolume(history: pd.DataFrame, over: str, label: str) -> go.Figure:
 
 
 def importance(shares: Mapping[str, float]) -> go.Figure:
-    """Draw how much each choice explains of the score; the shares add up to 1."""
+    """Draw how much each choice matters for the score; the shares add up to 1."""
     ordered = sorted(shares.items(), key=lambda item: item[1])
     figure = go.Figure(
         go.Bar(
@@ -51,7 +51,7 @@ def importance(shares: Mapping[str, float]) -> go.Figure:
         )
     )
     style.layout(figure, 90 + 26 * len(ordered), showlegend=False)
-    figure.update_xaxes(title="share of the score's variance that the choice explains", tickformat=".0%")
+    figure.update_xaxes(title="importance for the score (shares of all choices)", tickformat=".0%")
     return figure
 
 

@@ -128,6 +128,7 @@ def _chart(scene: Scene, accounting: str) -> None:
         alt=f"{scene.axes[1].label} against {scene.axes[0].label} of {text.count(len(points.trial), 'trial')}, "
         f"{len(scene.front)} of them on the Pareto front",
     )
+    st.caption(text.prose(scene.trials.conditions))
     if scene.dense:
         st.caption(
             f"{len(points.trial):,} trials are drawn as a density, the {len(scene.front)} of the front one by one. "
@@ -154,7 +155,9 @@ def picked(event: Mapping[str, Any]) -> list[int]:
 
 
 def _beside(scene: Scene, context: Context) -> None:
-    """Draw the figures that go with the front, and what is selected."""
+    """Draw what is selected, and the figures that go with the front."""
+    _walk(scene)
+    _selected(scene, context)
     x, y = scene.axes
     st.metric(
         "Hypervolume of the front",
@@ -167,8 +170,6 @@ def _beside(scene: Scene, context: Context) -> None:
             value = f"{text.number(scene.y[row])} at {text.number(scene.x[row])}"
             st.metric(name, value, border=True, help=text.prose(f"{y.label} at {x.label}"))
             st.button(f"Select trial {row}", key=f"select_{name}", on_click=view.select, args=([row],))
-    _walk(scene)
-    _selected(scene, context)
 
 
 def _walk(scene: Scene) -> None:
@@ -249,7 +250,7 @@ COLUMNS = {
 
 
 def _rows(trials: Trials, rows: npt.NDArray[np.integer]) -> pd.DataFrame:
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             "trial": rows,
             "score": trials.score[rows],
@@ -260,3 +261,4 @@ def _rows(trials: Trials, rows: npt.NDArray[np.integer]) -> pd.DataFrame:
             "design": trials.designs[rows],
         }
     )
+    return frame.dropna(axis=1, how="all")

@@ -41,13 +41,19 @@ def _counted(path: Path, changed: int, accounting: str) -> CountedSpace:
 
 
 def _budget(counted: CountedSpace) -> float | None:
-    low, high = float(counted.gflops.min()), float(counted.gflops.max())
-    ends = [float(f"{value:.3g}") for value in np.geomspace(low, high, 60)]
-    ends = sorted({*ends, float(np.ceil(high))})
+    ends = budgets(float(counted.gflops.min()), float(counted.gflops.max()))
     chosen = st.select_slider(
         "Budget (GFLOPs)", ends, ends[-1], key="space_budget", bind="query-params", format_func=text.number
     )
     return None if chosen == ends[-1] else chosen
+
+
+def budgets(low: float, high: float) -> list[float]:
+    """Return round budgets that part a range, and one above it: 1, 1.2, 1.5, 2, ..."""
+    steps = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
+    round_numbers = [step * 10.0**power for power in range(-3, 7) for step in steps]
+    within = [number for number in round_numbers if low <= number < high]
+    return [*within, next(number for number in round_numbers if number >= high)]
 
 
 def _figures(counted: CountedSpace, budget: float | None, context: Context) -> None:

@@ -237,7 +237,7 @@ def progress_of(trials: Trials) -> Progress:
     history = report.history(columns)
     return Progress(
         counts=report.counts(columns),
-        conditions=report.conditions_text(columns),
+        conditions=trials.conditions,
         history=history,
         gpu_hours=float(np.nansum(trials.floats("seconds")) / 3600),
         table=_table(trials, np.arange(len(trials))[::-1][:MOST_ROWS]),
