@@ -42,6 +42,7 @@ def test_tau_by_hand():
     assert statistics.tau(a, np.array([1, 2, np.nan, 3])) == pytest.approx(1)
     low, high = statistics.tau_interval(a, b)
     assert -1 <= low <= 4 / 6 <= high <= 1
+    assert all(np.isnan(statistics.tau_interval(a, np.ones(4))))
 
 
 def test_partial_tau_by_hand():

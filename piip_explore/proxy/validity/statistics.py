@@ -50,7 +50,9 @@ def tau(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def tau_interval(a: np.ndarray, b: np.ndarray, level: float = 0.95, seed: int = 0) -> tuple[float, float]:
-    """Return a percentile-bootstrap interval of tau, resampling rows."""
+    """Return a percentile-bootstrap interval of tau, resampling rows; NaN if tau itself is."""
+    if np.isnan(tau(a, b)):
+        return float("nan"), float("nan")
     rng = np.random.default_rng(seed)
     draws = [tau(a[rows], b[rows]) for rows in rng.integers(len(a), size=(_RESAMPLES, len(a)))]
     low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
