@@ -24,8 +24,6 @@ def command(
 
     Detection rows that were counted with a linear merge are trained with the convolutional one, as the paper did.
     """
-    import json
-
     from piip_explore import proxy
     from piip_explore.proxy.validity import report, validate
     from piip_explore.proxy.validity.rows import published_rows, rows_of
@@ -35,4 +33,4 @@ def command(
     folder = out or Path("runs") / f"validate-{recipe.name}-{recipe.hash}"
     click.echo(f"{len(chosen)} designs x {seeds} seeds, preset {recipe.name} ({recipe.hash}), into {folder}", err=True)
     found = validate.run(chosen, recipe, range(seeds), device, folder, lambda line: click.echo(line, err=True))
-    click.echo(json.dumps(found.statistics, indent=1) if as_json else report.text(found))
+    click.echo(found.to_json() if as_json else report.text(found))

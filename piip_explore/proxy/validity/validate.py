@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,10 @@ class Report:
     rows: pd.DataFrame
     statistics: dict[str, dict[str, Any]]
 
+    def to_json(self) -> str:
+        """Return the statistics as JSON, what has no value as null."""
+        return json.dumps(_without_nan(self.statistics), indent=1, allow_nan=False)
+
 
 def run(rows: Rows, preset: Preset, seeds: Sequence[int], device: str, folder: Path, told: Told) -> Report:
     """Train every row's design under every seed, keep all runs in `folder`, and return the comparison.
@@ -51,7 +56,7 @@ def run(rows: Rows, preset: Preset, seeds: Sequence[int], device: str, folder: P
             told(f"seed {seed}, {row + 1}/{len(rows)}: {rows.name[row]} {_said(score)}")
             _keep(rows, seeds, scores, folder)
     report = compare(rows, scores, preset)
-    write_whole(folder / "statistics.json", lambda path: path.write_text(json.dumps(report.statistics, indent=1)))
+    write_whole(folder / "statistics.json", lambda path: path.write_text(report.to_json()))
     write_whole(folder / "rows.csv", lambda path: report.rows.to_csv(path, index=False))
     return report
 
@@ -123,6 +128,14 @@ def _promise(rows: Rows, preset: Preset, seeds: Sequence[int], folder: Path) -> 
 def _keep(rows: Rows, seeds: Sequence[int], scores: np.ndarray, folder: Path) -> None:
     frame = rows.frame().assign(**{f"seed {seed}": scores[:, n] for n, seed in enumerate(seeds)})
     write_whole(folder / "scores.csv", lambda path: frame.to_csv(path, index=False))
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _said(score: Score) -> str:
