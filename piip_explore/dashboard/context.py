@@ -109,10 +109,17 @@ def choose_study(context: Context) -> None:
     st.selectbox("Study", labels, index=labels.index(first), key="study", bind="query-params")
 
 
-def no_study() -> None:
-    """Say what to do where there is no study yet."""
-    st.info("There is no study here yet.", icon=":material/rocket_launch:")
-    st.markdown("Start one on this machine, then reload this page:")
-    st.code("piip-explore search search_spaces/demo.yaml --study demo", language="bash")
-    st.markdown("or start it from the **Study** page. Studies elsewhere open with `--storage`:")
-    st.code("piip-explore dashboard --storage postgresql+psycopg://user@host/database --study NAME", language="bash")
+def next_steps(source: studies.Source | None) -> None:
+    """Say what to do next where there is no study of the reader's own yet."""
+    if source is not None and not source.example:
+        return
+    if source is None:
+        st.info("There is no study to show here.", icon=":material/rocket_launch:")
+    else:
+        st.info(
+            "This is an example that comes with the program: a real search on two CPU cores.", icon=":material/info:"
+        )
+    st.markdown("Start a study of your own on the **Study** page, or on the command line:")
+    st.code("piip-explore search search_spaces/demo.yaml --study mine", language="bash")
+    st.markdown("Studies elsewhere open with `--storage`:")
+    st.code("piip-explore dashboard --storage postgresql+psycopg://user@host/database", language="bash")

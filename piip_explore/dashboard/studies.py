@@ -46,7 +46,7 @@ def find(options: Options) -> tuple[list[Source], list[str]]:
             found += [(storage, name, False) for storage in _storages(address) for name in _names(storage)]
         except InputError as error:
             problems.append(str(error))
-    if not found:
+    if not found and not problems:
         examples = [parse(path) for path in sorted(EXAMPLE.glob("*.journal"))]
         found = [(storage, name, True) for storage in examples for name in _names(storage)]
     return [

@@ -131,12 +131,13 @@ def test_two_studies_are_drawn_over_each_other(window: Window, address: str) -> 
     view.page.get_by_text("of the hypervolume of both fronts together").wait_for()
 
 
-def test_without_a_study_the_page_says_what_to_do(window: Window, tmp_path: Path) -> None:
+def test_without_a_study_the_example_and_the_next_steps_are_shown(window: Window, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     with served("--storage", str(empty)) as address:
         view = window(address).open()
         view.page.get_by_text("piip-explore search search_spaces/demo.yaml").wait_for()
+        view.page.get_by_role("figure", name="Pareto front").wait_for()
 
 
 @pytest.mark.parametrize(

@@ -76,3 +76,15 @@ def test_options_travel_through_the_command_line() -> None:
     given = Options(("a", "sqlite:///b.db"), "mine", Path("s"), (Path("r"), Path("q")))
     assert options.parse(given.arguments()) == given
     assert options.parse([]) == Options()
+
+
+def test_the_example_is_a_whole_study_shown_where_there_is_no_other(tmp_path: Path) -> None:
+    (source,), problems = studies.find(Options((str(tmp_path),)))
+    assert source.example
+    assert not problems
+    trials = studies.open_live(source).trials()[1]
+    assert trials.scored.sum() >= 20
+    assert trials.record.evaluator["kind"] == "proxy"
+    found, problems = studies.find(Options((str(tmp_path / "missing.journal"),)))
+    assert found == []
+    assert problems

@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from piip_explore.dashboard import text, view
-from piip_explore.dashboard.context import Context, news, no_study, pinned
+from piip_explore.dashboard.context import Context, news, next_steps, pinned
 from piip_explore.dashboard.figures import style
 from piip_explore.dashboard.figures.front import chart
 from piip_explore.dashboard.scene import Scene, inside, marked, step, strips
@@ -32,8 +32,11 @@ def show(context: Context) -> None:
     """Draw the page."""
     st.title("Front")
     if context.source is None:
-        no_study()
+        next_steps(None)
         return
+    if context.source.example:
+        with st.expander("First steps", expanded=True):
+            next_steps(context.source)
     pin = pinned(context.source)
     trials = pin.trials
     news(context.source)

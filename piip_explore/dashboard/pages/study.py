@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from piip_explore.dashboard import runs, spaces, studies, text, view
-from piip_explore.dashboard.context import Context, no_study, pinned
+from piip_explore.dashboard.context import Context, next_steps, pinned
 from piip_explore.dashboard.figures import style
 from piip_explore.dashboard.figures.study import hypervolume, importance
 from piip_explore.dashboard.trials import Trials
@@ -26,11 +26,12 @@ def show(context: Context) -> None:
     """Draw the page."""
     st.title("Study")
     if context.source is None:
-        no_study()
+        next_steps(None)
     else:
         _live(context, context.source)
         _importance(context.source)
-    with st.expander("Start a new study", expanded=context.source is None, icon=":material/rocket_launch:"):
+    first = context.source is None or context.source.example
+    with st.expander("Start a new study", expanded=first, icon=":material/rocket_launch:"):
         _new(context)
 
 
