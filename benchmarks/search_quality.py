@@ -56,7 +56,7 @@ def search(
 
 
 def plain_tpe(pool: Pool, seed: int, losses: np.ndarray) -> tuple[list[int], float, int]:
-    """Optuna's defaults on the same axes; combinations that are no design are sampled anew at no cost."""
+    """Optuna's defaults on the same axes. Combinations that are no design are told the worst values, at no cost."""
     study = optuna.create_study(directions=["minimize"] * 2, sampler=optuna.samplers.TPESampler(seed=seed))
     rows: list[int] = []
     while len(rows) < BUDGET:
@@ -64,7 +64,7 @@ def plain_tpe(pool: Pool, seed: int, losses: np.ndarray) -> tuple[list[int], flo
         codes = [axis.choices.index(trial.suggest_categorical(axis.name, axis.choices)) for axis in pool.axes]
         row = pool.find(codes)
         if row is None:
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            study.tell(trial, losses.max(axis=0).tolist())
             continue
         rows.append(row)
         study.tell(trial, losses[row].tolist())

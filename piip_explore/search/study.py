@@ -78,7 +78,8 @@ class Study:
         self._observed = Observed.none(len(record.objectives))
         self._taken = np.zeros(len(pool), dtype=bool)
         store.join(self.lease)
-        self._refresh(store.refresh(), everything=True)
+        store.refresh()
+        self._take_in(None)
 
     # --- handing out ---------------------------------------------------------------------------------------------
 
@@ -88,12 +89,13 @@ class Study:
         First what was queued again, then promotions to a longer run, then new designs.
         """
         with self.store.lock():
-            self._refresh(self.store.refresh())
+            self._refresh()
             self._take_back()
+            self._drop_needless()
             if self.ledger.waiting:
                 number = min(self.ledger.waiting)
                 self.store.claim(number, {"worker": self._worker(device)})
-                self._refresh(self.store.refresh(), {number})
+                self._refresh()
                 return self._claimed(number, device)
             found = self._promotion() or self._new_design()
             if found is None:
@@ -178,7 +180,7 @@ class Study:
 
     def _create(self, row: int, rung: int, state: int, attributes: Mapping[str, Any]) -> int:
         number = self.store.create(self._new_trial(row, rung, attributes), state)
-        self._refresh(self.store.refresh(), {number})
+        self._refresh()
         return number
 
     def _new_trial(self, row: int, rung: int, attributes: Mapping[str, Any]) -> NewTrial:
@@ -228,7 +230,7 @@ class Study:
             attributes |= {"failure": f"{outcome.status}: {reason}", "final": True}
         self.store.finish(number, state, values, attributes, {})
         del self.claimed[task]
-        self._refresh(self.store.refresh(), {number})
+        self._refresh()
 
     def lost(self, task: Task, reason: str, *, final: bool = False) -> None:
         """Record that a task's worker died or failed: queue the design again, unless it did so too often."""
@@ -244,14 +246,14 @@ class Study:
         if number is not None:
             self.store.release(number, {})
             del self.claimed[task]
-            self._refresh(self.store.refresh(), {number})
+            self._refresh()
 
     def _current(self, task: Task) -> int | None:
         """Return the number of a claimed task's running trial.
 
         None, and the claim is dropped, if the lease lapsed and another search has since taken the design over.
         """
-        self._refresh(self.store.refresh())
+        self._refresh()
         number = self.claimed[task]
         rung = self.ledger.rungs[self.record.rungs.index(task.fidelity)]
         for candidate in (number, rung.under_way.get(task.design_id, -1)):
@@ -261,7 +263,7 @@ class Study:
         waiting = rung.under_way.get(task.design_id)
         if waiting in self.ledger.waiting and waiting is not None:
             self.store.claim(waiting, {"worker": self._worker(task.device)})
-            self._refresh(self.store.refresh(), {waiting})
+            self._refresh()
             self.claimed[task] = waiting
             return waiting
         del self.claimed[task]
@@ -295,6 +297,15 @@ class Study:
         for number in self.ledger.lost(self.store.table, gone):
             self._fail(number, "the search that ran it ended without a word", deaths=0, interruptions=1)
 
+    def _drop_needless(self) -> None:
+        """Fail what waits though it is evaluated: its search had fallen silent, and ended the run all the same."""
+        for number in sorted(self.ledger.waiting):
+            rung = self.ledger.rungs[self.store.table.attribute("rung", number)]
+            if self.store.table.attribute("id", number) in rung.evaluated:
+                self.store.claim(number, {"worker": self._worker("none")})
+                self.store.finish(number, FAIL, None, {"failure": "evaluated by another trial meanwhile"}, {})
+                self._refresh()
+
     def _fail(self, number: int, reason: str, deaths: int, interruptions: int, final: bool = False) -> None:
         """Queue a running trial's design again and fail the trial, in this order: a kill in between loses nothing."""
         attributes = self.store.table.attributes_of(number)
@@ -317,7 +328,7 @@ class Study:
                 )
         failure = {"failure": reason} | ({"final": True} if final else {})
         self.store.finish(number, FAIL, None, failure, {})
-        self._refresh(self.store.refresh(), {number})
+        self._refresh()
 
     def _values(self, number: int, outcome: Outcome) -> list[float]:
         attribute = self.store.table.attribute
@@ -332,19 +343,21 @@ class Study:
 
     # --- what is known -------------------------------------------------------------------------------------------
 
-    def _refresh(self, changed: set[int] | None, more: set[int] | None = None, everything: bool = False) -> None:
+    def _refresh(self) -> None:
+        self._take_in(self.store.refresh())
+
+    def _take_in(self, changed: set[int] | None) -> None:
         """Take in the trials that changed; None means all of them, from nothing."""
         table = self.store.table
-        anew = everything or changed is None
-        if anew:
+        numbers = range(len(table)) if changed is None else sorted(changed)
+        if changed is None:
             self._rows = np.empty(0, dtype=np.int64)
             self._taken[:] = False
             self._observed, self._promotions = Observed.none(len(self.record.objectives)), {}
-        numbers = range(len(table)) if anew else sorted((changed or set()) | (more or set()))
-        self.ledger.update(table, None if anew else numbers)
+        self.ledger.update(table, None if changed is None else numbers)
         self._locate(range(len(self._rows), len(table)))
         self._observe(numbers)
-        if anew:
+        if changed is None:
             self._restore_claims()
 
     def _locate(self, numbers: range) -> None:

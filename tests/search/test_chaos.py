@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from piip_explore.search.columns import Columns, read
-from piip_explore.search.storage import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
+from piip_explore.search.storage import COMPLETE, FAIL, PRUNED, RUNNING, WAITING, NoSuchStudyError
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 45.0
@@ -67,15 +67,15 @@ def check_accounts(study: Columns, trials: int = TRIALS, rung: int = 0) -> Count
     mine = study.select((study.attributes["rung"] == rung).to_numpy().nonzero()[0])
     done = mine.attributes["id"][(mine.state == COMPLETE) | (mine.state == PRUNED)]
     assert done.is_unique
-    failed = mine.attributes[mine.state == FAIL]
+    failed = mine.attributes.reindex(columns=["id", "failure", "final", "retry_of"])[mine.state == FAIL]
     assert failed["failure"].notna().all()
-    final = failed.get("final", failed["failure"].map(lambda _: None))
-    poison = failed[final.notna()]
+    poison = failed[failed["final"].notna()]
     assert set(done).isdisjoint(poison["id"])
     assert len(done) + len(poison) == trials
-    retried = set(mine.attributes["retry_of"].dropna().astype(int)) if "retry_of" in mine.attributes else set()
-    superseded = set(mine.number[(mine.state == FAIL)].tolist()) - set(mine.number[poison.index].tolist())
-    assert superseded == retried, "a failed trial is queued again exactly once"
+    superseded = set(mine.number[failed.index]) - set(mine.number[poison.index])
+    retried = mine.attributes.reindex(columns=["retry_of"])["retry_of"].dropna().astype(int)
+    assert retried.is_unique, "a failed trial is queued again exactly once"
+    assert superseded == set(retried)
     return Counter(complete=len(done), poison=len(poison), killed=len(failed))
 
 
@@ -139,3 +139,23 @@ def test_a_killed_search_goes_on_where_it_was(tmp_path):
     assert finished <= set(study.attributes["id"][study.state == COMPLETE])
     reasons = study.attributes["failure"][study.state == FAIL]
     assert set(reasons) == {"the search that ran it ended without a word"}
+
+
+def test_searches_join_and_leave_a_shared_study(postgres_url, tmp_path):
+    logs = [tmp_path / "a", tmp_path / "b"]
+    first, second = (begin(postgres_url, log, trials=100, delay=0.15) for log in logs)
+    deadline = time.monotonic() + 120
+
+    def hosts() -> Counter[int]:
+        try:
+            return Counter(worker["pid"] for worker in read(postgres_url, "chaos").attributes["worker"].dropna())
+        except NoSuchStudyError:
+            return Counter()
+
+    while time.monotonic() < deadline and not (len(hosts()) == 2 and min(hosts().values()) > 3):
+        time.sleep(0.3)
+    first.terminate()
+    assert first.wait(60) == 1, logs[0].read_text()
+    assert second.wait(120) == 0, logs[1].read_text()
+    check_accounts(read(postgres_url, "chaos"), 100)
+    assert min(hosts().values()) > 3, "both did their part"

@@ -1,12 +1,23 @@
 """One contract for every storage, and what Optuna itself makes of the same study."""
 
+import time
 from collections.abc import Callable
 
 import optuna
 import pytest
 
 from piip_explore.search import storage
-from piip_explore.search.storage import COMPLETE, FAIL, PRUNED, RUNNING, WAITING, NewTrial, NoSuchStudyError, open_study
+from piip_explore.search.storage import (
+    COMPLETE,
+    FAIL,
+    PRUNED,
+    RUNNING,
+    WAITING,
+    NewTrial,
+    NoSuchStudyError,
+    open_study,
+    relational,
+)
 
 DIRECTIONS = ("maximize", "minimize")
 TRIAL = NewTrial(
@@ -82,6 +93,16 @@ def test_every_state_is_the_same_in_optuna(opener, address, name):
     assert opener().table.attributes_of(3)["device"] == "cpu"
 
 
+def test_a_write_hides_no_news_of_others(opener):
+    one, other = opener(), opener()
+    first = one.create(TRIAL, RUNNING)
+    other.refresh()
+    one.finish(first, COMPLETE, [0.1, 1.0], {}, {})
+    second = other.create(TRIAL, RUNNING)
+    assert other.refresh() == {first, second}
+    assert other.refresh() <= {second}
+
+
 def test_a_refresh_reports_what_others_changed(opener):
     one, other = opener(), opener()
     first = one.create(TRIAL, RUNNING)
@@ -112,6 +133,18 @@ def test_a_lease_is_held_until_it_is_left(opener):
     assert other.alive("a")
     assert one.alive("a")
     one.leave()
+    assert not other.alive("a")
+
+
+def test_a_silent_machine_loses_its_lease(postgres_url, monkeypatch):
+    monkeypatch.setattr(relational, "LEASE_SECONDS", 1.2)
+    one, other = (open_study(postgres_url, "s", DIRECTIONS) for _ in range(2))
+    one.join("a")
+    for _ in range(8):
+        time.sleep(0.2)
+        one.beat()
+        assert other.alive("a")
+    time.sleep(1.4)
     assert not other.alive("a")
 
 

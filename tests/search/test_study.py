@@ -134,6 +134,22 @@ def test_a_kill_between_requeueing_and_failing_queues_once(path):
     assert sorted(again.store.table.state) == sorted([FAIL, COMPLETE])
 
 
+def test_a_search_that_was_only_silent_does_not_cause_a_second_evaluation(path):
+    study, other = study_of(path, 1), study_of(path, 1)
+    task = study.next("cpu")
+    other.store.alive = lambda lease: False
+    other.sampler = None  # nothing new is to be proposed
+    other._take_in(None)
+    with other.store.lock():
+        other._refresh()
+        other._take_back()
+    assert read(path, "s").state.tolist() == [FAIL, WAITING]
+    study.complete(task, SCORES.evaluate(task, lambda share: None))
+    assert study.store.table.state == [FAIL, COMPLETE], "the one that waits is claimed for the result at hand"
+    assert other.next("cpu") is None
+    assert other.done
+
+
 def test_what_is_put_back_comes_first_and_keeps_its_number(path):
     study = study_of(path, 3)
     task = study.next("cpu")

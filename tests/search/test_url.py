@@ -1,7 +1,13 @@
+import json
+
 import pytest
 
 from piip_explore.errors import InputError
+from piip_explore.search import columns, report, session
+from piip_explore.search.launch import Request
 from piip_explore.search.storage import open_study, parse
+from tests.search.replayed import replayed_pool, start
+from tests.search.test_columns import SCORES, make
 
 SECRET = "postgresql+psycopg://me:s%2Fe%3Acret@host:5432/db?sslpassword=other"
 
@@ -54,3 +60,17 @@ def test_a_wrong_password_is_one_line_without_it(postgres_url):
         open_study(wrong, "demo", ["maximize"])
     assert "guess-of-secret" not in str(error.value)
     assert "password authentication failed" in str(error.value)
+
+
+def test_nothing_that_a_search_says_or_writes_holds_the_password(postgres_url, tmp_path, capfd):
+    make(postgres_url, 12, "s")
+    found = columns.read(postgres_url, "s")
+    launched = start(replayed_pool(), SCORES, postgres_url, "s", Request(trials=12))
+    said = [*session.opening(launched, ["cpu"]), *session.farewell(launched, tmp_path / "x.yaml", False, "s", False)]
+    report.write_table(report.trials_table(found), tmp_path / "trials.csv")
+    texts = [*said, repr(found), report.front_text(found), json.dumps(report.summary(found))]
+    texts += [(tmp_path / "trials.csv").read_text(), *capfd.readouterr()]
+    texts += [path.read_text(errors="replace") for path in (tmp_path).rglob("*") if path.is_file()]
+    assert any("explorer:***@127.0.0.1" in text for text in said)
+    for spelling in ("not/so:secret@1", "not%2Fso%3Asecret%401", "secret@1"):
+        assert not any(spelling in text for text in texts)

@@ -36,6 +36,22 @@ class NewTrial:
     constraints: Mapping[str, float] = field(default_factory=dict)
 
 
+class News:
+    """Numbers of trials that changed, gathered by every read until they are reported once."""
+
+    def __init__(self) -> None:
+        self._changed: set[int] | None = set()
+
+    def gather(self, changed: set[int] | None) -> None:
+        """Add what a read has found; None: everything was read anew."""
+        self._changed = None if changed is None or self._changed is None else self._changed | changed
+
+    def report(self) -> set[int] | None:
+        """Return what was gathered, and begin again."""
+        changed, self._changed = self._changed, set()
+        return changed
+
+
 class StudyStorage(Protocol):
     """One study in one storage, live. Trials are named by their number in the study.
 
@@ -51,7 +67,11 @@ class StudyStorage(Protocol):
         """The study's trials as they were at the last refresh."""
 
     def refresh(self) -> set[int] | None:
-        """Read what is new into `table`; return the numbers of changed trials, None if everything was read anew."""
+        """Read what is new into `table`.
+
+        Returns the numbers of the trials that changed since the last refresh, whoever changed them (this object's own
+        writes too); None if everything was read anew.
+        """
 
     def lock(self) -> AbstractContextManager[None]:
         """Return the lock under which trials are proposed, claimed and reclaimed."""

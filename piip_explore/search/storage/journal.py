@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from piip_explore.errors import InputError
-from piip_explore.search.storage.base import NewTrial, NoSuchStudyError
+from piip_explore.search.storage.base import News, NewTrial, NoSuchStudyError
 from piip_explore.search.storage.replay import CONSTRAINT, METRIC_NAMES, Replay
 from piip_explore.search.storage.replay import Operation as Op
 from piip_explore.search.storage.table import RUNNING, WAITING, Table
@@ -54,8 +54,9 @@ class JournalStorage:
             if self.path.exists():
                 raise InputError(f"'{self.path}' is not a file: expected a study file such as studies/demo.journal")
             raise NoSuchStudyError(url, study, None)
+        self._news = News()
         self._start_over()
-        self.refresh()
+        self._sync()
         if self._replay.study_id is None:
             if directions is None:
                 raise NoSuchStudyError(url, study, list(self._replay.studies))
@@ -74,20 +75,25 @@ class JournalStorage:
     def _create(self, directions: Sequence[str]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.lock():
-            self.refresh()
+            self._sync()
             if self._replay.study_id is None:
                 codes = [{"minimize": 1, "maximize": 2}[direction] for direction in directions]
                 self._append({"op_code": Op.CREATE_STUDY, "study_name": self.study, "directions": codes})
-                self.refresh()
+                self._sync()
 
     # --- reading -------------------------------------------------------------------------------------------------
 
     def refresh(self) -> set[int] | None:
-        """Read the lines that are new; None means that the file was cut or replaced and was read anew."""
+        """Return what changed since the last refresh; None means that the file was cut or replaced and read anew."""
+        self._sync()
+        return self._news.report()
+
+    def _sync(self) -> None:
+        """Read the lines that are new."""
         if not self.path.exists():
             if self._offset:
                 raise InputError(f"the study file '{self.path}' has disappeared: put it back, or start another study")
-            return set()
+            return
         with self._open("rb") as file:
             anew = self._is_another(file)
             if anew:
@@ -100,7 +106,7 @@ class JournalStorage:
         if not self._offset and whole < len(data) and not _is_torn_line(data[whole:]):
             raise self._unreadable(1)
         self._offset += whole
-        return None if anew else changed
+        self._news.gather(None if anew else changed)
 
     def _is_another(self, file: BinaryIO) -> bool:
         """Whether what was read so far is no longer what the file begins with: cut below it, or replaced."""
@@ -181,17 +187,17 @@ class JournalStorage:
     def set_study_attribute(self, name: str, value: Any) -> None:
         """Set a user attribute of the study."""
         self._append({"op_code": Op.STUDY_USER_ATTR, "study_id": self._replay.study_id, "user_attr": {name: value}})
-        self.refresh()
+        self._sync()
 
     def name_values(self, names: Sequence[str]) -> None:
         """Tell Optuna the names of the objectives."""
         attribute = {METRIC_NAMES: list(names)}
         self._append({"op_code": Op.STUDY_SYSTEM_ATTR, "study_id": self._replay.study_id, "system_attr": attribute})
-        self.refresh()
+        self._sync()
 
     def create(self, trial: NewTrial, state: int) -> int:
         """Create a trial; everything known about it goes into one line."""
-        self.refresh()
+        self._sync()
         self._append(
             {
                 "op_code": Op.CREATE_TRIAL,
@@ -207,19 +213,19 @@ class JournalStorage:
                 "intermediate_values": {},
             }
         )
-        self.refresh()
+        self._sync()
         return self._replay.created_by[self._writer]
 
     def claim(self, number: int, attributes: Mapping[str, Any]) -> None:
         """Turn a WAITING trial into a RUNNING one."""
         start = {**self._state(number, RUNNING), "datetime_start": _now()}
         self._append(*self._attributes(number, attributes), start)
-        self.refresh()
+        self._sync()
 
     def release(self, number: int, attributes: Mapping[str, Any]) -> None:
         """Turn a RUNNING trial back into a WAITING one."""
         self._append(*self._attributes(number, attributes), self._state(number, WAITING))
-        self.refresh()
+        self._sync()
 
     def finish(
         self,
@@ -237,7 +243,7 @@ class JournalStorage:
         end = {**self._state(number, state), "datetime_complete": _now()}
         end["values"] = None if values is None else list(values)
         self._append(*self._attributes(number, attributes), *limits, end, durable=True)
-        self.refresh()
+        self._sync()
 
     def _id(self, number: int) -> int:
         return self._replay.trial_ids[number]

@@ -17,7 +17,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from piip_explore.errors import InputError
-from piip_explore.search.storage.base import NewTrial, NoSuchStudyError
+from piip_explore.search.storage.base import News, NewTrial, NoSuchStudyError
 from piip_explore.search.storage.replay import CONSTRAINT, METRIC_NAMES, constraints, external
 from piip_explore.search.storage.table import COMPLETE, FAIL, PRUNED, RUNNING, STATES, WAITING, Table
 from piip_explore.search.storage.url import StorageURL
@@ -103,8 +103,9 @@ class RelationalStorage:
         self._lease: str | None = None
         self._choices: dict[str, Sequence[Any]] = {}
         self._beaten = 0.0
+        self._news = News()
         self._start_over()
-        self.refresh()
+        self._sync()
 
     @property
     def table(self) -> Table:
@@ -136,9 +137,14 @@ class RelationalStorage:
 
     # --- reading -------------------------------------------------------------------------------------------------
 
-    @_patient
     def refresh(self) -> set[int] | None:
-        """Read new trials, and again those that were not finished at the last refresh."""
+        """Return what changed since the last refresh."""
+        self._sync()
+        return self._news.report()
+
+    @_patient
+    def _sync(self) -> None:
+        """Read new trials, and again those that were not finished when they were last read."""
         self.table.study_attributes = dict(self._optuna.get_study_user_attrs(self._study_id))
         self.table.directions = [d.name.lower() for d in self._optuna.get_study_directions(self._study_id)]
         from sqlalchemy import text
@@ -147,12 +153,13 @@ class RelationalStorage:
             schema = connection.execute(text("SELECT schema_version FROM version_info")).scalar()
             if schema != _SCHEMA:
                 self._refresh_from_objects()
-                return None
+                self._news.gather(None)
+                return
             last = self._trial_ids[-1] if self._trial_ids else -1
             where = "t.study_id = :study AND (t.trial_id > :last"
             if self._open:
                 where += " OR t.trial_id IN (" + ",".join(str(self._trial_ids[n]) for n in sorted(self._open)) + ")"
-            return self._read(connection, where + ")", {"study": self._study_id, "last": last})
+            self._news.gather(self._read(connection, where + ")", {"study": self._study_id, "last": last}))
 
     def _read(self, connection: Connection, where: str, bind: Mapping[str, Any]) -> set[int]:
         from sqlalchemy import text
@@ -162,7 +169,7 @@ class RelationalStorage:
             statement = f"SELECT t.trial_id, {columns} FROM trials t{join} WHERE {where} ORDER BY t.trial_id"
             return connection.execute(text(statement), bind).all()
 
-        # The trials come last: a trial that ends while we read is then seen unfinished, and is read again.
+        # The trials come first: one that ends while we read is then seen unfinished, and is read again.
         trials = query("t.state, t.datetime_start, t.datetime_complete")
         values = query("x.objective, x.value, x.value_type", "trial_values")
         params = query("x.param_name, x.param_value, x.distribution_json", "trial_params")
@@ -249,7 +256,7 @@ class RelationalStorage:
             system_attrs={CONSTRAINT + name: value for name, value in trial.constraints.items()},
         )
         trial_id = self._optuna.create_new_trial(self._study_id, template)
-        self.refresh()
+        self._sync()
         return self._numbers[trial_id]
 
     def _extend_choices(self, trial: NewTrial) -> None:
@@ -314,11 +321,9 @@ class RelationalStorage:
             for name, value in limits.items():
                 self._optuna.set_trial_system_attr(trial, CONSTRAINT + name, value)
             self._optuna.set_trial_state_values(trial, TrialState(state), values)
-        except UpdateFinishedTrialError:  # by an earlier try, whose answer a broken connection swallowed
-            self.refresh()
-            if self.table.state[number] != state:
-                raise
-        self.refresh()
+        except UpdateFinishedTrialError:
+            pass  # by an earlier try whose answer was lost, or by a search whose lease had lapsed: the first end holds
+        self._sync()
 
     # --- locks and leases ----------------------------------------------------------------------------------------
 
