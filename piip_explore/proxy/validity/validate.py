@@ -56,7 +56,7 @@ def run(rows: Rows, preset: Preset, seeds: Sequence[int], device: str, folder: P
             told(f"seed {seed}, {row + 1}/{len(rows)}: {rows.name[row]} {_said(score)}")
             _keep(rows, seeds, scores, folder)
     report = compare(rows, scores, preset)
-    write_whole(folder / "statistics.json", lambda path: path.write_text(report.to_json()))
+    write_whole(folder / "statistics.json", lambda path: path.write_text(json.dumps(report.statistics, indent=1)))
     write_whole(folder / "rows.csv", lambda path: report.rows.to_csv(path, index=False))
     return report
 
