@@ -109,17 +109,20 @@ def choose_study(context: Context) -> None:
     st.selectbox("Study", labels, index=labels.index(first), key="study", bind="query-params")
 
 
+_SEARCH = "piip-explore search search_spaces/demo.yaml --study mine"
+
+
 def next_steps(source: studies.Source | None) -> None:
     """Say what to do next where there is no study of the reader's own yet."""
-    if source is not None and not source.example:
-        return
-    if source is None:
-        st.info("There is no study to show here.", icon=":material/rocket_launch:")
-    else:
+    if source is not None:
         st.info(
-            "This is an example that comes with the program: a real search on two CPU cores.", icon=":material/info:"
+            "This is an example that comes with the program: a real search on two CPU cores. Start a study of your own "
+            f"on the **Study** page, or with `{_SEARCH}`.",
+            icon=":material/info:",
         )
-    st.markdown("Start a study of your own on the **Study** page, or on the command line:")
-    st.code("piip-explore search search_spaces/demo.yaml --study mine", language="bash")
+        return
+    st.info("There is no study to show here.", icon=":material/rocket_launch:")
+    st.markdown("Start one on the **Study** page, or on the command line:")
+    st.code(_SEARCH, language="bash")
     st.markdown("Studies elsewhere open with `--storage`:")
     st.code("piip-explore dashboard --storage postgresql+psycopg://user@host/database", language="bash")

@@ -107,12 +107,13 @@ class Validation:
 
 
 def find(folders: Sequence[Path]) -> dict[str, Path]:
-    """Return the folders of finished validations in or right under `folders`, by name."""
+    """Return the folders of finished validations below `folders`, by their path there."""
     found = {}
     for folder in folders:
-        for path in sorted([folder, *folder.glob("*/")]):
-            if (path / "statistics.json").is_file() and (path / "rows.csv").is_file():
-                found[path.name] = path
+        for file in sorted(folder.rglob("statistics.json")):
+            if (file.parent / "rows.csv").is_file():
+                place = file.parent.relative_to(folder)
+                found[str(place) if place.parts else folder.name] = file.parent
     return found
 
 

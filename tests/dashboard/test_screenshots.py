@@ -27,7 +27,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The dashboard over the study that comes with the program."""
     empty = tmp_path_factory.mktemp("none")
     with served(
-        "--storage", str(empty), "--spaces", str(ROOT / "search_spaces"), "--results", str(studies.EXAMPLE)
+        "--storage", str(empty), "--spaces", str(ROOT / "search_spaces"), "--results", str(ROOT / "benchmarks/results")
     ) as url:
         yield url
 

@@ -35,8 +35,7 @@ def show(context: Context) -> None:
         next_steps(None)
         return
     if context.source.example:
-        with st.expander("First steps", expanded=True):
-            next_steps(context.source)
+        next_steps(context.source)
     pin = pinned(context.source)
     trials = pin.trials
     news(context.source)

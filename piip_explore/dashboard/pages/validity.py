@@ -70,7 +70,7 @@ def tables(validation: Validation) -> pd.DataFrame:
                     "designs": values["rows"],
                     "accuracy (%)": round(values["accuracy"], 1),
                     "tau": round(values["tau"], 2),
-                    "95 % interval": f"{low:.2f} to {high:.2f}",
+                    "95 % interval": f"{low:.2f} to {high:.2f}" if low == low else "–",
                     "tau given log FLOPs": round(values["partial tau given log FLOPs"], 2),
                 }
             )
