@@ -67,8 +67,8 @@ def write(storage: str, trials: int) -> None:
     store = study.store
     rows = np.random.default_rng(0).permutation(len(pool))[:trials]
     append, waiting = store._append, []
-    store._append = lambda *operations, durable=False: waiting.extend(operations)
-    refresh, store.refresh = store.refresh, lambda: set()
+    store._append = lambda *operations: waiting.extend(operations)
+    refresh, store._sync = store._sync, lambda: None
     for number, row in enumerate(rows.tolist()):
         store._replay.created_by[store._writer] = number
         store._replay.trial_ids.append(number)
@@ -82,7 +82,7 @@ def write(storage: str, trials: int) -> None:
         if len(waiting) > 5000 or number == len(rows) - 1:
             append(*waiting)
             waiting.clear()
-    store.refresh = refresh
+    store._sync = refresh
 
 
 class _Table:

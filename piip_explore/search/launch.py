@@ -13,7 +13,7 @@ from piip_explore.search.extend import check_same, extended
 from piip_explore.search.pool import Limits, Pool
 from piip_explore.search.record import Record
 from piip_explore.search.samplers import Choice, choose, make
-from piip_explore.search.storage import NoSuchStudyError, StorageURL, StudyStorage, open_study, parse
+from piip_explore.search.storage import NoSuchStudyError, StorageURL, StudyStorage, open_study
 from piip_explore.search.study import Study
 from piip_explore.space import Accounting, SearchSpace
 
@@ -59,48 +59,54 @@ def launch(
     Raises:
         InputError: the storage cannot be used, or the study is another one; nothing is changed then.
     """
-    url = parse(storage)
-    stored = stored_record(url, study)
-    wanted = wanted_record(space, evaluator, request, stored)
+    store = find(storage, study)
+    wanted = wanted_record(space, evaluator, request, None if store is None else read_record(store))
     pool = pools.load(space, wanted.limits, wanted.accounting)
-    return assemble(pool, wanted, stored, study, url, request)
+    return assemble(pool, wanted, store or open_study(storage, study, wanted.directions), request)
 
 
-def assemble(
-    pool: Pool, wanted: Record, stored: Record | None, study: str, url: StorageURL, request: Request
-) -> Launch:
-    """Write the study's record and make it live."""
-    trials = request.trials or DEFAULT_TRIALS
-    sampler = choose(request.sampler, pool, trials, wanted)
-    store = open_study(url, study, wanted.directions)
-    with store.lock():
-        store.refresh()
-        latest = _read_record(store)
-        if latest is not None and stored is None:  # another machine has just made it
-            check_same(latest, wanted)
-        choices = {axis.name: axis.choices for axis in pool.axes}
-        record = extended(latest, replace(wanted, choices=choices))
-        _write_record(store, record)
-    start = _published(pool) if request.start_published else ()
-    live = Study(store, record, pool, make(sampler.name, pool, record), min(trials, len(pool)), start)
-    return Launch(live, sampler, stored is not None, tuple(_notes(store, latest, record)))
+def find(storage: str | Path | StorageURL, study: str) -> StudyStorage | None:
+    """Return the study if there is one.
 
-
-def stored_record(url: StorageURL, study: str) -> Record | None:
-    """Return the record of the study if there is one (a search killed before it wrote one leaves none)."""
+    Raises:
+        InputError: the storage cannot be read.
+    """
     try:
-        store = open_study(url, study)
+        return open_study(storage, study)
     except NoSuchStudyError:
         return None
-    record = _read_record(store)
-    store.leave()
-    return record
 
 
-def _read_record(store: StudyStorage) -> Record | None:
+def read_record(store: StudyStorage) -> Record | None:
+    """Return a study's record; a search that was killed before it wrote one leaves none.
+
+    Raises:
+        InputError: the study was not made by a search.
+    """
     attributes = store.table.study_attributes
     empty = not len(store.table) and "format" not in attributes
     return None if empty else Record.from_attributes(attributes)
+
+
+def assemble(pool: Pool, wanted: Record, store: StudyStorage, request: Request) -> Launch:
+    """Write the study's record and make it live.
+
+    Raises:
+        InputError: another machine has meanwhile made the study with other settings.
+    """
+    trials = request.trials or DEFAULT_TRIALS
+    sampler = choose(request.sampler, pool, trials, wanted)
+    with store.lock():
+        store.refresh()
+        before = read_record(store)
+        if before is not None:
+            check_same(before, wanted)
+        choices = {axis.name: axis.choices for axis in pool.axes}
+        record = extended(before, replace(wanted, choices=choices))
+        _write_record(store, record)
+    start = _published(pool) if request.start_published else ()
+    live = Study(store, record, pool, make(sampler.name, pool, record), min(trials, len(pool)), start)
+    return Launch(live, sampler, before is not None, tuple(_notes(store, before, record)))
 
 
 def wanted_record(space: SearchSpace, evaluator: Evaluator, request: Request, stored: Record | None) -> Record:

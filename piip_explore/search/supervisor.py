@@ -80,6 +80,7 @@ class Supervisor:
                     for slot in self.slots:
                         self._tend(slot)
                     self._listen()
+                    self.study.store.settle()
                     self.report(self)
         finally:
             self._end()

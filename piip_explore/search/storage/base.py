@@ -101,6 +101,9 @@ class StudyStorage(Protocol):
     ) -> None:
         """Write a RUNNING trial's end: its attributes and constraints, then COMPLETE, PRUNED or FAIL with values."""
 
+    def settle(self) -> None:
+        """Make every result written so far survive the machine's failure too."""
+
     def join(self, lease: str) -> None:
         """Take the lease named `lease` for this process."""
 

@@ -33,6 +33,7 @@ from piip_explore.search.storage.table import RUNNING, WAITING, Table
 from piip_explore.search.storage.url import StorageURL
 
 _LINE_START = b'{"op_code"'
+_BLOCK = 1 << 24
 _OPTUNA_GRACE_SECONDS = 30.0
 
 
@@ -55,6 +56,7 @@ class JournalStorage:
                 raise InputError(f"'{self.path}' is not a file: expected a study file such as studies/demo.journal")
             raise NoSuchStudyError(url, study, None)
         self._news = News()
+        self._unsettled = False
         self._start_over()
         self._sync()
         if self._replay.study_id is None:
@@ -100,12 +102,16 @@ class JournalStorage:
                 self._start_over()
             self._inode = os.fstat(file.fileno()).st_ino
             file.seek(self._offset)
-            data = file.read()
-        whole = data.rfind(b"\n") + 1
-        changed = self._apply(data[:whole])
-        if not self._offset and whole < len(data) and not _is_torn_line(data[whole:]):
+            changed: set[int] = set()
+            rest = b""
+            while block := file.read(_BLOCK):
+                rest += block
+                whole = rest.rfind(b"\n") + 1
+                changed |= self._apply(rest[:whole])
+                self._offset += whole
+                rest = rest[whole:]
+        if not self._offset and rest and not _is_torn_line(rest):
             raise self._unreadable(1)
-        self._offset += whole
         self._news.gather(None if anew else changed)
 
     def _is_another(self, file: BinaryIO) -> bool:
@@ -155,12 +161,8 @@ class JournalStorage:
 
     # --- writing -------------------------------------------------------------------------------------------------
 
-    def _append(self, *operations: Mapping[str, Any], durable: bool = False) -> None:
-        """Append operations as one write; `durable`: on the disk when this returns, whatever fails then.
-
-        A process that is killed loses nothing that it wrote. Only a machine that fails does, so results are durable;
-        what says that a design is under way need not be: without it, the design is simply tried again.
-        """
+    def _append(self, *operations: Mapping[str, Any]) -> None:
+        """Append operations as one write, which a kill of this process cannot undo; see `settle` for the machine's."""
         lines = [{**operation, "worker_id": self._writer} for operation in operations]
         data = b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines)
         with self._exclusive("append"), _optuna_lock(self.path):
@@ -169,9 +171,6 @@ class JournalStorage:
                 self._cut_torn_line(file)
                 file.seek(0, os.SEEK_END)
                 file.write(data)
-                file.flush()
-                if durable:
-                    os.fsync(file.fileno())
 
     def _cut_torn_line(self, file: BinaryIO) -> None:
         size = file.seek(0, os.SEEK_END)
@@ -183,6 +182,13 @@ class JournalStorage:
             raise self._unreadable(self._replay.lines + 1)
         shutil.copy2(self.path, _free_name(self.path.with_name(self.path.name + ".torn")))
         file.truncate(whole)
+
+    def settle(self) -> None:
+        """Wait until every result written so far is on the disk: one wait for all that came in together."""
+        if self._unsettled:
+            with self._open("rb") as file:
+                os.fsync(file.fileno())
+            self._unsettled = False
 
     def set_study_attribute(self, name: str, value: Any) -> None:
         """Set a user attribute of the study."""
@@ -242,7 +248,8 @@ class JournalStorage:
         ]
         end = {**self._state(number, state), "datetime_complete": _now()}
         end["values"] = None if values is None else list(values)
-        self._append(*self._attributes(number, attributes), *limits, end, durable=True)
+        self._append(*self._attributes(number, attributes), *limits, end)
+        self._unsettled = True
         self._sync()
 
     def _id(self, number: int) -> int:
@@ -300,6 +307,7 @@ class JournalStorage:
 
     def leave(self) -> None:
         """Free the lease."""
+        self.settle()
         if self._lease is not None and self._lease_path is not None:
             self._lease_path.unlink(missing_ok=True)
             self._lease.close()

@@ -230,6 +230,9 @@ class RelationalStorage:
 
     # --- writing -------------------------------------------------------------------------------------------------
 
+    def settle(self) -> None:
+        """Nothing to wait for: the server has answered every write."""
+
     @_patient
     def set_study_attribute(self, name: str, value: Any) -> None:
         """Set a user attribute of the study."""
