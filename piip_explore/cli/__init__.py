@@ -60,7 +60,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 2 bad input, 1 failed run."""
     try:
         status = cli.main(arguments, prog_name="piip-explore", standalone_mode=False)
-        sys.exit(status if isinstance(status, int) else 0)  # click returns the status of `ctx.exit(status)`
+        if status:
+            sys.exit(status)  # click returns the status of `ctx.exit(status)`
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "piip-explore"
         _stop(f"{error.format_message()} (try '{where} --help')", 2)

@@ -2,7 +2,9 @@
 
 import pytest
 
+from piip_explore import catalog
 from piip_explore.cost import store
+from tests.cost.designs import SHORT_MODELS
 
 
 @pytest.fixture(scope="session")
@@ -13,5 +15,7 @@ def parts_folder(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _own_parts(parts_folder, monkeypatch):
     monkeypatch.setenv("PIIP_EXPLORE_CACHE", str(parts_folder))
+    for name, spec in SHORT_MODELS.items():
+        monkeypatch.setitem(catalog.MODELS, name, spec)
     yield
     store.part.cache_clear()

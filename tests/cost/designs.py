@@ -20,13 +20,13 @@ VITS = [
 CONVNEXTS = ["convnext[depths=1-1-2-1,dims=32-32-64-96]", "convnext[depths=2-1-3-1,dims=32-64-64-64,patch=2]"]
 CONVNEXTS += ["convnext[depths=3-3-9-3,dims=32-64-64-128]"]
 
-# The catalog's other families, with few and narrow blocks.
 SMALL = {"depth": 4, "dim": 64, "heads": 2}
-catalog.MODELS |= {
+SHORT_MODELS = {
     "short_clip": replace(catalog.MODELS["clip_base"], **SMALL),
     "short_beit": replace(catalog.MODELS["beit_base"], **SMALL),
     "short_intern": replace(catalog.MODELS["intern_vit_6b"], **SMALL),
 }
+"""The catalog's other families, with few and narrow blocks; in the catalog while tests of this room run."""
 
 
 @st.composite

@@ -9,8 +9,7 @@ from piip_explore.cost import count
 from piip_explore.cost.table import enumerate_space
 from piip_explore.errors import InputError
 from piip_explore.space import Constraints, SearchSpace, SettingChoices, Slot
-
-from .designs import CONVNEXTS, VITS
+from tests.cost.designs import CONVNEXTS, VITS
 
 
 def choices(values, most=2):
