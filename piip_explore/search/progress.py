@@ -22,7 +22,7 @@ _FRONT_ROWS = 8
 
 
 class Progress:
-    """Counts, front, hypervolume, GPU-hours and time left of a search that runs."""
+    """Counts, front, hypervolume, device-hours and time left of a search that runs."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self.supervisor = supervisor
@@ -30,7 +30,7 @@ class Progress:
         self._begun_with = self._work_done()
 
     def counts(self) -> str:
-        """Return one line: done, failed, running, left, hypervolume, GPU-hours, time left."""
+        """Return one line: done, failed, running, left, hypervolume, device-hours, time left."""
         ledger, study = self.study.ledger, self.study
         done = sum(len(rung.evaluated) for rung in ledger.rungs)
         failed = sum(len(rung.failed) for rung in ledger.rungs)
@@ -42,7 +42,8 @@ class Progress:
             parts.append(f"{self.supervisor.deaths} workers replaced")
         volume = self.hypervolume()
         parts += [f"hypervolume {volume:.4g}"] if volume else []
-        parts.append(f"{ledger.seconds / 3600:.2f} GPU-hours")
+        unit = "GPU-hours" if "cuda" in self.supervisor.devices[0] else "CPU-hours"
+        parts.append(f"{ledger.seconds / 3600:.2f} {unit}")
         parts += [f"about {_duration(self.seconds_left())} left"] if self.seconds_left() is not None else []
         return ", ".join(parts)
 
