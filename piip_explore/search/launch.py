@@ -62,7 +62,8 @@ def launch(
     store = find(storage, study)
     wanted = wanted_record(space, evaluator, request, None if store is None else read_record(store))
     pool = pools.load(space, wanted.limits, wanted.accounting)
-    return assemble(pool, wanted, store or open_study(storage, study, wanted.directions), request)
+    sampler = choose(request.sampler, pool, request.trials or DEFAULT_TRIALS, wanted)
+    return assemble(pool, wanted, sampler, store or open_study(storage, study, wanted.directions), request)
 
 
 def find(storage: str | Path | StorageURL, study: str) -> StudyStorage | None:
@@ -88,14 +89,12 @@ def read_record(store: StudyStorage) -> Record | None:
     return None if empty else Record.from_attributes(attributes)
 
 
-def assemble(pool: Pool, wanted: Record, store: StudyStorage, request: Request) -> Launch:
+def assemble(pool: Pool, wanted: Record, sampler: Choice, store: StudyStorage, request: Request) -> Launch:
     """Write the study's record and make it live.
 
     Raises:
         InputError: another machine has meanwhile made the study with other settings.
     """
-    trials = request.trials or DEFAULT_TRIALS
-    sampler = choose(request.sampler, pool, trials, wanted)
     with store.lock():
         store.refresh()
         before = read_record(store)
@@ -105,7 +104,8 @@ def assemble(pool: Pool, wanted: Record, store: StudyStorage, request: Request) 
         record = extended(before, replace(wanted, choices=choices))
         _write_record(store, record)
     start = _published(pool) if request.start_published else ()
-    live = Study(store, record, pool, make(sampler.name, pool, record), min(trials, len(pool)), start)
+    budget = min(request.trials or DEFAULT_TRIALS, len(pool))
+    live = Study(store, record, pool, make(sampler.name, pool, record), budget, start)
     return Launch(live, sampler, before is not None, tuple(_notes(store, before, record)))
 
 

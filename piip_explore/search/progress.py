@@ -44,7 +44,8 @@ class Progress:
         parts += [f"hypervolume {volume:.4g}"] if volume else []
         unit = "GPU-hours" if "cuda" in self.supervisor.devices[0] else "CPU-hours"
         parts.append(f"{ledger.seconds / 3600:.2f} {unit}")
-        parts += [f"about {_duration(self.seconds_left())} left"] if self.seconds_left() is not None else []
+        seconds = self.seconds_left()
+        parts += [f"about {_duration(seconds)} to go"] if seconds else []
         return ", ".join(parts)
 
     def hypervolume(self) -> float:
@@ -134,8 +135,8 @@ def _work(slot: Slot) -> float:
     return slot.task.fidelity if slot.task else 0.0
 
 
-def _duration(seconds: float | None) -> str:
-    seconds = int(seconds or 0)
+def _duration(seconds: float) -> str:
+    seconds = int(seconds)
     hours, minutes = divmod(seconds // 60, 60)
     return (
         f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds % 60:02} s" if minutes else f"{seconds} s"

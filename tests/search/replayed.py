@@ -18,8 +18,9 @@ from piip_explore.errors import InputError
 from piip_explore.search import pool as pools
 from piip_explore.search.evaluators import Evaluator, Outcome, Progress, ReplayEvaluator, Task
 from piip_explore.search.landscape import evaluator
-from piip_explore.search.launch import Launch, Request, assemble, find, read_record, wanted_record
+from piip_explore.search.launch import DEFAULT_TRIALS, Launch, Request, assemble, find, read_record, wanted_record
 from piip_explore.search.pool import Limits, Pool
+from piip_explore.search.samplers import choose
 from piip_explore.search.storage import open_study
 from piip_explore.search.supervisor import Supervisor
 from piip_explore.space import SearchSpace
@@ -91,7 +92,8 @@ def start(pool: Pool, scores: Evaluator, storage: str, study: str, request: Requ
     """What `launch.launch` does, with the pool's synthetic costs."""
     store = find(storage, study)
     wanted = wanted_record(pool.space, scores, request, None if store is None else read_record(store))
-    return assemble(pool, wanted, store or open_study(storage, study, wanted.directions), request)
+    sampler = choose(request.sampler, pool, request.trials or DEFAULT_TRIALS, wanted)
+    return assemble(pool, wanted, sampler, store or open_study(storage, study, wanted.directions), request)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""A search whose workers are killed at random for most of a minute, and whose storage is damaged once on the way."""
+"""A search whose workers are killed at random for a minute, and whose storage is damaged once on the way."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from piip_explore.search.columns import Columns, read
 from piip_explore.search.storage import COMPLETE, FAIL, PRUNED, RUNNING, WAITING, NoSuchStudyError
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 45.0
-TRIALS = 160
+SECONDS = 60.0
+TRIALS = 300
 WORKERS = 4
 DELAY = 0.6
 
@@ -91,8 +91,8 @@ def test_killed_workers_and_a_torn_journal(tmp_path):
     killed = wreak_havoc(process, tear, random.Random(1))
     assert process.wait(120) == 0, log.read_text()
     counts = check_accounts(read(path, "chaos"))
-    assert killed >= 15
-    assert counts["killed"] >= 5
+    assert killed >= 20
+    assert counts["killed"] >= 8
     assert path.with_name("chaos.journal.torn").exists()
     assert not log.read_text(), "nothing went wrong that was not handled"
 
@@ -115,8 +115,8 @@ def test_killed_workers_and_a_broken_database_connection(postgres_url, tmp_path)
     killed = wreak_havoc(process, cut_connections, random.Random(2))
     assert process.wait(120) == 0, log.read_text()
     counts = check_accounts(read(postgres_url, "chaos"))
-    assert killed >= 15
-    assert counts["killed"] >= 5
+    assert killed >= 20
+    assert counts["killed"] >= 8
     assert "not/so" not in log.read_text()
     assert "not%2F" not in log.read_text()
 
