@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -25,11 +25,29 @@ DELAY = 0.6
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def begin(
-    storage: str, log: Path, trials: int = TRIALS, delay: float = DELAY, more: tuple[str, ...] = ()
-) -> subprocess.Popen:
-    command = [sys.executable, "-m", "tests.search.replayed", storage, "chaos", str(trials), str(WORKERS), str(delay)]
-    return subprocess.Popen([*command, *more], cwd=ROOT, stderr=log.open("ab"), stdout=subprocess.DEVNULL)
+@pytest.fixture
+def begin() -> Iterator[Callable[..., subprocess.Popen]]:
+    """Start a search as a program of its own; whatever still runs at the end of a test is killed."""
+    started = []
+
+    def start(storage: str, log: Path, trials: int = TRIALS, delay: float = DELAY) -> subprocess.Popen:
+        command = [
+            sys.executable,
+            "-m",
+            "tests.search.replayed",
+            storage,
+            "chaos",
+            str(trials),
+            str(WORKERS),
+            str(delay),
+        ]
+        started.append(subprocess.Popen(command, cwd=ROOT, stderr=log.open("ab"), stdout=subprocess.DEVNULL))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
@@ -79,7 +97,7 @@ def check_accounts(study: Columns, trials: int = TRIALS, rung: int = 0) -> Count
     return Counter(complete=len(done), poison=len(poison), killed=len(failed))
 
 
-def test_killed_workers_and_a_torn_journal(tmp_path):
+def test_killed_workers_and_a_torn_journal(begin, tmp_path):
     path = tmp_path / "chaos.journal"
     log = tmp_path / "log"
 
@@ -97,7 +115,7 @@ def test_killed_workers_and_a_torn_journal(tmp_path):
     assert not log.read_text(), "nothing went wrong that was not handled"
 
 
-def test_killed_workers_and_a_broken_database_connection(postgres_url, tmp_path):
+def test_killed_workers_and_a_broken_database_connection(begin, postgres_url, tmp_path):
     from sqlalchemy import create_engine, text
 
     log = tmp_path / "log"
@@ -121,7 +139,7 @@ def test_killed_workers_and_a_broken_database_connection(postgres_url, tmp_path)
     assert "not%2F" not in log.read_text()
 
 
-def test_a_killed_search_goes_on_where_it_was(tmp_path):
+def test_a_killed_search_goes_on_where_it_was(begin, tmp_path):
     path, log = tmp_path / "chaos.journal", tmp_path / "log"
     process = begin(str(path), log, trials=60, delay=0.2)
     deadline = time.monotonic() + 60
@@ -141,7 +159,7 @@ def test_a_killed_search_goes_on_where_it_was(tmp_path):
     assert set(reasons) == {"the search that ran it ended without a word"}
 
 
-def test_searches_join_and_leave_a_shared_study(postgres_url, tmp_path):
+def test_searches_join_and_leave_a_shared_study(begin, postgres_url, tmp_path):
     logs = [tmp_path / "a", tmp_path / "b"]
     first, second = (begin(postgres_url, log, trials=100, delay=0.15) for log in logs)
     deadline = time.monotonic() + 120
