@@ -153,12 +153,22 @@ class Training:
                 return "diverged"
             losses.clear()
             state.seconds = time.monotonic() - began
-            if progress:
-                progress(state.step * run.preset.batch, run.samples, state.loss)
+            self._tell(progress)
             if self.checkpoint and time.monotonic() - last_saved > _SAVE_EVERY:
                 self._save()
                 last_saved = time.monotonic()
         return "diverged" if state.loss > _DIVERGED * state.first_loss else "ok"
+
+    def _tell(self, progress: Progress | None) -> None:
+        """Report progress; if that stops the run (a search that ends does so), keep what was trained."""
+        if progress is None:
+            return
+        try:
+            progress(self.state.step * self.run.preset.batch, self.run.samples, self.state.loss)
+        except BaseException:
+            if self.checkpoint:
+                self._save()
+            raise
 
     def _step(self, index: Tensor) -> Tensor:
         run, preset = self.run, self.run.preset

@@ -60,6 +60,19 @@ def test_a_killed_run_goes_on_to_the_same_bits(whole, tiny, tmp_path, monkeypatc
     assert again == score
 
 
+def test_a_run_that_is_stopped_keeps_what_it_trained(whole, tiny, tmp_path):
+    def stop(done, total, loss):
+        raise KilledError
+
+    for _ in range(2):  # every time one look further, though no checkpoint is due by the clock
+        with pytest.raises(KilledError):
+            evaluate(DESIGN, tiny, device="cpu", progress=stop, resume_dir=tmp_path)
+    resumed = []
+    score = evaluate(DESIGN, tiny, device="cpu", progress=lambda done, *_: resumed.append(done), resume_dir=tmp_path)
+    assert resumed[0] > 2 * trainer._LOOK_EVERY * tiny.batch
+    assert score.value == whole.value
+
+
 def test_a_damaged_checkpoint_costs_only_time(whole, tiny, tmp_path):
     run = Run(tiny.shrink(DESIGN), tiny, 0, 1.0, torch.device("cpu"))
     (tmp_path / f"{run.key}.pt").write_bytes(b"PK torn")
