@@ -29,6 +29,12 @@ ARGUMENTS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _own_main(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo what Streamlit's AppTest does to `__main__`, which every process that later tests spawn would import."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
 @contextmanager
 def served(*arguments: str, cwd: Path = ROOT) -> Iterator[str]:
     """Run `piip-explore dashboard` with arguments; yield its address."""
