@@ -147,7 +147,7 @@ def measure(browser: Browser, folder: Path, trials: int, repeats: int) -> dict[s
     def note(what: str, value: float) -> None:
         found.setdefault(what, []).append(value)
 
-    with served("--storage", str(folder)) as address:
+    with served("--storage", str(folder), "--results", str(folder / "none")) as address:
         began = time.perf_counter()
         window = Window(browser, address)
         window.first_chart()
