@@ -63,13 +63,11 @@ def resolve(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise InputError(f"device '{name}': expected auto, cpu, cuda or cuda:N") from None
+        raise InputError(f"unknown device '{name}': expected auto, cpu, cuda or cuda:N") from None
     if device.type not in ("cpu", "cuda"):
-        raise InputError(f"device '{name}': expected auto, cpu, cuda or cuda:N")
+        raise InputError(f"device '{name}' is not supported: expected auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(
-            f"device '{name}': this machine has {torch.cuda.device_count()} CUDA devices that PyTorch sees"
-        )
+        raise InputError(f"device '{name}' is not there: this machine has {torch.cuda.device_count()} CUDA devices")
     return device
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-import torch
-
+from piip_explore.cost.device import resolve
 from piip_explore.design import Design
-from piip_explore.errors import InputError
 from piip_explore.proxy.data import DataSource
 from piip_explore.proxy.presets import PRESETS, Preset, WarmStart, Weights, preset
 from piip_explore.proxy.run import Run
@@ -59,7 +57,7 @@ def evaluate(
     """
     preset.task.check(design)
     _check(preset.data)
-    run = Run(preset.shrink(design.sorted()), preset, seed, fidelity, _device(device))
+    run = Run(preset.shrink(design.sorted()), preset, seed, fidelity, resolve(device))
     return train(run, lambda: first_weights(run, progress), progress, resume_dir)
 
 
@@ -67,17 +65,3 @@ def evaluate(
 def _check(data: DataSource) -> None:
     """Check the data once per process."""
     data.check()
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise InputError(f"unknown device '{name}': expected auto, cpu, cuda or cuda:N") from None
-    if device.type not in ("cpu", "cuda"):
-        raise InputError(f"device '{name}' is not supported: expected auto, cpu, cuda or cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"device '{name}' is not there: this machine has {torch.cuda.device_count()} CUDA devices")
-    return device
