@@ -165,10 +165,13 @@ def test_searches_join_and_leave_a_shared_study(begin, postgres_url, tmp_path):
     deadline = time.monotonic() + 120
 
     def hosts() -> Counter[int]:
+        """Finished trials by search: what runs when a search is told to stop is queued again and may change hands."""
         try:
-            return Counter(worker["pid"] for worker in read(postgres_url, "chaos").attributes["worker"].dropna())
+            study = read(postgres_url, "chaos")
         except NoSuchStudyError:
             return Counter()
+        done = study.attributes.reindex(columns=["worker"])["worker"][study.state == COMPLETE].dropna()
+        return Counter(worker["pid"] for worker in done)
 
     while time.monotonic() < deadline and not (len(hosts()) == 2 and min(hosts().values()) > 3):
         time.sleep(0.3)
