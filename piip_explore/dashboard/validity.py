@@ -20,7 +20,8 @@ RIVALS = ("FLOPs", "params", "ridge")
 """What a proxy has to beat to be worth its training."""
 
 _RESAMPLES = 2000
-_NEEDED = ("table", "design", "gflops", "published", "proxy")
+_NEEDED = ("row", "table", "design", "gflops", "published", "proxy")
+_MEASURED = ("rows", "accuracy", "tau", "tau interval", "partial tau given log FLOPs")
 
 
 @dataclass(frozen=True)
@@ -107,14 +108,21 @@ class Validation:
 
 
 def find(folders: Sequence[Path]) -> dict[str, Path]:
-    """Return the folders of finished validations below `folders`, by their path there."""
+    """Return the folders of finished validations below `folders`, by their path there; those of most designs first."""
     found = {}
     for folder in folders:
         for file in sorted(folder.rglob("statistics.json")):
             if (file.parent / "rows.csv").is_file():
                 place = file.parent.relative_to(folder)
                 found[str(place) if place.parts else folder.name] = file.parent
-    return found
+    return dict(sorted(found.items(), key=lambda item: -_lines(item[1] / "rows.csv")))
+
+
+def _lines(path: Path) -> int:
+    try:
+        return path.read_bytes().count(b"\n")
+    except OSError:
+        return 0  # `read` says what is wrong
 
 
 def read(folder: Path) -> Validation:
@@ -125,14 +133,26 @@ def read(folder: Path) -> Validation:
     """
     try:
         recipe = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
-        statistics = json.loads((folder / "statistics.json").read_text(encoding="utf-8"))
+        statistics = _numbers(json.loads((folder / "statistics.json").read_text(encoding="utf-8")))
         rows = pd.read_csv(folder / "rows.csv")
-    except (OSError, ValueError) as error:
+        tables = [table for found in statistics.values() for table in found["tables"].values()]
+    except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise InputError(f"'{folder}' is no readable validation ({error}): run 'piip-explore validate' again") from None
     missing = [name for name in _NEEDED if name not in rows]
-    if missing or "proxy" not in statistics:
-        raise InputError(f"'{folder}' lacks {', '.join(missing) or 'the proxy'}: run 'piip-explore validate' again")
+    missing += [] if "proxy" in statistics else ["the proxy"]
+    missing += [name for name in _MEASURED if any(name not in table for table in tables)]
+    if missing:
+        raise InputError(f"'{folder}' lacks {', '.join(missing)}: run 'piip-explore validate' again")
     return Validation(folder.name, recipe, statistics, rows)
+
+
+def _numbers(value: Any) -> Any:
+    """Read what has no value, null in the file, as NaN."""
+    if isinstance(value, dict):
+        return {name: _numbers(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_numbers(inner) for inner in value]
+    return float("nan") if value is None else value
 
 
 def verdict(validation: Validation, question: str) -> str:

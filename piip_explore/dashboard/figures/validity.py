@@ -82,7 +82,7 @@ def agreement(rows: pd.DataFrame, statistics: Mapping[str, Any]) -> go.Figure:
                 hovertemplate="%{text}<br>proxy %{x:.4~g}, published %{y:.4~g}<extra></extra>",
             )
         )
-    style.layout(figure, 420)
+    style.layout(figure, 420, showlegend=True)
     figure.update_xaxes(title="proxy score")
     figure.update_yaxes(title="published metric")
     return figure

@@ -39,7 +39,7 @@ def show(context: Context) -> None:
     figure = agreement(validation.rows, validation.statistics)
     st.plotly_chart(figure, key="agreement", config=style.CONFIG, alt="Proxy score against published metric")
     st.subheader("By table")
-    st.dataframe(tables(validation), hide_index=True)
+    st.dataframe(tables(validation).dropna(axis=1, how="all"), hide_index=True, placeholder="–")
     _recipe(validation)
 
 
