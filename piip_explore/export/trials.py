@@ -7,7 +7,7 @@ from piip_explore.errors import InputError
 from piip_explore.export.exporter import Origin
 from piip_explore.search import columns, locate, report
 
-_UNSAID = ("design", "id", "worker")
+_UNSAID = ("design", "id", "worker", "curve")
 """Attributes of a trial that are no conditions of its scores."""
 
 
@@ -17,7 +17,15 @@ def trial_design(study: str | None, trial: int, storage: str | None) -> tuple[De
     Raises:
         InputError: there is no such study or trial, or it names no design.
     """
-    found = columns.read(*locate.study(study, storage))
+    return of_trial(columns.read(*locate.study(study, storage)), trial)
+
+
+def of_trial(found: columns.Columns, trial: int) -> tuple[Design, Origin]:
+    """Return what `trial_design` does, of a study that is read already.
+
+    Raises:
+        InputError: there is no such trial, or it names no design.
+    """
     (details,) = report.details(found, str(trial))
     attributes = details["attributes"]
     if "design" not in attributes:

@@ -102,7 +102,7 @@ def test_up_means_that_arrows_point_to_the_higher_resolution() -> None:
 
 
 def test_cost_by_module_shows_units_and_shares() -> None:
-    figure = cost_figures.by_module({"vit": (3_000_000_000, 2_000_000), "merge": (1_000_000_000, 0)})
+    figure = cost_figures.by_module({"vit": (3_000_000_000, 2_000_000), "merge": (1_000_000_000, 0)}, "GFLOPs")
     assert list(figure.data[0].x) == [3.0, 1.0]
     assert figure.data[0].text[0] == "3 (75%)"
     assert list(figure.data[1].x) == [2.0, 0.0]
@@ -115,9 +115,16 @@ def test_side_by_side_keeps_every_flop() -> None:
         text: cost.count(Design.parse(text)).by_module
         for text in ("vit_base@448", "vit_tiny@448 vit_small@336 vit_base@224; interactions=3")
     }
-    figure = cost_figures.side_by_side(designs)
+    figure = cost_figures.side_by_side(designs, "GFLOPs")
     drawn = np.sum([trace.x for trace in figure.data], axis=0)
     np.testing.assert_allclose(drawn, [sum(macs for macs, _ in found.values()) / 1e9 for found in designs.values()])
+
+
+def test_designs_whose_names_begin_alike_have_a_bar_each() -> None:
+    modules = {"vit": (3_000_000_000, 0)}
+    names = ["vit_tiny@448 vit_small@336 vit_base@224; interactions=" + count for count in "36"]
+    (bars,) = cost_figures.side_by_side(dict.fromkeys(names, modules), "GFLOPs").data
+    assert len(set(bars.y)) == 2
 
 
 def test_the_distribution_splits_at_the_budget() -> None:

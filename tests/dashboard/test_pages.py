@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from piip_explore.dashboard import exports, selection, studies, validity
 from piip_explore.dashboard import spaces as counted_spaces
-from piip_explore.dashboard import studies, validity
 from piip_explore.dashboard.options import Options
 from piip_explore.dashboard.pages import compare, design, front
 from piip_explore.dashboard.pages import space as space_page
@@ -89,12 +89,33 @@ def test_a_selection_event_names_trials_once(picked: list[Any]) -> None:
 
 
 def test_tokens_name_trials_and_designs(demo: Trials) -> None:
-    found = design.resolve(("3", "vit_base@448"), demo)
-    assert [chosen.trial for chosen in found.values()] == [3, None]
-    with pytest.raises(InputError, match="trial 9999"):
-        design.resolve(("9999",), demo)
-    with pytest.raises(InputError, match="unknown model"):
-        design.resolve(("nonsense@448",), demo)
+    found, problems = selection.resolve(("3", "vit_base@448", "9999", "nonsense@448", "3"), demo)
+    assert [chosen.trial for chosen in found] == [3, None]
+    assert [chosen.token for chosen in found] == ["3", "vit_base@448"]
+    missing, unknown = problems
+    assert "trial 9999 is not in this study" in missing
+    assert "unknown model" in unknown
+
+
+def test_a_broken_token_is_said_and_can_be_dropped(studies: Path, spaces: Path, tmp_path: Path) -> None:
+    app = open_page("design", studies, spaces, tmp_path, pick=["nonsense@448", "3"])
+    assert not app.exception
+    assert "unknown model" in app.warning[0].value
+    assert app.subheader, "the design that can be shown is shown"
+    app.button(key="drop").click().run()
+    assert not [warning for warning in app.warning if "Selected" in warning.value]
+
+
+def test_a_wrong_design_stays_in_its_field_with_what_is_wrong(studies: Path, spaces: Path, tmp_path: Path) -> None:
+    app = open_page("design", studies, spaces, tmp_path)
+    app.text_input(key="written").set_value("vit_smal@448").run()
+    assert "unknown model" in app.error[0].value
+    assert app.text_input(key="written").value == "vit_smal@448"
+    assert "pick" not in app.query_params
+    app.text_input(key="written").set_value("vit_small@448").run()
+    assert not app.error
+    assert app.subheader
+    assert app.text_input(key="written").value == ""
 
 
 def test_the_nearest_published_design_of_one_is_itself() -> None:
@@ -112,12 +133,12 @@ def test_the_nearest_published_design_of_one_is_itself() -> None:
 
 
 def test_an_archive_is_the_same_for_the_same_files() -> None:
-    assert design.zipped({"a.py": "x", "b": b"y"}) == design.zipped({"a.py": "x", "b": b"y"})
+    assert exports.zipped({"a.py": "x", "b": b"y"}) == exports.zipped({"a.py": "x", "b": b"y"})
 
 
 def test_side_by_side_has_a_row_per_property(demo: Trials) -> None:
-    found = design.resolve(("3", "vit_base@448"), demo)
-    table = compare.side_by_side(found, demo)
+    found, _ = selection.resolve(("3", "vit_base@448"), demo)
+    table = compare.side_by_side({chosen.name: chosen for chosen in found}, demo)
     assert table.loc["branch 1", "vit_base@448"] == "vit_base@448"
     assert table.loc["exchanges", "vit_base@448"] == "none"
     assert table.loc[demo.metric, "vit_base@448"] == "–"
@@ -226,9 +247,41 @@ def test_the_verdict_is_plain(validation: Path) -> None:
     assert sentence == "On all pairs the proxy is worse than FLOPs and params."
 
 
+def test_statistics_without_a_value_are_shown_as_none(studies: Path, spaces: Path, validation: Path) -> None:
+    file = validation / "statistics.json"
+    statistics = json.loads(file.read_text())
+    statistics["FLOPs"]["tables"]["t"] |= {
+        "tau": None,
+        "tau interval": [None, None],
+        "partial tau given log FLOPs": None,
+    }
+    statistics["proxy"]["seed-to-seed tau"] = {"t": None}
+    file.write_text(json.dumps(statistics))
+    app = open_page("validity", studies, spaces, validation.parent)
+    assert not app.exception
+    assert not app.error
+    table = app.dataframe[-1].value.set_index("predictor")
+    assert table.loc["FLOPs", "95 % interval"] == "–"
+    assert np.isnan(table.loc["FLOPs", "tau"])
+
+
+def test_the_validation_of_most_designs_comes_first(validation: Path) -> None:
+    small = validation.with_name("a-smaller-one")
+    small.mkdir()
+    for file in validation.iterdir():
+        content = file.read_text()
+        (small / file.name).write_text(
+            content if file.suffix == ".json" else "\n".join(content.splitlines()[:4]) + "\n"
+        )
+    assert list(validity.find([validation.parent])) == ["validate-test", "a-smaller-one"]
+
+
 def test_a_torn_validation_is_a_sentence(validation: Path) -> None:
     (validation / "statistics.json").write_text("{")
     with pytest.raises(InputError, match="piip-explore validate"):
+        validity.read(validation)
+    (validation / "statistics.json").write_text('{"proxy": {"tables": {"t": {"rows": 3}}}}')
+    with pytest.raises(InputError, match="lacks accuracy, tau"):
         validity.read(validation)
 
 

@@ -11,11 +11,14 @@ from piip_explore.dashboard import text
 from piip_explore.dashboard.figures import style
 
 
-def by_module(modules: Mapping[str, tuple[int, int]]) -> go.Figure:
-    """Draw one bar per part of a design for its multiply-adds (G) and one for its parameters (M), with shares."""
+def by_module(modules: Mapping[str, tuple[int, int]], label: str) -> go.Figure:
+    """Draw one bar per part of a design for its multiply-adds (G) and one for its parameters (M), with shares.
+
+    `label` names the axis of the multiply-adds, with the accounting.
+    """
     names = [text.plain(name) for name in modules]
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.03)
-    columns = (("GFLOPs", 1e9, style.BLUE), ("parameters (M)", 1e6, style.ORANGE))
+    columns = ((label, 1e9, style.BLUE), ("parameters (M)", 1e6, style.ORANGE))
     for column, (title, unit, color) in enumerate(columns):
         values = [counts[column] / unit for counts in modules.values()]
         total = sum(values) or 1.0
@@ -37,29 +40,34 @@ def by_module(modules: Mapping[str, tuple[int, int]]) -> go.Figure:
         )
         figure.update_xaxes(title=title, row=1, col=column + 1)
     figure.update_yaxes(autorange="reversed")
-    return style.layout(figure, 90 + 34 * len(names), showlegend=False, bargap=0.3)
+    return style.layout(figure, 80 + 26 * len(names), showlegend=False, bargap=0.3)
 
 
-def side_by_side(designs: Mapping[str, Mapping[str, tuple[int, int]]]) -> go.Figure:
-    """Draw a stacked bar of GFLOPs per design: its branches from the first to the last, its exchanges, and the rest."""
+def side_by_side(designs: Mapping[str, Mapping[str, tuple[int, int]]], label: str) -> go.Figure:
+    """Draw a stacked bar of GFLOPs per design: its branches from the first to the last, its exchanges, and the rest.
+
+    `label` names the axis, with the accounting.
+    """
     figure = go.Figure()
     parts = {name: _parts(modules) for name, modules in designs.items()}
     labels = sorted({label for part in parts.values() for label in part}, key=_ORDER.__getitem__)
-    for label in labels:
+    for name in labels:
         figure.add_trace(
             go.Bar(
-                y=[text.plain(name, 40) for name in parts],
-                x=[part.get(label, (0.0, ""))[0] / 1e9 for part in parts.values()],
-                customdata=[part.get(label, (0.0, ""))[1] for part in parts.values()],
+                y=list(range(len(parts))),
+                x=[part.get(name, (0.0, ""))[0] / 1e9 for part in parts.values()],
+                customdata=[part.get(name, (0.0, ""))[1] for part in parts.values()],
                 orientation="h",
-                name=label,
-                marker_color=_COLORS[label],
-                hovertemplate=f"{label}<br>%{{customdata}}<br>%{{x:,.4~g}} GFLOPs<extra></extra>",
+                name=name,
+                marker_color=_COLORS[name],
+                hovertemplate=f"{name}<br>%{{customdata}}<br>%{{x:,.4~g}} GFLOPs<extra></extra>",
             )
         )
-    style.layout(figure, 130 + 40 * len(parts), barmode="stack", bargap=0.35, legend_traceorder="normal")
-    figure.update_xaxes(title="GFLOPs")
-    figure.update_yaxes(autorange="reversed")
+    style.layout(figure, 110 + 36 * len(parts), barmode="stack", bargap=0.35, legend_traceorder="normal")
+    figure.update_xaxes(title=label)
+    # Places instead of names: two long names may be equal where they are cut.
+    names = [text.plain(name, 40) for name in parts]
+    figure.update_yaxes(autorange="reversed", tickvals=list(range(len(parts))), ticktext=names)
     return figure
 
 

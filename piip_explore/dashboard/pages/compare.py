@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from piip_explore.dashboard import text, view
+from piip_explore.dashboard import selection, text
 from piip_explore.dashboard.context import Context, pinned
 from piip_explore.dashboard.figures import style
 from piip_explore.dashboard.figures.cost import side_by_side as side_by_side_bars
 from piip_explore.dashboard.figures.drawing import drawing
 from piip_explore.dashboard.figures.front import Axis, fronts
-from piip_explore.dashboard.pages.design import Chosen, resolve
+from piip_explore.dashboard.selection import Chosen
 from piip_explore.dashboard.trials import Trials, front_rows
 from piip_explore.errors import InputError
 from piip_explore.search.compare import compare
@@ -32,8 +32,8 @@ def show(context: Context) -> None:
 
 def _designs(context: Context) -> None:
     trials = pinned(context.source).trials if context.source else None
-    found = resolve(view.picks(), trials)
-    st.text_input("Add a design", placeholder="vit_base@1024:w14g3", key="added", on_change=_on_added)
+    selection.field("Add a design", "added", add=True)
+    found = {chosen.name: chosen for chosen in selection.selected(trials)}
     if len(found) > MOST:
         names = st.multiselect("Designs", list(found), default=list(found)[:MOST], max_selections=MOST)
         found = {name: found[name] for name in names}
@@ -47,19 +47,14 @@ def _designs(context: Context) -> None:
     st.dataframe(table.style.apply(_marked, axis=1), row_height=32, height="content")
     st.caption("Marked rows differ between the designs.")
     modules = {name: _modules(chosen, context.accounting) for name, chosen in found.items()}
-    st.plotly_chart(side_by_side_bars(modules), key="modules", config=style.CONFIG, alt="FLOPs of the designs by part")
+    bars = side_by_side_bars(modules, f"GFLOPs ({context.accounting})")
+    st.plotly_chart(bars, key="modules", config=style.CONFIG, alt="FLOPs of the designs by part")
     for name, chosen in found.items():
-        st.markdown(text.code(name))
+        shown = "" if chosen.trial is None else f"**{name}** · "
+        st.markdown(f"{shown}{text.code(chosen.design)}")
         st.plotly_chart(
             drawing(chosen.design), key=f"drawing_{name}", config=style.CONFIG, alt=f"Architecture of {chosen.design}"
         )
-
-
-def _on_added() -> None:
-    words = str(st.session_state["added"]).strip()
-    if words:
-        view.select([words], add=True)
-        st.session_state["added"] = ""
 
 
 def _modules(chosen: Chosen, accounting: str) -> dict[str, tuple[int, int]]:

@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import io
-import shlex
-import zipfile
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from piip_explore import published
-from piip_explore.dashboard import text, view
+from piip_explore.dashboard import exports, selection, text
 from piip_explore.dashboard.context import Context, pinned
 from piip_explore.dashboard.figures import style
 from piip_explore.dashboard.figures.cost import by_module
 from piip_explore.dashboard.figures.drawing import drawing
 from piip_explore.dashboard.figures.study import curves as training_curves
+from piip_explore.dashboard.selection import Chosen
 from piip_explore.dashboard.trials import Trials
 from piip_explore.design import Design
-from piip_explore.errors import InputError
-from piip_explore.export import TARGETS, Files, Origin, exporter
-
-_EXAMPLE = "vit_tiny@1120:w14 vit_small@896:w14 vit_base@448:w14; merge=linear"
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """A selected design, and the trial that it was selected as, if any."""
-
-    design: Design
-    trial: int | None = None
 
 
 def show(context: Context) -> None:
@@ -40,7 +24,7 @@ def show(context: Context) -> None:
     trials = pinned(context.source).trials if context.source else None
     chosen = _choose(trials)
     if chosen is None:
-        st.info("Select a design on the **Front** page or in **Published**, or write one above.")
+        st.info("Select a design on the **Front** page, in **Space** or in **Published**, or write one above.")
         return
     design = chosen.design
     st.code(str(design), language=None, wrap_lines=True)
@@ -52,46 +36,19 @@ def show(context: Context) -> None:
     st.subheader("Nearest published design")
     _nearest(design)
     st.subheader("Export")
-    _export(chosen, trials, context)
+    exports.offer(chosen, trials)
 
 
 def _choose(trials: Trials | None) -> Chosen | None:
     """Draw the choice among the selected designs, and a field to write one."""
     left, right = st.columns(2)
-    found = resolve(view.picks(), trials)
     with right:
-        st.text_input("Write a design", placeholder=_EXAMPLE, key="written", on_change=_on_written)
+        selection.field("Write a design", "written", add=False)
     with left:
+        found = {chosen.name: chosen for chosen in selection.selected(trials)}
         if not found:
             return None
-        names = list(found)
-        name = st.selectbox("Selected designs", names) if len(names) > 1 else names[0]
-    return found[name]
-
-
-def _on_written() -> None:
-    words = str(st.session_state["written"]).strip()
-    if words:
-        view.select([words])
-
-
-def resolve(tokens: tuple[str, ...], trials: Trials | None) -> dict[str, Chosen]:
-    """Return the designs that tokens of the address name, by what to call them.
-
-    Raises:
-        InputError: a token is no trial of the study and spells no design.
-    """
-    found = {}
-    for token in tokens:
-        design = view.design_of(token)
-        if design is not None:
-            found[text.one_line(design, 90)] = Chosen(design)
-            continue
-        number = int(token)
-        if trials is None or number >= len(trials) or trials.designs[number] is None:
-            raise InputError(f"the selected trial {number} is not in this study: select another on the Front page")
-        found[f"trial {number}"] = Chosen(Design.parse(trials.designs[number]), number)
-    return found
+        return found[st.selectbox("Selected designs", list(found), key="design", bind="query-params")]
 
 
 def _cost(design: Design, accounting: str) -> None:
@@ -104,7 +61,7 @@ def _cost(design: Design, accounting: str) -> None:
         st.metric(f"GFLOPs ({other})", text.number(cost.count(design, other).macs / 1e9, 4), border=True)
         st.metric("Parameters (M)", text.number(counted.params / 1e6, 4), border=True)
     st.plotly_chart(
-        by_module(counted.by_module),
+        by_module(counted.by_module, f"GFLOPs ({accounting})"),
         key="by_module",
         config=style.CONFIG,
         alt=f"FLOPs and parameters of the parts of {design}",
@@ -185,73 +142,3 @@ def _distance(a: Design, b: Design) -> float:
         distance += abs(np.log2(one.spec.weights / other.spec.weights)) / 2
         distance += 0.5 * (type(one.spec) is not type(other.spec)) + 0.1 * (one.window != other.window)
     return distance + 0.1 * (a.interaction != b.interaction) + 0.1 * (a.merge != b.merge) + 0.01
-
-
-def _export(chosen: Chosen, trials: Trials | None, context: Context) -> None:
-    target = st.segmented_control(
-        "Target", list(TARGETS), default=next(iter(TARGETS)), required=True, key="target", bind="query-params"
-    )
-    try:
-        exporter(target).check(chosen.design)
-        if target in _TRACED and not _wanted(chosen.design, target):
-            return
-        files = exporter(target).export(chosen.design, _origin(chosen, trials, context))
-    except InputError as error:
-        st.warning(text.prose(error), icon=":material/block:")
-        return
-    name = f"{target}-{chosen.design.id}.zip"
-    st.download_button(
-        f"Download {text.count(len(files), 'file')} ({name})",
-        data=zipped(files),
-        file_name=name,
-        mime="application/zip",
-        on_click="ignore",
-        icon=":material/download:",
-    )
-    for file, content in files.items():
-        with st.expander(file, expanded=len(files) == 1):
-            if isinstance(content, str):
-                st.code(content, language=_LANGUAGES.get(file.rpartition(".")[2]), line_numbers=True)
-            else:
-                st.caption(f"Binary, {len(content):,} bytes")
-
-
-_TRACED = ("torch-export", "onnx")
-"""Targets that build the network with its weights and trace it."""
-
-_MOST_PARAMS = 500e6
-"""Larger networks are not built inside the dashboard."""
-
-
-def _wanted(design: Design, target: str) -> bool:
-    """Draw the command for a target that takes long, and the button that runs it here."""
-    from piip_explore import cost
-
-    st.caption("This target builds the network and traces it, which takes a while. On the command line:")
-    st.code(f"piip-explore export {shlex.quote(str(design))} --target {target} --out exported", language="bash")
-    small = cost.count(design).params <= _MOST_PARAMS
-    return small and st.button("Build it here", icon=":material/construction:")
-
-
-_LANGUAGES = {"py": "python", "yaml": "yaml", "json": "json", "md": "markdown"}
-
-
-def _origin(chosen: Chosen, trials: Trials | None, context: Context) -> Origin | None:
-    if chosen.trial is None or trials is None or context.source is None:
-        return None
-    row = chosen.trial
-    attributes = trials.attributes(row)
-    scores = {trials.metric: float(trials.score[row]), "gflops_published": float(attributes["gflops_published"])}
-    conditions = ("preset", "preset_hash", "fidelity", "seed", "device", "code_version", "kernel_backend")
-    return Origin(
-        context.source.name, row, scores, {name: attributes[name] for name in conditions if name in attributes}
-    )
-
-
-def zipped(files: Files) -> bytes:
-    """Return files as one ZIP archive, the same bytes for the same files."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name), content)
-    return buffer.getvalue()
