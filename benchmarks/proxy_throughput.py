@@ -2,14 +2,17 @@
 
     python benchmarks/proxy_throughput.py                                  # the demo preset on this machine's CPU
     python benchmarks/proxy_throughput.py --preset gpu-60s --device cuda   # the H200 figures
-    python benchmarks/proxy_throughput.py --preset gpu-5min --device cuda
+    python benchmarks/proxy_throughput.py --preset gpu-5min --device cuda --compile
 
 Every design runs in a process of its own, as a search's worker begins; what is made once per data set (scenes, warm
-starts) is made before and timed apart. Writes benchmarks/results/proxy-throughput-PRESET.csv.
+starts) is made before and timed apart. With `--compile` every design runs a second time with compiled blocks
+(`Preset.compile`): the difference of the two, compilation included, says whether that pays within a run. Writes
+benchmarks/results/proxy-throughput-PRESET.csv.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -27,17 +30,18 @@ DESIGNS = {
 }
 
 RUN = """
-import json, sys, torch
+import dataclasses, json, sys
 from piip_explore import Design, proxy
 design, preset = Design.parse(sys.argv[1]), proxy.preset(sys.argv[2])
+preset = dataclasses.replace(preset, compile=sys.argv[5] == "True")
 score = proxy.evaluate(design, preset, device=sys.argv[3], fidelity=float(sys.argv[4]))
 print(json.dumps(score.to_dict()))
 """
 
 
-def run(design: str, preset: str, device: str, fidelity: float) -> tuple[float, dict]:
+def run(design: str, preset: str, device: str, fidelity: float, compiled: bool) -> tuple[float, dict]:
     began = time.perf_counter()
-    command = [sys.executable, "-c", RUN, design, preset, device, str(fidelity)]
+    command = [sys.executable, "-c", RUN, design, preset, device, str(fidelity), str(compiled)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return time.perf_counter() - began, json.loads(done.stdout.splitlines()[-1])
 
@@ -46,16 +50,18 @@ def run(design: str, preset: str, device: str, fidelity: float) -> tuple[float, 
 @click.option("--preset", default="demo", show_default=True)
 @click.option("--device", default="auto", show_default=True)
 @click.option("--designs", default=",".join(DESIGNS), help="Names of designs, separated by commas.")
+@click.option("--compile", "compiled", is_flag=True, help="Run each design with compiled blocks too.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path(__file__).parent / "results")
-def main(preset: str, device: str, designs: str, out: Path) -> None:
+def main(preset: str, device: str, designs: str, compiled: bool, out: Path) -> None:
     rows = []
-    for name in designs.split(","):
-        once, _ = run(DESIGNS[name], preset, device, 0.001)
-        wall, score = run(DESIGNS[name], preset, device, 1.0)
+    for name, blocks in itertools.product(designs.split(","), (False, True) if compiled else (False,)):
+        once, _ = run(DESIGNS[name], preset, device, 0.001, blocks)
+        wall, score = run(DESIGNS[name], preset, device, 1.0, blocks)
         details = score.pop("details")
         rows.append(
             {
                 "design": name,
+                "compiled": blocks,
                 "status": score["status"],
                 "metric": score["metric"],
                 "value": score["value"],

@@ -7,7 +7,12 @@ from torch import Tensor, nn
 
 from piip_explore import models
 from piip_explore.design import Design
+from piip_explore.models.convnext import ConvNeXtBlock
+from piip_explore.models.interaction import Direction
+from piip_explore.models.vit import Block
 from piip_explore.proxy.presets import Preset
+
+_COMPILED = (Block, ConvNeXtBlock, Direction)
 
 
 class Network(nn.Module):
@@ -24,6 +29,8 @@ class Network(nn.Module):
         self.head: nn.Module = nn.Identity()
         if preset.task.classes_in_model(classes) is None:
             self.head = preset.task.head(self._channels(), classes)
+        if preset.compile:
+            self._compile()
 
     def forward(self, images: Tensor, resolution: int | None = None) -> Tensor:
         """Return the head's output; `resolution` stands in for the design's own."""
@@ -33,6 +40,12 @@ class Network(nn.Module):
         images = nn.functional.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
         output: Tensor = self.head(self.pyramid(images))
         return output
+
+    def _compile(self) -> None:
+        """Compile block by block: blocks of one kind and shape share the code, among candidates too."""
+        for module in self.modules():
+            if isinstance(module, _COMPILED):
+                module.compile(dynamic=False)
 
     @torch.no_grad()
     def _channels(self) -> list[int]:

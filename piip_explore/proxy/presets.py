@@ -69,6 +69,7 @@ class Preset:
             before the cosine.
         warm_start: how branches are pre-trained, None to start from random weights.
         weights: files of weights that branch models start from instead; only where models are not shrunken.
+        compile: run blocks and exchanges through `torch.compile`, once per kind and shape of block.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Preset:
     warmup: float = 0.1
     warm_start: WarmStart | None = None
     weights: tuple[Weights, ...] = ()
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if self.weights and not self.shrink.keeps_models:

@@ -72,6 +72,7 @@ def _pretrained(model: str, run: Run, recipe: WarmStart, progress: Progress | No
         fresh_rate=1.0,
         warm_start=None,
         weights=(),
+        compile=False,  # the same weights for both, and five sizes are five compilations
     )
     pretraining = Run(Design((Branch(model, max(sizes)),)), preset, _SEED, 1.0, run.device, sizes)
     path = cache_dir() / "branches" / f"{pretraining.key}.safetensors"

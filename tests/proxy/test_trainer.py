@@ -1,6 +1,7 @@
 """Runs end to end: learning, resuming bit for bit, divergence, and what a score says about itself."""
 
 import math
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -37,6 +38,16 @@ def test_a_run_learns_and_says_what_it_is(whole, tiny):
     assert whole.peak_memory > 0
     assert (whole.conditions.preset, whole.conditions.preset_hash) == ("tiny", tiny.hash)
     assert whole.conditions.backend == "torch"
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_compiled_blocks_train_alike(tiny):
+    design = Design.parse("vit_tiny@448")
+    eager, compiled = (
+        evaluate(design, replace(tiny, compile=blocks), device="cpu", fidelity=0.1) for blocks in (False, True)
+    )
+    assert [loss for _, loss in compiled.train_loss] == pytest.approx([loss for _, loss in eager.train_loss], rel=1e-3)
+    assert compiled.conditions.preset_hash != eager.conditions.preset_hash
 
 
 def test_a_killed_run_goes_on_to_the_same_bits(whole, tiny, tmp_path, monkeypatch):
