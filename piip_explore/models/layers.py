@@ -67,3 +67,16 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(x.shape[2:]) == tuple(size):
         return x
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def shrink(images: Tensor, part: int, whole: int) -> Tensor:
+    """Resize images (B, C, H, W) bilinearly to part / whole of their size, rounded down.
+
+    Where that is no whole number of pixels, samples still lie at the exact ratio, as the published models have it.
+    """
+    height, width = images.shape[2:]
+    size = (height * part // whole, width * part // whole)
+    if height * part % whole == 0 and width * part % whole == 0:
+        return resize(images, size)
+    ratio = part / whole
+    return torch.ops.aten.upsample_bilinear2d(images, size, False, ratio, ratio)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from piip_explore.models.attention import Grid
 from piip_explore.models.convnext import ConvNeXtBranch
-from piip_explore.models.layers import resize, to_map
+from piip_explore.models.layers import shrink, to_map
 from piip_explore.models.merging import MapMerge, NoMerge
 from piip_explore.models.vit import VisionTransformer
 
@@ -79,7 +79,7 @@ class Pyramid(nn.Module):
 
     def _embed(self, branches: list[BranchModule], images: Tensor) -> tuple[list[Tensor], list[Grid]]:
         largest = max(self.resolutions)
-        height, width = images.shape[2:]
-        sizes = [(height * side // largest, width * side // largest) for side in self.resolutions]
-        embedded = [branch.embed(resize(images, size)) for branch, size in zip(branches, sizes, strict=True)]
+        embedded = [
+            branch.embed(shrink(images, side, largest)) for branch, side in zip(branches, self.resolutions, strict=True)
+        ]
         return [x for x, _ in embedded], [grid for _, grid in embedded]
