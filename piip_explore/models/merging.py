@@ -99,6 +99,19 @@ class SimplePyramid(nn.Module):
         return [self.fpn1(first), self.fpn2(second), third, F.max_pool2d(fourth, 2, 2)]
 
 
+class DinoPyramid(nn.Module):
+    """The maps of two, one and half times the size that a DINO detector reads, made as `SimplePyramid` makes them."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.fpn2 = nn.Sequential(nn.ConvTranspose2d(dim, dim, 2, 2))
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Map the one merged map (B, C, H, W) to three levels."""
+        (x,) = maps
+        return [self.fpn2(x), x, F.max_pool2d(x, 2, 2)]
+
+
 class MapMerge(nn.Module):
     """Merge after chosen exchanges and after the last block, then shape the merged maps into the output.
 

@@ -14,7 +14,15 @@ from piip_explore.design import Interaction
 from piip_explore.errors import InputError
 from piip_explore.models.convnext import ConvNeXtBranch
 from piip_explore.models.interaction import Exchange
-from piip_explore.models.merging import MapMerge, NoMerge, PooledHead, SeparateHeads, SimplePyramid, WeightedSum
+from piip_explore.models.merging import (
+    DinoPyramid,
+    MapMerge,
+    NoMerge,
+    PooledHead,
+    SeparateHeads,
+    SimplePyramid,
+    WeightedSum,
+)
 from piip_explore.models.official_names import our_name
 from piip_explore.models.pyramid import BranchModule, Pyramid
 from piip_explore.models.vit import VisionTransformer
@@ -93,7 +101,7 @@ def _build(family: str, config: Config, state: Mapping[str, Tensor]) -> tuple[Py
     widths = [[b.spec.width(p[k]) for b, p in zip(branches, positions, strict=True)] for k in range(options.count)]
     pairs = [pair for high in range(number - 1) for pair in ((high + 1, high), (high, high + 1))]
     exchanges = [Exchange(w, pairs, options) for w in widths]
-    merge, head, kind = _output(family, config, state, widths)
+    merge, head, kind = _output(family, config, widths, branches[0])
     return Pyramid(branches, sizes, positions, exchanges, merge, head), kind
 
 
@@ -126,7 +134,7 @@ def _branch(family: str, section: Config, state: Mapping[str, Tensor], prefix: s
     for unsupported in ("beit", "perceiver") if family != "classification" else ():
         if unsupported in path:
             raise InputError(f"'{path}': loading {unsupported} branches from the authors' checkpoints is not supported")
-    deit = "deit" in path if family != "classification" else section.get("model_type") == "deit"
+    deit = "deit" in path if family != "classification" else section.get("model_type", "deit") == "deit"
     spec = _deit_spec(section) if deit else _intern_spec(family, section)
     position = state.get(prefix + "pos_embed")
     entries = position.shape[1] if position is not None else (size // spec.patch) ** 2
@@ -180,7 +188,7 @@ def _windows(section: Config, depth: int) -> list[int | None]:
 
 
 def _output(
-    family: str, config: Config, state: Mapping[str, Tensor], widths: list[list[int]]
+    family: str, config: Config, widths: list[list[int]], largest: BranchModule
 ) -> tuple[MapMerge | NoMerge, nn.Module | None, str]:
     everyone = range(len(widths[0]))
     target, reference = len(widths[0]) - 1, 0
@@ -191,11 +199,25 @@ def _output(
         merge = MapMerge([WeightedSum("linear", widths[-1], everyone, target, reference)])
         head = PooledHead(widths[-1][target], int(config.get("num_classes", 1000)))
         return merge, head if config.get("use_cls_head", True) else None, "linear"
-    first = state.get("merge_branch1.0.weight")
-    kind = "conv-multilevel" if first is not None and first.ndim == 1 else "conv"
-    levels = [int(level) for level in config.get("out_interaction_indexes", [])]
+    # Without the simple pyramid the authors' code merges after chosen exchanges too, with fewer layers.
+    simple = bool(config.get("with_simple_fpn", True))
+    kind = "conv" if simple else "conv-multilevel"
+    levels = [] if simple else sorted(int(level) for level in config.get("out_interaction_indexes") or ())
+    if not simple and len(levels) != 3:
+        raise InputError(
+            f"with_simple_fpn=False merges after three exchanges: out_interaction_indexes={levels} has not"
+        )
     sums = [WeightedSum(kind, widths[k], everyone, target, reference) for k in (*levels, -1)]
-    pyramid = None
-    if config.get("with_simple_fpn", True):
-        pyramid = SimplePyramid([merge.dim for merge in sums] if levels else [sums[0].dim] * 4)
-    return MapMerge(sums, levels, pyramid), None, kind
+    return MapMerge(sums, levels, _pyramid(config, [merge.dim for merge in sums], largest)), None, kind
+
+
+def _pyramid(config: Config, dims: list[int], largest: BranchModule) -> nn.Module | None:
+    if isinstance(largest, ConvNeXtBranch):
+        if len(dims) == 1:
+            raise InputError("a ConvNeXt as the last branch needs with_simple_fpn=False and out_interaction_indexes")
+        return None
+    if not config.get("is_dino", False):
+        return SimplePyramid(dims if len(dims) > 1 else dims * 4)
+    if len(dims) > 1:
+        raise InputError("is_dino=True reads the final map alone: it does not go with with_simple_fpn=False")
+    return DinoPyramid(dims[0])

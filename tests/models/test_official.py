@@ -7,8 +7,10 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from piip_explore import Design
 from piip_explore.errors import InputError
-from piip_explore.models import load_official
+from piip_explore.export.checkpoints import to_official
+from piip_explore.models import build, load_official
 from piip_explore.models.official_names import our_name
 
 PARITY = sorted((pathlib.Path(__file__).parent / "parity").glob("*.safetensors"))
@@ -85,3 +87,86 @@ def test_names_of_both_directions():
     )
     assert our_name("merge_branch2.4.bias", 2, "linear") == "merge.sums.-1.adapters.0.2.bias"
     assert our_name("branch4.blocks.7.gamma_2", 4, "conv") == "branches.0.blocks.7.ls2.gamma"
+
+
+def three_branches(**options):
+    """Arguments of a small three-branch detection model whose largest branch is a ViT beside a ConvNeXt."""
+    vit = {"patch_size": 16, "num_heads": 2, "qkv_bias": True, "interaction_indexes": [[0, 0], [1, 1], [2, 2], [3, 3]]}
+    convnext = {"depths": [1, 1, 1, 1], "hidden_sizes": [32, 32, 64, 64]}
+    return {
+        "with_cffn": True,
+        "interact_attn_type": "deform",
+        "deform_num_heads": 4,
+        "deform_ratio": 0.5,
+        "branch1": {**vit, "real_size": 64, "depth": 4, "embed_dim": 64, "pretrained": "deit_b"},
+        "branch2": {
+            "real_size": 96,
+            "pretrained": "convnext-a",
+            "convnext": convnext,
+            "interaction_indexes": [[0, 0], [1, 2], [3, 4], [5, 6]],
+        },
+        "branch3": {**vit, "real_size": 128, "depth": 4, "embed_dim": 32, "pretrained": "deit_t"},
+        **options,
+    }
+
+
+def fresh_state(config, design):
+    """Return random weights under the authors' names for the network of a design."""
+    torch.manual_seed(0)
+    model = build(design)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return model.eval(), to_official(model.state_dict(), "detection", config)
+
+
+BESIDE_CONVNEXT = (
+    "vit[depth=4,dim=32,heads=2]@128 convnext[depths=1-1-1-1,dims=32-32-64-64]@96 vit[depth=4,dim=64,heads=2]@64; "
+    "interactions=4; heads=4"
+)
+
+
+def test_a_vit_as_largest_branch_keeps_its_up_convolutions_without_the_simple_pyramid():
+    config = three_branches(with_simple_fpn=False, out_interaction_indexes=[0, 1, 2])
+    model, state = fresh_state(config, Design.parse(f"{BESIDE_CONVNEXT}; merge=conv-multilevel"))
+    assert state["fpn1.0.weight"].shape == (64, 64, 2, 2)
+    image = torch.randn(1, 3, 128, 128)
+    for got, want in zip(load_official("detection", config, state).eval()(image), model(image), strict=True):
+        assert torch.equal(got, want)
+
+
+def test_a_dino_detector_reads_three_levels():
+    config = three_branches(is_dino=True)
+    model, state = fresh_state(config, Design.parse(BESIDE_CONVNEXT))
+    image = torch.randn(1, 3, 128, 128)
+    with_unread = load_official("detection", config, state).eval()
+    assert {name for name in with_unread.unused if "layernorm" not in name} == {
+        f"fpn1.{layer}.{kind}" for layer in (0, 1, 3) for kind in ("weight", "bias")
+    }
+    without = {name: tensor for name, tensor in state.items() if not name.startswith("fpn1")}
+    for network in (with_unread, load_official("detection", config, without).eval()):
+        for got, want in zip(network(image), model(image)[1:], strict=True):
+            assert torch.equal(got, want)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"with_simple_fpn": False}, "merges after three exchanges"),
+        ({"with_simple_fpn": False, "out_interaction_indexes": [0, 1, 2], "is_dino": True}, "final map alone"),
+        ({"branch3": three_branches()["branch2"]}, "a ConvNeXt as the last branch needs"),
+    ],
+)
+def test_pyramids_that_the_authors_code_cannot_build_are_refused(options, words):
+    with pytest.raises(InputError, match=words):
+        load_official("detection", three_branches(**options), {})
+
+
+def test_a_classification_branch_without_model_type_is_a_deit():
+    family, config, state, _ = read(next(path for path in PARITY if path.stem == "cls3_merged"))
+    bare = {
+        key: {k: v for k, v in value.items() if k != "model_type"} if isinstance(value, dict) else value
+        for key, value in config.items()
+    }
+    image = torch.randn(1, 3, 128, 128)
+    got = load_official(family, bare, state).eval()(image)
+    assert torch.equal(got, load_official(family, config, state).eval()(image))
