@@ -27,8 +27,9 @@ def build(
         checkpointing: recompute blocks in the backward pass to save memory.
 
     Raises:
-        InputError: `num_classes` for a design whose merge has no classifier.
+        InputError: `num_classes` for a design whose merge has no classifier, or maps too small for the merge.
     """
+    _check_maps(design)
     class_tokens = design.merge.kind == "separate-heads"
     branches = [build_branch(branch, class_tokens, drop_path, checkpointing) for branch in design.branches]
     count = design.interaction.count if design.interaction else 1
@@ -66,10 +67,44 @@ def build_merge(design: Design, widths: list[list[int]]) -> MapMerge | NoMerge:
     return MapMerge(sums, levels, _pyramid(design, sums))
 
 
+def _check_maps(design: Design) -> None:
+    """Refuse merges that have nothing to pool or to normalise.
+
+    Raises:
+        InputError: the largest branch's final map has one cell where the pyramid halves it, or a branch's map has one
+            where every group of the merge's GroupNorm is one channel wide.
+    """
+    kind = design.merge.kind
+    if kind in ("none", "separate-heads"):
+        return
+    largest, target = design.branches[design.order[0]], design.branches[design.order[-1]].spec
+    if _has_pyramid(design) and _final_side(largest) < 2:
+        raise InputError(
+            f"'{largest}' ends with a map of one cell, which merge={kind} cannot halve: choose a larger resolution"
+        )
+    for index in design.out:
+        branch = design.branches[index]
+        width = branch.spec.out_dim if kind == "linear" else target.out_dim
+        if _final_side(branch) == 1 and 32 % width == 0:
+            raise InputError(
+                f"'{branch}' ends with a map of one cell, too little to normalise {width} channels in as many groups: "
+                "choose a larger resolution or a wider model"
+            )
+
+
+def _final_side(branch: Branch) -> int:
+    return branch.resolution // branch.spec.stride(branch.spec.blocks - 1)
+
+
+def _has_pyramid(design: Design) -> bool:
+    """Say whether the merged maps are up- and down-sampled; a CNN's own maps already are a pyramid."""
+    cnn = isinstance(design.branches[design.order[0]].spec, catalog.ConvNeXt)
+    return design.merge.kind == "conv" or (design.merge.kind == "conv-multilevel" and not cnn)
+
+
 def _pyramid(design: Design, sums: list[WeightedSum]) -> SimplePyramid | None:
-    kind, largest = design.merge.kind, design.branches[design.order[0]]
-    if kind == "linear" or (kind == "conv-multilevel" and isinstance(largest.spec, catalog.ConvNeXt)):
-        return None  # a CNN's own maps already are a pyramid
+    if not _has_pyramid(design):
+        return None
     return SimplePyramid([merge.dim for merge in sums] if len(sums) > 1 else [sums[0].dim] * 4)
 
 

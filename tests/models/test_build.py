@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from piip_explore import Design
 from piip_explore.errors import InputError
 from piip_explore.models import build
+from piip_explore.models.layers import shrink
 
 TINY, SMALL, BASE = "vit[depth=4,dim=32,heads=2]", "vit[depth=4,dim=64,heads=4]", "vit[depth=8,dim=64,heads=4]"
 CONV = "convnext[depths=1-1-2-1,dims=32-32-64-64]"
@@ -55,6 +57,37 @@ def test_output_shapes(text, shapes):
 def test_inputs_need_not_be_square():
     shapes = [tuple(x.shape[2:]) for x in outputs(f"{TINY}@160:w4 {SMALL}@96; interactions=4; heads=4", (160, 112))]
     assert shapes == [(40, 28), (20, 14), (10, 7), (5, 3)]
+
+
+def test_images_that_do_not_divide_are_sampled_at_the_exact_ratio():
+    images = torch.arange(10.0).expand(1, 1, 10, 10)
+    small = shrink(images, 3, 4)
+    assert small.shape == (1, 1, 7, 7)  # 7.5 pixels, rounded down
+    centres = (torch.arange(7) + 0.5) / 0.75 - 0.5
+    torch.testing.assert_close(small[0, 0, 0], centres)
+    torch.testing.assert_close(small, F.interpolate(images, scale_factor=0.75, mode="bilinear"))
+    torch.testing.assert_close(shrink(images, 1, 2), F.interpolate(images, size=(5, 5), mode="bilinear"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("vit_tiny@16 vit_base@16; interactions=2", "cannot halve"),
+        (f"{CONV}@32 {TINY}@16; interactions=2; heads=4", "'convnext.*@32' ends with a map of one cell"),
+        (f"{TINY}@32 {TINY}@16; interactions=2; heads=4", "too little to normalise 32 channels"),
+        (f"{TINY}@32 {SMALL}@16; interactions=2; heads=4; merge=linear", None),
+        (f"{SMALL}@32 {TINY}@16; interactions=2; heads=4; merge=linear", "too little to normalise 32 channels"),
+        (f"{TINY}@32 {TINY}@16; interactions=2; heads=4; merge=none", None),
+    ],
+)
+def test_maps_too_small_for_the_merge_are_refused(text, words):
+    design = Design.parse(text)
+    if words is None:
+        model = build(design).train()
+        model(torch.randn(1, 3, design.resolution, design.resolution))
+        return
+    with pytest.raises(InputError, match=words):
+        build(design)
 
 
 @pytest.mark.parametrize("direction", ["both", "up", "down", "all"])
