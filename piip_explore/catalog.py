@@ -124,12 +124,14 @@ MODELS: dict[str, Model] = {
 # DINOv2's ViTs differ from the above in the patch they were trained with (14), which is re-sampled to 16 when loaded;
 # their structure is that of vit_small/base/large, so they need no name of their own.
 
-# Blocks (from 0) after which the published designs with twelve exchanges run them, where they do not follow the rule
-# of `positions` (PIIP's configs). Keyed by structure, so that a narrower model of the same depth keeps them.
-_PUBLISHED_POSITIONS: dict[int | tuple[int, ...], tuple[int, ...]] = {
-    32: (1, 3, 5, 7, 10, 13, 16, 19, 22, 25, 28, 31),
-    (3, 3, 9, 3): (2, 6, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20),
-    (3, 3, 27, 3): (2, 6, 10, 13, 16, 19, 22, 25, 28, 31, 34, 38),
+# Blocks (from 0) after which the published designs run their exchanges, where they do not follow the rule of
+# `positions` (PIIP's configs). Keyed by structure, so that a narrower model of the same depth keeps them, and by the
+# number of exchanges.
+_PUBLISHED_POSITIONS: dict[tuple[int | tuple[int, ...], int], tuple[int, ...]] = {
+    (32, 12): (1, 3, 5, 7, 10, 13, 16, 19, 22, 25, 28, 31),
+    ((3, 3, 9, 3), 12): (2, 6, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20),
+    ((3, 3, 27, 3), 12): (2, 6, 10, 13, 16, 19, 22, 25, 28, 31, 34, 38),
+    ((3, 3, 27, 3), 2): (19, 38),
 }
 
 
@@ -138,10 +140,9 @@ def positions(spec: Model, count: int) -> tuple[int, ...]:
 
     Group k of the blocks ends with block floor(blocks (k + 1) / count) - 1, except where published configs differ.
     """
-    key = spec.depth if isinstance(spec, ViT) else spec.depths
-    if count == 12 and key in _PUBLISHED_POSITIONS:
-        return _PUBLISHED_POSITIONS[key]
-    return tuple(spec.blocks * (k + 1) // count - 1 for k in range(count))
+    structure = spec.depth if isinstance(spec, ViT) else spec.depths
+    published = _PUBLISHED_POSITIONS.get((structure, count))
+    return published or tuple(spec.blocks * (k + 1) // count - 1 for k in range(count))
 
 
 _FREE = re.compile(r"(vit|convnext)\[([^\]]*)\]")

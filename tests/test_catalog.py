@@ -72,6 +72,11 @@ def test_positions_follow_the_rule():
     # floor(depth (k + 1) / N) - 1 for depth 12, N 5: 2.4, 4.8, 7.2, 9.6, 12
     assert catalog.positions(catalog.model("vit_tiny"), 5) == (1, 3, 6, 8, 11)
     assert catalog.positions(catalog.model("vit_huge"), 4) == (7, 15, 23, 31)
+    assert catalog.positions(catalog.model("convnext_tiny"), 2) == (9, 20)
+
+
+def test_the_published_encoder_of_two_exchanges_halves_convnext_a_block_later():
+    assert catalog.positions(catalog.model("convnext_base"), 2) == (19, 38)
 
 
 @pytest.mark.parametrize("name", catalog.MODELS)
