@@ -10,9 +10,8 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from piip_explore.dashboard import options, text, view
-from piip_explore.dashboard.context import Context, choose_study
-from piip_explore.errors import InputError
+from piip_explore.dashboard import options, view
+from piip_explore.dashboard.context import Context, choose_study, sentences
 
 PAGES = {
     "front": ("Front", ":material/show_chart:"),
@@ -63,10 +62,8 @@ def _shown(name: str, context: Context) -> Callable[[], None]:
     """Return a page as a function: what is wrong with its input is shown as a sentence in its place."""
 
     def page() -> None:
-        try:
+        with sentences():
             import_module(f"piip_explore.dashboard.pages.{name}").show(context)
-        except InputError as error:
-            st.error(text.prose(error), icon=":material/error:")
 
     page.__name__ = name
     return page

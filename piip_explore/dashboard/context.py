@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from piip_explore.dashboard import studies, text
+from piip_explore.dashboard import studies, text, view
 from piip_explore.dashboard.options import Options
 from piip_explore.dashboard.trials import Trials
 from piip_explore.errors import InputError
@@ -45,6 +46,15 @@ class Context:
         st.page_link(self.pages[page], label=label, **options)  # type: ignore[arg-type]
 
 
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Show what is wrong with the input as a sentence in place of what the block draws."""
+    try:
+        yield
+    except InputError as error:
+        st.error(text.prose(error), icon=":material/error:")
+
+
 @dataclass(frozen=True)
 class Pinned:
     """What this browser shows of a study until its reader asks for news."""
@@ -70,12 +80,13 @@ def pinned(source: studies.Source, *, refresh: bool = False) -> Pinned:
 @st.fragment(run_every=2.0)
 def news(source: studies.Source) -> None:
     """Announce trials that came after the pinned ones; nothing is redrawn until the reader asks."""
+    with sentences():
+        _news(source)
+
+
+def _news(source: studies.Source) -> None:
     pin = pinned(source)
-    try:
-        version, finished = pin.live.poll()
-    except InputError as error:
-        st.warning(text.prose(error))
-        return
+    version, finished = pin.live.poll()
     if version == pin.version:
         return
     done = finished - pin.trials.finished
@@ -106,7 +117,25 @@ def choose_study(context: Context) -> None:
     asked = st.query_params.get("study")
     if asked is not None and asked not in labels and "study" not in st.session_state:
         st.warning(text.prose(f"There is no study '{asked}' here: showing '{first}'."))
-    st.selectbox("Study", labels, index=labels.index(first), key="study", bind="query-params")
+    wish = st.session_state.pop(_WISH, None)
+    if wish in labels and wish != st.session_state.get("study"):
+        st.session_state["study"] = wish
+        _on_study()
+    st.selectbox("Study", labels, index=labels.index(first), key="study", bind="query-params", on_change=_on_study)
+
+
+_WISH = "_wish"
+
+
+def open_study(label: str) -> None:
+    """Choose a study at the next run, which has to follow; one that was found just now is listed at once."""
+    st.session_state[_WISH] = label
+    _find.clear()
+
+
+def _on_study() -> None:
+    """Drop the selected trials: the other study's trials of these numbers are other designs."""
+    view.select(token for token in view.picks() if not view.trials([token]))
 
 
 _SEARCH = "piip-explore search search_spaces/demo.yaml --study mine"

@@ -14,8 +14,10 @@ import re
 import signal
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+import threading
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from piip_explore.dashboard.options import Options
 from piip_explore.errors import InputError
@@ -25,18 +27,33 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _STARTED: dict[int, subprocess.Popen[bytes]] = {}
 """Our own children, to be reaped when they end."""
 
+_STARTING = threading.Lock()
+
 
 @dataclass(frozen=True)
-class Run:
-    """A search that a page started: its process, and what it was asked to do. `began` tells a process from a later one
-    with the same number."""
+class Wanted:
+    """What a search is asked to do; `workers` and `preset` may be left to `piip-explore search`."""
 
-    pid: int
-    began: str
     study: str
     space: str
     trials: int
-    workers: int | None
+    workers: int | None = None
+    preset: str | None = None
+
+    def command(self) -> list[str]:
+        """Return the command line; values are joined to their options, so that none is taken for an option."""
+        words = ["search", self.space, f"--study={self.study}", f"--trials={self.trials}"]
+        words += [] if self.workers is None else [f"--workers={self.workers}"]
+        words += [] if self.preset is None else [f"--preset={self.preset}"]
+        return [sys.executable, "-m", "piip_explore", *words]
+
+
+@dataclass(frozen=True)
+class Run(Wanted):
+    """A search that a page started; `began` tells its process from a later one with the same number."""
+
+    pid: int = field(kw_only=True)
+    began: str = field(kw_only=True)
 
 
 def storage_of(options: Options, study: str) -> StorageURL:
@@ -53,32 +70,38 @@ def storage_of(options: Options, study: str) -> StorageURL:
     return parse(first)
 
 
-def start(storage: StorageURL, study: str, space: Path, trials: int, workers: int | None) -> Run:
+def start(storage: StorageURL, wanted: Wanted) -> Run:
     """Start a search, or go on with one; the storage's address travels in the environment, where `ps` does not show it.
 
     Raises:
-        InputError: a search of this study runs already, or the process ended at once (the sentence says why).
+        InputError: a search of this study runs already, or nothing can be written beside the study.
     """
-    if running(storage, study) is not None:
-        raise InputError(f"a search of study '{study}' runs already: pause it first")
-    command = [sys.executable, "-m", "piip_explore", "search", str(space), "--study", study, "--trials", str(trials)]
-    if workers is not None:
-        command += ["--workers", str(workers)]
-    folder = _folder(storage, study)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "search.log").open("ab") as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PIIP_EXPLORE_STORAGE": storage.secret},
-            start_new_session=True,
-        )
+    with _STARTING:  # of two clicks at once, the second finds the search of the first
+        if running(storage, wanted.study) is not None:
+            raise InputError(f"a search of study '{wanted.study}' runs already: pause it first")
+        folder = _folder(storage, wanted.study)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / "search.log").open("ab") as log:
+                process = _spawn(storage, wanted, log)
+            run = Run(**asdict(wanted), pid=process.pid, began=_began(process.pid))
+            (folder / "search.json").write_text(json.dumps(asdict(run)))
+        except OSError as error:
+            raise InputError(f"cannot write to '{folder}': {error.strerror}: choose another --storage") from None
+        return run
+
+
+def _spawn(storage: StorageURL, wanted: Wanted, log: BinaryIO) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        wanted.command(),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "PIIP_EXPLORE_STORAGE": storage.secret},
+        start_new_session=True,
+    )
     _STARTED[process.pid] = process
-    run = Run(process.pid, _began(process.pid), study, str(space), trials, workers)
-    (folder / "search.json").write_text(json.dumps(asdict(run)))
-    return run
+    return process
 
 
 def last(storage: StorageURL, study: str) -> Run | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,8 @@ def find(options: Options) -> tuple[list[Source], list[str]]:
 def _storages(address: str) -> list[StorageURL]:
     path = Path(address)
     if "://" not in address and path.is_dir():
-        return [parse(file) for file in sorted(path.glob("*.journal"))]
+        # A search that starts makes its file before it writes to it.
+        return [parse(file) for file in sorted(path.glob("*.journal")) if file.stat().st_size]
     if address == Options.storages[0] and not path.exists():
         return []  # the folder that a first search will make
     return [parse(address)]
@@ -150,6 +152,20 @@ class Live:
         """
         with self._lock:
             return self._reader.poll(), self._reader.finished
+
+    def held(self, leases: Iterable[str]) -> frozenset[str]:
+        """Return which leases are held by searches that still run.
+
+        A killed search leaves trials that look as if they ran; its lease is free.
+        """
+        with self._lock:
+            return frozenset(lease for lease in set(leases) if self._alive(lease))
+
+    def _alive(self, lease: str) -> bool:
+        try:
+            return self._reader.alive(lease)
+        except OSError:
+            return True  # what may not be read may be held
 
     def trials(self) -> tuple[int, Trials]:
         """Return the trials as they are now, and the number that `poll` gives for them.

@@ -108,6 +108,12 @@ class Trials:
         return {str(name): value.item() if isinstance(value, np.generic) else value for name, value in entries}
 
     @cached_property
+    def workers(self) -> list[Mapping[str, Any]]:
+        """Who runs each of the running trials: host, pid, device and lease, as far as they are known."""
+        found = self.texts("worker")[self.state == RUNNING]
+        return [worker if isinstance(worker, dict) else {} for worker in found]
+
+    @cached_property
     def finished(self) -> int:
         """How many trials have ended."""
         return int((~np.isin(self.state, (RUNNING, WAITING))).sum())

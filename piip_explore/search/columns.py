@@ -156,6 +156,10 @@ class Reader:
         """How many trials had ended at the last poll."""
         return sum(state not in (RUNNING, WAITING) for state in self._store.table.state)
 
+    def alive(self, lease: str) -> bool:
+        """Return whether the search that holds a lease still runs, here or on another machine."""
+        return self._store.alive(lease)
+
     def refresh(self) -> Columns:
         """Return the study's columns as they are now."""
         news = self.poll()

@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 from piip_explore.dashboard import exports, selection, studies, validity
 from piip_explore.dashboard import spaces as counted_spaces
 from piip_explore.dashboard.options import Options
-from piip_explore.dashboard.pages import compare, design, front
+from piip_explore.dashboard.pages import compare, design, front, study
 from piip_explore.dashboard.pages import space as space_page
 from piip_explore.dashboard.server import launch
 from piip_explore.dashboard.trials import Trials
@@ -23,6 +23,7 @@ from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.export import TARGETS
 from piip_explore.space import SearchSpace
+from tests.dashboard import synthetic
 
 
 @pytest.fixture
@@ -142,6 +143,28 @@ def test_side_by_side_has_a_row_per_property(demo: Trials) -> None:
     assert table.loc["branch 1", "vit_base@448"] == "vit_base@448"
     assert table.loc["exchanges", "vit_base@448"] == "none"
     assert table.loc[demo.metric, "vit_base@448"] == "–"
+
+
+def test_trials_that_a_killed_search_left_are_lost(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    synthetic.write(path, "one", 3)
+    with path.open("a") as file:
+        for lease in ("held", "free"):
+            line = synthetic.trial_line(
+                3, synthetic.space().design(7), np.random.default_rng(0), state=0, values=None,
+                user_attrs={"worker": {"host": "h", "pid": 1, "device": "cpu", "lease": lease}},
+            )  # fmt: skip
+            file.write(json.dumps(line, separators=(",", ":")) + "\n")
+    progress = study.progress_of(_trials(tmp_path), frozenset({"held"}))
+    assert progress.workers["state"].tolist() == ["running", study.LOST]
+    assert progress.workers["trial"].tolist() == [3, 4]
+
+
+def test_another_study_keeps_only_designs_selected(app: AppTest) -> None:
+    app.query_params["pick"] = ["3", "vit_base@448"]
+    app.run()
+    app.selectbox(key="study").set_value("other").run()
+    assert app.query_params["pick"] in ("vit_base@448", ["vit_base@448"])
 
 
 PAGES = ["design", "compare", "space", "study", "validity", "published"]

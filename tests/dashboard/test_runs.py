@@ -38,10 +38,31 @@ def test_a_process_with_a_reused_number_is_not_ours(tmp_path: Path) -> None:
     assert runs.last(storage, "mine") is None
 
 
+def test_a_search_is_asked_for_what_is_wanted() -> None:
+    wanted = runs.Wanted("mine", "space.yaml", 12, 3, "--help")
+    assert wanted.command()[3:] == [
+        "search",
+        "space.yaml",
+        "--study=mine",
+        "--trials=12",
+        "--workers=3",
+        "--preset=--help",
+    ]
+    assert not [
+        word for word in runs.Wanted("mine", "space.yaml", 12).command() if "workers" in word or "preset" in word
+    ]
+
+
+def test_a_study_without_a_folder_to_write_to_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "mine.journal.files").write_text("a file where the folder would be")
+    with pytest.raises(InputError, match="cannot write to"):
+        runs.start(parse(tmp_path / "mine.journal"), runs.Wanted("mine", "space.yaml", 1))
+
+
 def test_a_search_that_ends_at_once_leaves_its_sentence_in_the_log(tmp_path: Path) -> None:
     storage = parse(tmp_path / "mine.journal")
     space = tmp_path / "none.yaml"
-    run = runs.start(storage, "mine", space, 1, None)
+    run = runs.start(storage, runs.Wanted("mine", str(space), 1))
     child = runs._STARTED[run.pid]
     assert child.wait(60) == 2
     assert runs.running(storage, "mine") is None

@@ -8,6 +8,7 @@ import pytest
 
 from piip_explore.dashboard import options, studies
 from piip_explore.dashboard.options import Options
+from piip_explore.search.storage import open_study
 from tests.dashboard import synthetic
 
 
@@ -70,6 +71,25 @@ def test_a_poll_finds_what_was_appended(tmp_path: Path) -> None:
     assert finished == 20
     assert len(live.trials()[1]) == 20
     assert len(trials) == 19, "what a browser shows does not change under its hand"
+
+
+def test_a_file_that_a_search_has_only_made_is_no_problem(tmp_path: Path) -> None:
+    synthetic.write(tmp_path / "a.journal", "one", 3)
+    (tmp_path / "b.journal").touch()
+    found, problems = studies.find(Options((str(tmp_path),)))
+    assert [source.name for source in found] == ["one"]
+    assert not problems
+
+
+def test_a_lease_is_held_until_its_search_ends(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    synthetic.write(path, "one", 3)
+    live = studies.open_live(studies.find(Options((str(path),)))[0][0])
+    search = open_study(path, "one")
+    search.join("alive")
+    assert live.held(["alive", "killed", "alive"]) == {"alive"}
+    search.leave()
+    assert live.held(["alive", "killed"]) == set()
 
 
 def test_options_travel_through_the_command_line() -> None:

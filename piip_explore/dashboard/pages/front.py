@@ -99,24 +99,32 @@ def _filters(trials: Trials) -> Filters:
 
 
 def _budget(x: Floats, label: str) -> float | None:
-    """Draw the budget slider in the unit of x; None at its right end."""
+    """Draw the budget slider over a cost's values; None at its right end, which is no limit whatever the values are."""
     if not len(x) or x.min() >= x.max():
         return None
-    low, high = np.floor(x.min()), np.ceil(x.max())
-    if not low <= st.session_state.get("budget", high) <= high:  # of another study or cost
-        st.session_state["budget"] = float(high)
-    step = 1.0 if high - low > 20 else 0.1 if high - low > 2 else 0.01
+    span = float(x.max() - x.min())
+    step, shown = (1.0, "%.0f") if span > 20 else (0.1, "%.1f") if span > 2 else (0.01, "%.2f")
+    low, high = float(np.floor(x.min() / step) * step), float(np.ceil(x.max() / step) * step)
+    before, state = st.session_state.get(_END), st.session_state
+    state.setdefault("budget", high)
+    if state["budget"] == before or not low <= state["budget"] <= high:  # no limit, or of another study or cost
+        state["budget"] = high
+    state[_END] = high
     chosen = st.slider(
         f"Budget: {label}",
-        float(low),
-        float(high),
-        float(high),
-        step,
+        low,
+        high,
+        step=step,
+        format=shown,
         key="budget",
         bind="query-params",
         help="The best design within this cost is pointed out; the right end is no limit.",
     )
-    return None if chosen >= high else chosen
+    return None if chosen >= high else float(chosen)
+
+
+_END = "_budget_end"
+"""Session state: the right end of the budget slider at the last run."""
 
 
 def _chart(scene: Scene, accounting: str) -> None:

@@ -3,116 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from piip_explore.dashboard import runs, spaces, studies, text, view
-from piip_explore.dashboard.context import Context, next_steps, pinned
+from piip_explore.dashboard import control, studies, text, view
+from piip_explore.dashboard.context import Context, next_steps, pinned, sentences
 from piip_explore.dashboard.figures import style
 from piip_explore.dashboard.figures.study import hypervolume, importance
 from piip_explore.dashboard.trials import Trials
-from piip_explore.errors import InputError
 from piip_explore.search import report
-from piip_explore.search.storage import FAIL, RUNNING, STATES, StorageURL
+from piip_explore.search.storage import FAIL, RUNNING, STATES
 
 MOST_ROWS = 1000
 """Rows of a table that is sent again whenever something changes."""
+
+LOST = "lost with its search"
+"""What a trial is that a killed search left running; the next search queues it again."""
 
 
 def show(context: Context) -> None:
     """Draw the page."""
     st.title("Study")
+    control.starting(context)
     if context.source is None:
         next_steps(None)
     else:
         _live(context, context.source)
         _importance(context.source)
     first = context.source is None or context.source.example
-    with st.expander("Start a new study", expanded=first, icon=":material/rocket_launch:"):
-        _new(context)
-
-
-# --- starting, pausing, resuming --------------------------------------------------------------------------------------
-
-
-def _control(context: Context, source: studies.Source, trials: Trials) -> None:
-    if source.example:
-        st.info("This is the example that comes with the program. Start a study of your own below.")
-        return
-    now = runs.running(source.storage, source.name)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        if now is None:
-            _resume(context, source, trials)
-        elif st.session_state.get("_pausing") == now.pid:
-            st.markdown(":material/hourglass_top: pausing: what is being evaluated is put back at its next step")
-        else:
-            st.markdown(f":green-badge[:material/play_arrow: running], started from this page as process {now.pid}")
-            st.button("Pause", icon=":material/pause:", on_click=_pause, args=(now,), key="pause")
-    printed = runs.log(source.storage, source.name)
-    if printed:
-        with st.expander("What the search printed"):
-            st.code(printed, language=None)
-
-
-def _pause(run: runs.Run) -> None:
-    runs.pause(run)
-    st.session_state["_pausing"] = run.pid
-
-
-def _resume(context: Context, source: studies.Source, trials: Trials) -> None:
-    before = runs.last(source.storage, source.name)
-    found = spaces.files(context.options.spaces)
-    name = str(trials.record.space.get("name", ""))
-    path = found.get(name)
-    if path is None:
-        st.caption(
-            text.prose(
-                f"To go on with this study, open the dashboard with the folder of its space '{name}' (--spaces)."
-            )
-        )
-        return
-    done = trials.finished
-    goal = st.number_input(
-        "Designs in all", 1, 1_000_000, max(before.trials if before else 24, done), key="goal", width=180
+    fields = st.expander(
+        "Start a new study", expanded=first, icon=":material/rocket_launch:", key="new", on_change="rerun"
     )
-    if st.button("Resume", icon=":material/play_arrow:", key="resume", disabled=_others_run(trials)):
-        _start(source.storage, source.name, path, int(goal), before.workers if before else None)
-
-
-def _others_run(trials: Trials) -> bool:
-    """Whether a search that no page started seems to run: it must be paused where it was started."""
-    return bool((trials.state == RUNNING).any())
-
-
-def _new(context: Context) -> None:
-    found = spaces.files(context.options.spaces)
-    if not found:
-        st.caption("There are no space files: open the dashboard with `--spaces FOLDER`.")
-        return
-    with st.form("new_study", border=False):
-        left, middle, right = st.columns(3)
-        name = left.text_input("Name", placeholder="demo", key="new_name")
-        space = middle.selectbox("Space", list(found), key="new_space")
-        trials = right.number_input("Designs to evaluate", 1, 1_000_000, 24, key="new_trials")
-        workers = left.number_input("Workers (0: one per GPU)", 0, 64, 0, key="new_workers")
-        if st.form_submit_button("Start", icon=":material/rocket_launch:", type="primary"):
-            storage = runs.storage_of(context.options, name)
-            taken = [source for source in context.sources.values() if source.name == name and not source.example]
-            if taken:
-                raise InputError(f"there is a study '{name}' already: choose another name, or resume that one")
-            _start(storage, name, found[space], int(trials), int(workers) or None)
-
-
-def _start(storage: StorageURL, study: str, space: Path, trials: int, workers: int | None) -> None:
-    runs.start(storage, study, space, trials, workers)
-    st.toast(f"The search of {text.code(study)} has started. It goes on when this page is closed.")
-    st.cache_data.clear()
-
-
-# --- what happens -----------------------------------------------------------------------------------------------------
+    if fields.open:
+        with fields, sentences():
+            control.new(context)
 
 
 def _importance(source: studies.Source) -> None:
@@ -152,14 +78,15 @@ class Progress:
 @st.fragment(run_every=2.0)
 def _live(context: Context, source: studies.Source) -> None:
     """Draw what happens; this part refreshes by itself."""
-    live = studies.open_live(source)
-    try:
+    with sentences():
+        live = studies.open_live(source)
         version, trials = live.trials()
-    except InputError as error:
-        st.error(text.prose(error))
-        return
-    _control(context, source, trials)
-    progress = _progress(source.label, version, trials)
+        held = live.held(str(worker.get("lease", "")) for worker in trials.workers)
+        control.draw(context, source, trials, held)
+        _draw(_progress(source.label, version, held, trials))
+
+
+def _draw(progress: Progress) -> None:
     _numbers(progress)
     st.caption(text.prose(progress.conditions))
     if len(progress.history):
@@ -185,12 +112,21 @@ def _numbers(progress: Progress) -> None:
         st.metric("Full runs done", f"{counts['complete']:,}", border=True)
         if counts["pruned"]:
             st.metric("Shorter runs done", f"{counts['pruned']:,}", border=True)
-        st.metric("Running", f"{counts['running']:,}", border=True)
+        lost = int((progress.workers["state"] == LOST).sum())
+        st.metric("Running", f"{counts['running'] - lost:,}", border=True)
+        if lost:
+            st.metric("Lost", f"{lost:,}", border=True, help="Their search was killed; the next one queues them again.")
         st.metric("Waiting", f"{counts['waiting']:,}", border=True)
         st.metric("Failed", f"{counts['fail']:,}", border=True)
         st.metric("Training time (h)", text.number(progress.gpu_hours, 3), border=True, help="All workers together.")
         if len(progress.history):
-            st.metric("Hypervolume", text.number(progress.history["hypervolume"].iloc[-1], 4), border=True)
+            st.metric(
+                "Hypervolume",
+                text.number(progress.history["hypervolume"].iloc[-1], 4),
+                border=True,
+                help="What the front dominates, in the objectives' own units, measured from the worst of the full "
+                "runs. It only compares within one study.",
+            )
 
 
 def _hypervolume(history: pd.DataFrame) -> None:
@@ -228,12 +164,12 @@ def _on_rows(table: pd.DataFrame) -> None:
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
-def _progress(label: str, version: int, _trials: Trials) -> Progress:
-    return progress_of(_trials)
+def _progress(label: str, version: int, held: frozenset[str], _trials: Trials) -> Progress:
+    return progress_of(_trials, held)
 
 
-def progress_of(trials: Trials) -> Progress:
-    """Return what the page shows of a study."""
+def progress_of(trials: Trials, held: frozenset[str]) -> Progress:
+    """Return what the page shows of a study; `held` are the leases of searches that still run."""
     columns = trials.columns
     history = report.history(columns)
     return Progress(
@@ -243,7 +179,7 @@ def progress_of(trials: Trials) -> Progress:
         gpu_hours=float(np.nansum(trials.floats("seconds")) / 3600),
         table=_table(trials, np.arange(len(trials))[::-1][:MOST_ROWS]),
         failures=_failures(trials),
-        workers=_workers(trials),
+        workers=_workers(trials, held),
     )
 
 
@@ -266,17 +202,16 @@ def _failures(trials: Trials) -> pd.DataFrame:
     return pd.DataFrame({"trial": rows, "reason": trials.texts("failure")[rows], "design": trials.designs[rows]})
 
 
-def _workers(trials: Trials) -> pd.DataFrame:
+def _workers(trials: Trials, held: frozenset[str]) -> pd.DataFrame:
     rows = np.flatnonzero(trials.state == RUNNING)
-    workers = trials.texts("worker")[rows]
-    found = [worker if isinstance(worker, dict) else {} for worker in workers]
     return pd.DataFrame(
         {
-            "host": [str(worker.get("host", "?")) for worker in found],
-            "device": [str(worker.get("device", "?")) for worker in found],
-            "process": [str(worker.get("pid", "?")) for worker in found],
+            "host": [str(worker.get("host", "?")) for worker in trials.workers],
+            "device": [str(worker.get("device", "?")) for worker in trials.workers],
+            "process": [str(worker.get("pid", "?")) for worker in trials.workers],
             "trial": rows,
             "since (UTC)": trials.columns.started[rows],
+            "state": ["running" if worker.get("lease") in held else LOST for worker in trials.workers],
             "design": trials.designs[rows],
         }
     )
