@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -52,20 +53,28 @@ class Scene:
         row = pareto.knee(self.losses(self.front)) if len(self.front) > 2 else None
         return None if row is None else int(self.front[row])
 
+    @cached_property
+    def tied(self) -> npt.NDArray[np.int64]:
+        """The rows off the front that no trial beats by more than noise, where y is the score and errors are known."""
+        rows = np.flatnonzero(self.shown)
+        if self.y is not self.trials.score or not len(rows):
+            return np.empty(0, dtype=np.int64)
+        return rows[pareto.tied(self.losses(rows), self.trials.error[rows], objective=1)]
+
     def losses(self, rows: npt.NDArray[np.integer]) -> Floats:
         """Return both axes of rows as losses."""
         directions = ["maximize" if axis.maximize else "minimize" for axis in self.axes]
         return pareto.to_losses(np.column_stack([self.x[rows], self.y[rows]]), directions)
 
     def points(self) -> Points:
-        """Return what is drawn as marks; of a dense chart only the front has labels."""
+        """Return what is drawn as marks; of a dense chart only the front and its ties have labels."""
         rows = np.flatnonzero(self.shown)
-        place = np.searchsorted(rows, self.front)
+        place, tied = np.searchsorted(rows, self.front), np.searchsorted(rows, self.tied)
         labels = np.full(len(rows), "", dtype=object)
-        named = place if self.dense else np.arange(len(rows))
+        named = np.concatenate([place, tied]) if self.dense else np.arange(len(rows))
         labels[named] = self.trials.labels(rows[named])
         error = self.trials.error[rows] if self.y is self.trials.score else np.full(len(rows), np.nan)
-        return Points(rows, self.x[rows], self.y[rows], error, labels, place)
+        return Points(rows, self.x[rows], self.y[rows], error, labels, place, tied)
 
     def hypervolume(self) -> float:
         """The share of the rectangle between the worst and the best of what is shown that the front dominates."""
@@ -89,7 +98,12 @@ def marked(scene: Scene, points: Points) -> list[Marked]:
 MOST_MARKS = 300
 """Runs without a score that are drawn, the newest; each is an element of the page."""
 
-_SYMBOLS = {"infeasible": "x-thin-open", "failed": "x-open", "shorter runs": "circle-open", "running": "star-open"}
+_SYMBOLS = {
+    "infeasible": "cross-thin-open",
+    "failed": "x-thin-open",
+    "shorter runs": "circle-open",
+    "running": "star-open",
+}
 
 
 def strips(scene: Scene, accounting: str) -> list[Strip]:
@@ -102,7 +116,7 @@ def strips(scene: Scene, accounting: str) -> list[Strip]:
             labels = scene.trials.labels(drawn)
             cards = [f"trial {row} ({name})<br>{label}" for row, label in zip(drawn, labels, strict=True)]
             shown = name if len(drawn) == len(rows) else f"{name}, last {MOST_MARKS}"
-            found.append(Strip(shown, scene.x[drawn], cards, drawn, style.VERMILLION, _SYMBOLS[name]))
+            found.append(Strip(shown, scene.x[drawn], cards, drawn, style.VERMILLION, _SYMBOLS[name], 8))
     costs = scene.x[scene.shown]
     if scene.axes[0].label.startswith("GFLOPs") and len(costs):
         found += published_strips(accounting, float(costs.min()) / 2, float(costs.max()) * 2)

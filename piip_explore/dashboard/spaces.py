@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from piip_explore.cost.table import DesignTable, enumerate_space
-from piip_explore.dashboard.figures.space import Dimension
+from piip_explore.dashboard.figures.space import Dimension, log_ticks
 from piip_explore.space import SearchSpace
 
 BINS = 60
@@ -79,29 +80,43 @@ class CountedSpace:
         return [str(self.table.design(int(row))) for row in rows]
 
     def dimensions(self, rows: npt.NDArray[np.integer]) -> list[Dimension]:
-        """Return the axes of the parallel coordinates of rows: the choices that differ, then the costs."""
+        """Return the axes of the parallel coordinates of rows: the choices that differ, then the costs.
+
+        Branches count from the largest image on. A design with fewer has none of the last: these lie below the others.
+        """
         columns = self.table.columns
         options = columns.branch_options
-        models = tuple(dict.fromkeys(branch.model for branch in sorted(options, key=lambda b: b.spec.weights)))
-        place = {model: code for code, model in enumerate(models)}
-        model_of = np.array([place[branch.model] for branch in options] + [np.nan])
-        resolution_of = np.array([branch.resolution for branch in options] + [np.nan])
-        found = [Dimension("branches", (columns.branches[rows] >= 0).sum(axis=1))]
+        models = list(dict.fromkeys(branch.model for branch in sorted(options, key=lambda b: b.spec.weights)))
+        model_of = np.array([models.index(branch.model) for branch in options] + [-1])
+        resolution_of = np.array([branch.resolution for branch in options] + [0])
+        found = [_choice("branches", (columns.branches[rows] >= 0).sum(axis=1))]
         for slot in range(columns.branches.shape[1]):
-            codes = columns.branches[rows, slot]
-            if (codes >= 0).all():  # a line needs a place on every axis
-                found.append(Dimension(f"model {slot + 1}", model_of[codes], models))
-                found.append(Dimension(f"pixels {slot + 1}", resolution_of[codes]))
+            codes = columns.branches[rows, slot]  # -1, the last: no such branch
+            found.append(_choice(f"model {slot + 1}", model_of[codes], dict(enumerate(models)) | {-1: _NONE}))
+            found.append(_choice(f"px {slot + 1}", resolution_of[codes], {0: _NONE}))
         settings = [columns.settings[code] for code in columns.setting[rows]]
-        found.append(Dimension("exchanges", np.array([one.count if one else 0 for one, _ in settings])))
-        merges = tuple(dict.fromkeys(merge.kind for _, merge in settings))
-        found.append(Dimension("merge", np.array([merges.index(merge.kind) for _, merge in settings]), merges))
+        found.append(_choice("exchanges", np.array([one.count if one else 0 for one, _ in settings])))
+        merges = list(dict.fromkeys(merge.kind for _, merge in settings))
+        codes = np.array([merges.index(merge.kind) for _, merge in settings])
+        found.append(_choice("merge", codes, dict(enumerate(merges))))
         found = [dimension for dimension in found if len(np.unique(dimension.values)) > 1]
-        return [
-            *found,
-            Dimension("log10 GFLOPs", np.log10(self.gflops[rows])),
-            Dimension("params (M)", self.table.params[rows] / 1e6),
-        ]
+        return [*found, self.cost(rows), Dimension("params (M)", self.table.params[rows] / 1e6)]
+
+    def cost(self, rows: npt.NDArray[np.integer]) -> Dimension:
+        """Return GFLOPs of rows on a logarithmic axis."""
+        gflops = self.gflops[rows].astype(np.float64)
+        return Dimension("GFLOPs", np.log10(gflops), log_ticks(float(gflops.min()), float(gflops.max())))
+
+
+_NONE = "none"
+_MOST_TICKS = 14
+
+
+def _choice(label: str, values: npt.NDArray[np.integer], names: Mapping[int, str] | None = None) -> Dimension:
+    """Return an axis with a tick at every value, or at every second, third, ... where there are many."""
+    distinct = np.unique(values)
+    shown = distinct[:: -(-len(distinct) // _MOST_TICKS)]
+    return Dimension(label, values, {float(value): (names or {}).get(int(value), f"{value}") for value in shown})
 
 
 def files(folder: Path) -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -35,7 +36,11 @@ class Features(NamedTuple):
 
     @classmethod
     def of(cls, design: str) -> Features:
-        """Read a design's canonical text; of one branch alone there are no exchanges and no merge."""
+        """Read a design's canonical text; of one branch alone there are no exchanges and no merge.
+
+        Raises:
+            ValueError: it is no design's.
+        """
         head, *options = design.split(";")
         branches = [token.partition("@") for token in head.split()]
         given = dict(option.strip().split("=", 1) for option in options)
@@ -86,7 +91,7 @@ class Trials:
     @cached_property
     def designs(self) -> Texts:
         """Texts of the designs, None for a trial that is not ours."""
-        return self.texts("design")
+        return np.array([text if isinstance(text, str) else None for text in self.texts("design")], dtype=object)
 
     def texts(self, name: str) -> Texts:
         """Return a user attribute as texts, None where a trial lacks it."""
@@ -130,8 +135,8 @@ class Trials:
 
     @cached_property
     def scored(self) -> Bools:
-        """Full runs with a score."""
-        return np.asarray((self.state == COMPLETE) & np.isfinite(self.score))
+        """Feasible full runs with a score: those that fronts are made of."""
+        return np.asarray(self.columns.full & np.isfinite(self.score))
 
     @cached_property
     def unscored(self) -> dict[str, Bools]:
@@ -146,11 +151,15 @@ class Trials:
     def quantities(self, accounting: str) -> dict[str, tuple[Axis, Floats]]:
         """Return what may be on an axis: its label and direction, and its values (GFLOPs, M, ms, GiB)."""
         known = {
-            "score": (Axis(f"proxy score: {self.metric}", maximize=True), self.score),
-            "gflops": (Axis(f"GFLOPs ({accounting})"), self.floats(f"gflops_{accounting}")),
-            "params": (Axis("parameters (M)"), self.floats("params") / 1e6),
-            "latency": (Axis("latency (ms)"), self.floats("latency")),
-            "memory": (Axis("peak memory of the proxy run (GiB)"), self.floats("peak_memory") / 2**30),
+            "score": (Axis(f"proxy score: {self.metric}", maximize=True, unit=self.metric), self.score),
+            "gflops": (Axis(f"GFLOPs ({accounting})", unit="GFLOPs"), self.floats(f"gflops_{accounting}")),
+            "params": (Axis("parameters (M)", unit="M parameters"), self.floats("params") / 1e6),
+            "latency": (Axis("latency of a forward pass (ms)", unit="ms"), self.floats("latency")),
+            "memory": (Axis("peak memory of a forward pass (GiB)", unit="GiB"), self.floats("memory") / 2**30),
+            "proxy_memory": (
+                Axis("peak memory of the proxy run (GiB)", unit="GiB"),
+                self.floats("peak_memory") / 2**30,
+            ),
         }
         return {name: (axis, values) for name, (axis, values) in known.items() if np.isfinite(values).any()}
 
@@ -209,5 +218,6 @@ def of(columns: Columns, memory: dict[str, Features]) -> Trials:
     """
     trials = Trials(columns, Record.from_attributes(columns.record), memory)
     for design in set(trials.designs) - memory.keys() - {None}:
-        memory[design] = Features.of(design)
+        with contextlib.suppress(ValueError):  # no design: no filter finds it, and its page says what is wrong
+            memory[design] = Features.of(design)
     return trials

@@ -71,7 +71,7 @@ def test_a_budget_of_another_cost_is_dropped(app: AppTest) -> None:
     app.query_params["budget"] = "300"
     app.run()
     assert app.slider(key="budget").value == 300
-    app.selectbox(key="x").set_value("memory").run()
+    app.selectbox(key="x").set_value("proxy_memory").run()
     assert not app.exception
 
 

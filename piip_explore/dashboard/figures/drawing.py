@@ -51,12 +51,14 @@ def drawing(design: Design) -> go.Figure:
         _exchanges(canvas, design, design.interaction)
     if len(design.branches) > 1:
         _merge(canvas, design)
-    lanes = len(design.branches)
+    # Room below for the lowest lane, or for the three lines of its name.
+    low = -(len(design.branches) - 1) * _LANE - max(0.3, _half(design.branches[-1], design.resolution)) - 0.05
     figure = go.Figure(canvas.traces)
     figure.update_layout(shapes=canvas.shapes, annotations=canvas.notes)
     figure.update_xaxes(visible=False, range=[-0.34, 1.3], fixedrange=True)
-    figure.update_yaxes(visible=False, range=[-(lanes - 1) * _LANE - 0.62, 0.72], fixedrange=True)
-    return style.layout(figure, 80 + 104 * lanes, showlegend=False, dragmode=False)
+    figure.update_yaxes(visible=False, range=[low, 0.72], fixedrange=True)
+    style.layout(figure, round(24 + 104 * (0.72 - low)), showlegend=False, dragmode=False)
+    return figure.update_layout(margin={"t": 8, "b": 8})
 
 
 def _half(branch: Branch, largest: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -21,17 +21,19 @@ BINS = 160
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of the chart: an objective, its unit, and which way is better."""
+    """One axis of the chart: an objective, which way is better, its scale, and what follows a value in a sentence."""
 
     label: str
     maximize: bool = False
     log: bool = False
+    unit: str = ""
 
 
 @dataclass(frozen=True)
 class Points:
     """What the chart shows, as columns of equal length: trial numbers, both coordinates, standard errors of y (NaN:
-    unknown) and a few words about the design. `front` holds rows, from the smallest x to the largest."""
+    unknown) and a few words about the design. `front` holds rows, from the smallest x to the largest; `tied` the rows
+    off the front that no trial beats by more than noise."""
 
     trial: npt.NDArray[np.int64]
     x: npt.NDArray[np.float64]
@@ -39,6 +41,7 @@ class Points:
     error: npt.NDArray[np.float64]
     label: npt.NDArray[np.object_]
     front: npt.NDArray[np.int64]
+    tied: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Strip:
     trial: npt.NDArray[np.int64] | None = None
     color: str = style.GREY
     symbol: str = "line-ns-open"
+    size: int = 12
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ def chart(
     off = np.ones(len(points.x), dtype=bool)
     off[points.front] = False
     _cloud(figure, points, np.flatnonzero(off), axes)
+    _tied(figure, points, axes)
     _front(figure, points, axes)
     for mark in marked:
         _mark(figure, points, axes, mark)
@@ -125,7 +130,30 @@ def _cloud(figure: go.Figure, points: Points, rows: npt.NDArray[np.intp], axes: 
             customdata=points.trial[rows].astype(np.int32),
             text=points.label[rows],
             hovertemplate=_card(axes),
-            marker={"size": 7, "color": style.SKY, "opacity": 0.75, "line": {"width": 0}},
+            marker={**_dot(len(rows)), "color": style.SKY, "line": {"width": 0}},
+        )
+    )
+
+
+def _dot(many: int) -> dict[str, float]:
+    """Return size and opacity of one of many marks: thousands of large ones are a blot that hides the front."""
+    return {"size": 8, "opacity": 0.8} if many <= 1000 else {"size": 5, "opacity": 0.45}
+
+
+def _tied(figure: go.Figure, points: Points, axes: tuple[Axis, Axis]) -> None:
+    rows = points.tied
+    if not len(rows):
+        return
+    figure.add_trace(
+        go.Scattergl(
+            x=_narrow(points.x[rows]),
+            y=_narrow(points.y[rows]),
+            mode="markers",
+            name="ties with the front",
+            customdata=points.trial[rows].astype(np.int32),
+            text=points.label[rows],
+            hovertemplate=_card(axes, "within noise of the front"),
+            marker={"size": 9, "color": style.BLUE, "symbol": "diamond-open", "line": {"width": 1.5}},
         )
     )
 
@@ -226,7 +254,7 @@ def _strips(figure: go.Figure, strips: Sequence[Strip]) -> list[str]:
                 hovertext=list(strip.cards),
                 hoverinfo="text",
                 customdata=strip.trial,
-                marker={"symbol": strip.symbol, "size": 12, "color": strip.color, "line": {"width": 1.5}},
+                marker={"symbol": strip.symbol, "size": strip.size, "color": strip.color, "line": {"width": 1.5}},
             )
         )
     return [strip.name for strip in reversed(strips)]

@@ -28,7 +28,7 @@ def results(rows: pd.DataFrame, metric: str, label: str) -> go.Figure:
                 y=some[metric],
                 mode="markers",
                 name=name,
-                customdata=some["row"],
+                customdata=some["design"],
                 text=cards,
                 hovertemplate="%{text}<br>" + label + " %{y}<br>%{x:,} GFLOPs<extra></extra>",
                 marker={"size": 11, "color": color, "symbol": symbol},

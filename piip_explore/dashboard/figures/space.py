@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,34 +79,41 @@ def resolution_front(
     return figure
 
 
-_MOST_TICKS = 12
-
-
 @dataclass(frozen=True)
 class Dimension:
-    """One axis of the parallel coordinates: numbers, or codes into `names`."""
+    """One axis of the parallel coordinates; `ticks` says what stands at some of its values, None for plain numbers."""
 
     label: str
     values: npt.NDArray[np.floating] | npt.NDArray[np.integer]
-    names: tuple[str, ...] | None = None
+    ticks: Mapping[float, str] | None = None
 
 
-def parallel(dimensions: Sequence[Dimension], color: npt.NDArray[np.floating], color_label: str) -> go.Figure:
-    """Draw designs as lines over their choices; the colour is a quantity such as log10 GFLOPs."""
+def log_ticks(low: float, high: float) -> dict[float, str]:
+    """Return round numbers from `low` to `high` by their decadic logarithms, seven or so."""
+    for steps in ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 5), (1,)):
+        numbers = [step * 10.0**power for power in range(-4, 8) for step in steps]
+        within = [number for number in numbers if low <= number <= high]
+        if len(within) <= 7:
+            break
+    return {float(np.log10(number)): text.number(number) for number in within}
+
+
+def parallel(dimensions: Sequence[Dimension], color: Dimension) -> go.Figure:
+    """Draw designs as lines over their choices; the colour is a quantity such as GFLOPs."""
     axes = []
     for dimension in dimensions:
         axis: dict[str, Any] = {"label": text.plain(dimension.label, 30), "values": dimension.values}
-        distinct = np.unique(dimension.values)
-        if dimension.names is None and len(distinct) <= _MOST_TICKS:
-            axis["tickvals"] = distinct
-        if dimension.names is not None:
-            axis |= {
-                "tickvals": list(range(len(dimension.names))),
-                "ticktext": [text.plain(name, 24) for name in dimension.names],
-            }
-        axes.append(axis)
-    line = {"color": color, "colorscale": "Cividis", "showscale": True, "colorbar": {"title": color_label}}
+        axes.append({**axis, **_ticks(dimension, 18)})
+    bar = {"title": text.plain(color.label), **_ticks(color, 18)}
+    line = {"color": color.values, "colorscale": "Cividis", "showscale": True, "colorbar": bar}
     figure = go.Figure(go.Parcoords(dimensions=axes, line=line))
-    style.layout(figure, 420)
-    figure.update_layout(margin={"l": 110, "r": 20, "t": 48, "b": 24})
+    style.layout(figure, 440)
+    figure.update_layout(margin={"l": 110, "r": 20, "t": 64, "b": 24})
     return figure
+
+
+def _ticks(dimension: Dimension, longest: int) -> dict[str, list[Any]]:
+    if dimension.ticks is None:
+        return {}
+    names = [text.plain(name, longest) for name in dimension.ticks.values()]
+    return {"tickvals": list(dimension.ticks), "ticktext": names}

@@ -136,7 +136,7 @@ def _fronts(context: Context) -> None:
 
 def _front(trials: Trials, accounting: str) -> pd.DataFrame:
     x, y = trials.floats(f"gflops_{accounting}"), trials.score
-    rows = front_rows(x, y, (Axis("x"), Axis("y", maximize=True)), trials.scored & trials.feasible)
+    rows = front_rows(x, y, (Axis("x"), Axis("y", maximize=True)), trials.scored)
     return pd.DataFrame({"trial": rows, "x": x[rows], "y": y[rows], "label": trials.labels(rows)})
 
 

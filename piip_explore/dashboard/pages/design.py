@@ -68,6 +68,10 @@ def _cost(design: Design, accounting: str) -> None:
     )
 
 
+MEMORY = ("memory of the proxy run (GiB)", "memory of a forward pass (GiB)")
+"""Peaks: of the shrunken design in training, and of the full-scale design, where that is an objective."""
+
+
 def _measured(trials: Trials, chosen: Chosen) -> None:
     """Draw what the study's trials of this design found."""
     rows = np.flatnonzero(trials.designs == str(chosen.design))
@@ -78,13 +82,19 @@ def _measured(trials: Trials, chosen: Chosen) -> None:
     st.subheader("What this study measured")
     records = [_record(trials, int(row)) for row in rows]
     frame = pd.DataFrame.from_records(records).dropna(axis=1, how="all")
-    st.dataframe(frame, hide_index=True)
+    st.dataframe(frame, hide_index=True, column_config=_FORMATS)
     curves = {f"trial {row}": curve for row in rows if (curve := trials.attributes(int(row)).get("curve"))}
     if curves:
         st.plotly_chart(
             training_curves(curves), key="curves", config=style.CONFIG, alt="Training loss over samples seen"
         )
     st.caption("Every score carries what it depends on: fidelity, seed, device, code version and kernel backend.")
+
+
+_FORMATS = {
+    name: st.column_config.NumberColumn(format=shown)
+    for name, shown in {"seconds": "%.1f", "latency (ms)": "%.4g", **dict.fromkeys(MEMORY, "%.3g")}.items()
+}
 
 
 def _record(trials: Trials, row: int) -> dict[str, object]:
@@ -94,13 +104,14 @@ def _record(trials: Trials, row: int) -> dict[str, object]:
         "trial": row,
         "fidelity": attributes.get("fidelity"),
         "seed": attributes.get("seed"),
-        trials.metric: trials.score[row],
+        text.one_line(trials.metric, 40): float(f"{trials.score[row]:.4g}"),
         "± standard error": trials.error[row],
         "seconds": attributes.get("seconds"),
-        "peak memory (GiB)": trials.floats("peak_memory")[row] / 2**30,
+        MEMORY[0]: trials.floats("peak_memory")[row] / 2**30,
+        MEMORY[1]: trials.floats("memory")[row] / 2**30,
         "latency (ms)": attributes.get("latency"),
         "failure": attributes.get("failure"),
-        **{name: str(attributes[name]) for name in depends_on if name in attributes},
+        **{name.replace("_", " "): str(attributes[name]) for name in depends_on if name in attributes},
     }
 
 

@@ -25,6 +25,7 @@ _NAMES: dict[str, str] = {
     "params": "parameters",
     "latency": "latency",
     "memory": "memory",
+    "proxy_memory": "memory of the proxy run",
 }
 
 
@@ -68,7 +69,7 @@ def _scene(trials: Trials, accounting: str) -> Scene:
         log = st.toggle("log cost", value=True, key="log", bind="query-params")
         with st.popover("Filters", icon=":material/filter_alt:"):
             filters = _filters(trials)
-    shown = trials.scored & trials.feasible & filters.mask(trials)
+    shown = trials.scored & filters.mask(trials)
     (x_axis, x), (y_axis, y) = quantities[x_name], quantities[y_name]
     axes = (replace(x_axis, log=log), y_axis)
     shown &= np.isfinite(x) & np.isfinite(y)
@@ -138,7 +139,7 @@ def _chart(scene: Scene, accounting: str) -> None:
         alt=f"{scene.axes[1].label} against {scene.axes[0].label} of {text.count(len(points.trial), 'trial')}, "
         f"{len(scene.front)} of them on the Pareto front",
     )
-    st.caption(text.prose(scene.trials.conditions))
+    st.caption(text.prose(f"Searched with: {scene.trials.conditions}"))
     if scene.dense:
         st.caption(
             f"{len(points.trial):,} trials are drawn as a density, the {len(scene.front)} of the front one by one. "
@@ -168,18 +169,23 @@ def _beside(scene: Scene, context: Context) -> None:
     """Draw what is selected, and the figures that go with the front."""
     _walk(scene)
     _selected(scene, context)
+    _pointed_out(scene)
+
+
+def _pointed_out(scene: Scene) -> None:
     x, y = scene.axes
-    st.metric(
-        "Hypervolume of the front",
-        text.number(scene.hypervolume()),
-        border=True,
-        help="The share of the rectangle between the worst and the best of the front's own axes that it dominates.",
-    )
-    for name, row in (("Best in budget" if scene.budget else "Best", scene.best), ("Knee", scene.knee)):
-        if row is not None:
-            value = f"{text.number(scene.y[row])} at {text.number(scene.x[row])}"
-            st.metric(name, value, border=True, help=text.prose(f"{y.label} at {x.label}"))
-            st.button(f"Select trial {row}", key=f"select_{name}", on_click=view.select, args=([row],))
+    with st.container(border=True, key="pointed_out"):
+        for name, row in (("Best in the budget" if scene.budget else "Best", scene.best), ("Knee", scene.knee)):
+            if row is not None:
+                values = (
+                    f"**{text.number(scene.y[row])}** {text.prose(y.unit)} at **{text.number(scene.x[row])}** {x.unit}"
+                )
+                st.markdown(f"{name}: {values}")
+                st.button(f"Select trial {row}", key=f"select_{name}", on_click=view.select, args=([row],))
+        st.markdown(
+            f"Hypervolume of the front: **{text.number(scene.hypervolume())}**",
+            help="The share that the front dominates of the rectangle between the worst and the best of what is shown.",
+        )
 
 
 def _walk(scene: Scene) -> None:
@@ -226,7 +232,7 @@ def _tables(scene: Scene) -> None:
     with selected:
         numbers = [number for number in view.trials(view.picks()) if number < len(scene.trials)]
         if numbers:
-            st.dataframe(_rows(scene.trials, np.array(numbers)), hide_index=True, column_config=COLUMNS)
+            st.dataframe(_rows(scene.trials, np.array(numbers)), hide_index=True, column_config=_columns(scene.trials))
         else:
             st.caption("Nothing is selected.")
 
@@ -236,7 +242,7 @@ def _table(scene: Scene, rows: npt.NDArray[np.int64], key: str) -> None:
         _rows(scene.trials, rows),
         key=key,
         hide_index=True,
-        column_config=COLUMNS,
+        column_config=_columns(scene.trials),
         on_select=lambda: _on_rows(rows, key),
         selection_mode="multi-row",
     )
@@ -248,15 +254,17 @@ def _on_rows(rows: npt.NDArray[np.int64], key: str) -> None:
         view.select([int(rows[place]) for place in chosen if place < len(rows)])
 
 
-COLUMNS = {
-    "trial": st.column_config.NumberColumn("trial", format="%d"),
-    "score": st.column_config.NumberColumn("score", format="%.4g"),
-    "error": st.column_config.NumberColumn("± standard error", format="%.2g"),
-    "gflops_published": st.column_config.NumberColumn("GFLOPs published", format="%.4g"),
-    "gflops_built": st.column_config.NumberColumn("GFLOPs built", format="%.4g"),
-    "params": st.column_config.NumberColumn("params (M)", format="%.4g"),
-    "design": st.column_config.TextColumn("design", width="large"),
-}
+def _columns(trials: Trials) -> dict[str, Any]:
+    number = st.column_config.NumberColumn
+    return {
+        "trial": number("trial", format="%d"),
+        "score": number(text.plain(trials.metric, 40), format="%.4g"),
+        "error": number("± standard error", format="%.2g"),
+        "gflops_published": number("GFLOPs published", format="%.4g"),
+        "gflops_built": number("GFLOPs built", format="%.4g"),
+        "params": number("params (M)", format="%.4g"),
+        "design": st.column_config.TextColumn("design", width="large"),
+    }
 
 
 def _rows(trials: Trials, rows: npt.NDArray[np.integer]) -> pd.DataFrame:

@@ -41,30 +41,43 @@ def show(context: Context) -> None:
         results(drawn, metrics[0], METRICS[metrics[0]]),
         key="published_chart",
         config=style.CONFIG,
+        on_select=_on_point,
         alt=f"Published {METRICS[metrics[0]]} against GFLOPs of {len(drawn)} designs",
     )
     _table(rows, metrics)
-    if picked := st.session_state.get("published_table", {}).get("selection", {}).get("rows"):
-        view.select([str(rows.iloc[picked[0]]["design"])])
-        view.publish()
-        context.link("design", "Open this design", icon=":material/schema:")
+    if set(view.picks()) & set(rows["design"]):
+        context.link("design", "Open the selected design", icon=":material/schema:")
     _more()
 
 
 def _table(rows: pd.DataFrame, metrics: list[str]) -> None:
-    columns = ["row", "design", "gflops", "counted", "difference", "mparams", "counted_params", *metrics]
+    columns = ["row", *metrics, "gflops", "counted", "difference", "mparams", "counted_params", "design"]
+    designs = [str(design) for design in rows["design"]]
     st.dataframe(
         rows[[*columns, "head", "pretrain", "structure", "source"]],
         key="published_table",
         column_config=_NUMBERS,
         hide_index=True,
-        on_select="rerun",
-        selection_mode="single-row",
+        placeholder="–",
+        on_select=lambda: _on_rows(designs),
+        selection_mode="multi-row",
     )
     st.caption(
         "Counted under the `published` accounting. `structure` says where a design is not certain; such a row is not "
-        "expected to agree. Select a row to open its design."
+        "expected to agree. Click a point or select rows to open a design, or to compare several."
     )
+
+
+def _on_point() -> None:
+    points = st.session_state["published_chart"]["selection"]["points"]
+    if points:
+        view.select(dict.fromkeys(str(point["customdata"]) for point in points))
+
+
+def _on_rows(designs: list[str]) -> None:
+    rows = st.session_state["published_table"]["selection"]["rows"]
+    if rows:
+        view.select([designs[row] for row in rows if row < len(designs)])
 
 
 @st.cache_data(show_spinner="Counting the published designs")
@@ -90,4 +103,4 @@ def _more() -> None:
     }
     for title, load in tables.items():
         with st.expander(title):
-            st.dataframe(load(), hide_index=True)
+            st.dataframe(load(), hide_index=True, placeholder="–")

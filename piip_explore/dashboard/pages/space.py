@@ -93,11 +93,11 @@ def _figures(counted: CountedSpace, budget: float | None, context: Context) -> N
 def _lines(counted: CountedSpace, budget: float | None, left: int, context: Context) -> None:
     st.subheader("Designs within the budget")
     rows = counted.sample(spaces.MOST_LINES, budget)
-    dimensions = counted.dimensions(rows)
-    figure = parallel(dimensions, np.log10(counted.gflops[rows]), "log10 GFLOPs")
+    figure = parallel(counted.dimensions(rows), counted.cost(rows))
     st.plotly_chart(figure, key="lines", config=style.CONFIG, alt=f"Choices of {text.count(len(rows), 'design')}")
     shown = f"a random sample of {len(rows):,} of {left:,} designs" if len(rows) < left else f"all {left:,} designs"
-    st.caption(f"Shown: {shown}. Drag along an axis to keep a range.")
+    st.caption(f"Shown: {shown}. Branch 1 has the largest image. Drag along an axis to keep a range.")
+    rows = rows[np.argsort(counted.gflops[rows], kind="stable")]
     designs = counted.texts(rows)
     st.dataframe(
         pd.DataFrame(

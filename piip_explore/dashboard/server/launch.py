@@ -23,6 +23,7 @@ SERVER = {
     "client.showErrorDetails": "type",
     "client.showErrorLinks": False,
     "client.toolbarMode": "viewer",
+    "theme.headingFontSizes": ["2rem", "1.5rem", "1.25rem"],
     "theme.light.primaryColor": "#0072B2",
     "theme.dark.primaryColor": "#56B4E9",
 }
