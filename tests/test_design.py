@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from piip_explore.design import Branch, Design, Interaction, Merge
 from piip_explore.errors import InputError
 
+DIGITS = "9" * 5000  # more than `int` reads
 TSB = "vit_tiny@1120:w14 vit_small@896:w14 vit_base@448:w14; merge=linear"
 
 MODELS = ["vit_tiny", "vit_base", "clip_large", "vit[depth=12,dim=160,heads=2]", "vit[depth=4,dim=64,heads=2,patch=8]"]
@@ -88,6 +89,12 @@ def test_the_id_is_that_of_the_text_for_ever():
     assert Design.parse(TSB.replace("linear", "conv")).id != Design.parse(TSB).id
 
 
+def test_one_architecture_has_one_id():
+    free = TSB.replace("vit_base", "vit[depth=12,dim=768,heads=12]")
+    assert Design.parse(free) == Design.parse(TSB)
+    assert Design.parse(free).id == Design.parse(TSB).id
+
+
 @pytest.mark.parametrize(
     ("text", "canonical"),
     [
@@ -118,6 +125,8 @@ def test_the_id_is_that_of_the_text_for_ever():
         ("vit_base@448:w14g1", "vit_base@448"),
         ("vit_base@448:w14g13", "vit_base@448:w14"),
         ("vit[heads=2,dim=160,depth=12]@512:w16", "vit[depth=12,dim=160,heads=2]@512:w16"),
+        # a free model of a catalogued structure is that model
+        ("vit[depth=12,dim=768,heads=12]@512", "vit_base@512"),
     ],
 )
 def test_canonical_text(text, canonical):
@@ -183,6 +192,10 @@ def test_designs_are_values():
         ("vit_base@448:w14g0", "global_every 0 of 'vit_base': expected a positive whole number"),
         ("vit_bas@448", "unknown model 'vit_bas': expected one of vit_tiny, "),
         ("vit_base@450", "resolution 450 of 'vit_base': expected a multiple of its patch, 16"),
+        ("vit_base@65552", "resolution 65552 of 'vit_base': expected at most 65536"),
+        (f"vit_base@{DIGITS}", "branch 'vit_base@99999"),
+        (f"vit_base@448:w{DIGITS}", "window ':w99999"),
+        ("vit_base@²", "branch 'vit_base@²': expected model@resolution"),
         ("vit_base@0", "resolution 0 of 'vit_base': expected a multiple of its patch, 16"),
         ("convnext_tiny@450", "resolution 450 of 'convnext_tiny': expected a multiple of its patch, 4"),
         ("convnext_tiny@28", "'convnext_tiny@28': a ConvNeXt branch needs at least 32 pixels"),
@@ -198,16 +211,21 @@ def test_designs_are_values():
             "option 'head=8': expected key=value with one of interactions, attention, ",
         ),
         ("vit_tiny@448 vit_base@224; merge", "option 'merge': expected key=value"),
+        ("vit_tiny@448 vit_base@224;;", "option '': expected key=value"),
         ("vit_tiny@448 vit_base@224;; merge=conv", "option '': expected key=value"),
         ("vit_tiny@448 vit_base@224; merge=sum", "merge 'sum': expected one of conv, linear, conv-multilevel, "),
         ("vit_tiny@448 vit_base@224; merge=conv; merge=conv", "option 'merge' is given twice"),
         ("vit_tiny@448 vit_base@224; attention=flash", "attention 'flash': expected one of deformable, regular"),
         ("vit_tiny@448 vit_base@224; direction=left", "direction 'left': expected one of both, up, down, all"),
         ("vit_tiny@448 vit_base@224; project=maybe", "project 'maybe': expected one of yes, no"),
-        ("vit_tiny@448 vit_base@224; interactions=two", "option 'interactions=two': expected a number"),
-        ("vit_tiny@448 vit_base@224; interactions=-1", "count -1: expected a positive whole number"),
-        ("vit_tiny@448 vit_base@224; heads=0", "heads 0: expected a positive whole number"),
-        ("vit_tiny@448 vit_base@224; points=1.5", "option 'points=1.5': expected a number"),
+        ("vit_tiny@448 vit_base@224; interactions=two", "option 'interactions=two': expected a whole number"),
+        ("vit_tiny@448 vit_base@224; interactions=-1", "interactions -1: expected a whole number from 1 to 9999"),
+        ("vit_tiny@448 vit_base@224; heads=0", "heads 0: expected a whole number from 1 to 9999"),
+        ("vit_tiny@448 vit_base@224; points=10000", "points 10000: expected a whole number from 1 to 9999"),
+        ("vit_tiny@448 vit_base@224; points=1_0", "option 'points=1_0': expected a whole number"),
+        (f"vit_tiny@448 vit_base@224; heads={DIGITS}", "option 'heads=99999"),
+        (f"vit_tiny@448 vit_base@224; out={DIGITS}", "out=99999"),
+        ("vit_tiny@448 vit_base@224; points=1.5", "option 'points=1.5': expected a whole number"),
         ("vit_tiny@448 vit_base@224; ratio=0", "ratio 0: expected a number above 0 and up to 16"),
         ("vit_tiny@448 vit_base@224; ffn=nan", "ffn nan: expected a number above 0 and up to 16"),
         ("vit_tiny@448 vit_base@224; out=0", "out=0: expected different branch numbers from 1 to 2 in rising order"),

@@ -20,7 +20,7 @@ from typing import Any
 import piip_explore
 from piip_explore.cost.counts import Counts, from_json, to_json
 
-_CODE = ("catalog.py", "design.py", "models", "ops", "cost/counts.py", "cost/measure.py", "cost/trace.py")
+_CODE = ("catalog.py", "design", "models", "ops", "cost/counts.py", "cost/measure.py", "cost/trace.py")
 
 
 @cache

@@ -106,8 +106,8 @@ def content_hash(value: Any) -> str:
 def code_version() -> str:
     """Hash of the code that decides a score: the rooms that build, train and feed the models."""
     package = Path(__file__).parent.parent
-    files = [package / "design.py", package / "catalog.py"]
-    files += [path for room in ("models", "ops", "proxy") for path in sorted((package / room).rglob("*.py"))]
+    files = [package / "catalog.py"]
+    files += [path for room in ("design", "models", "ops", "proxy") for path in sorted((package / room).rglob("*.py"))]
     digest = hashlib.sha256()
     for path in files:
         digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")

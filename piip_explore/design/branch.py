@@ -1,0 +1,88 @@
+"""One branch of a design, and the order of branches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from piip_explore import catalog
+from piip_explore.errors import InputError
+
+MAX_RESOLUTION = 1 << 16
+"""The largest resolution of a branch in pixels; an image of more is a mistake, not a design."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One branch: a model at a resolution (pixels, square), with optional window attention.
+
+    `window` is the side of the attention windows in patches, None for global attention; with `global_every` = K every
+    K-th block (the K-th, 2K-th, ...) is global all the same.
+
+    Raises:
+        InputError: unknown model, a resolution that the patch does not divide or that is above `MAX_RESOLUTION`, or a
+            window on a convolutional model.
+    """
+
+    model: str
+    resolution: int
+    window: int | None = None
+    global_every: int | None = None
+
+    def __post_init__(self) -> None:
+        spec = catalog.model(self.model)
+        object.__setattr__(self, "model", catalog.canonical_name(self.model))
+        if self.resolution < 1 or self.resolution % spec.patch:
+            raise InputError(
+                f"resolution {self.resolution} of '{self.model}': expected a multiple of its patch, {spec.patch}"
+            )
+        if self.resolution > MAX_RESOLUTION:
+            raise InputError(f"resolution {self.resolution} of '{self.model}': expected at most {MAX_RESOLUTION}")
+        if isinstance(spec, catalog.ConvNeXt):
+            if self.window is not None or self.global_every is not None:
+                raise InputError(f"'{self.model}': a ConvNeXt branch has no attention windows; drop ':w{self.window}'")
+            if self.grid < 8:
+                raise InputError(f"'{self}': a ConvNeXt branch needs at least {8 * spec.patch} pixels")
+            return
+        for name, value in (("window", self.window), ("global_every", self.global_every)):
+            if value is not None and value < 1:
+                raise InputError(f"{name} {value} of '{self.model}': expected a positive whole number")
+        if self.global_every and not self.window:
+            raise InputError(f"'{self.model}': every K-th block global (gK) needs a window (wN)")
+        if self.window and (self.window >= self.grid or self.global_every == 1):
+            object.__setattr__(self, "window", None)
+            object.__setattr__(self, "global_every", None)
+        if self.global_every and self.global_every > spec.blocks:
+            object.__setattr__(self, "global_every", None)
+
+    @property
+    def spec(self) -> catalog.Model:
+        """The model's structure."""
+        return catalog.model(self.model)
+
+    @property
+    def grid(self) -> int:
+        """Side of the map of patches behind the embedding (ViT) or the stem (ConvNeXt)."""
+        return self.resolution // self.spec.patch
+
+    def block_window(self, block: int) -> int | None:
+        """Window of block number `block` (from 0), None where its attention is global."""
+        if self.global_every and (block + 1) % self.global_every == 0:
+            return None
+        return self.window
+
+    def __str__(self) -> str:
+        window = f":w{self.window}" if self.window else ""
+        return f"{self.model}@{self.resolution}{window}" + (f"g{self.global_every}" if self.global_every else "")
+
+
+def rank(branch: Branch) -> tuple[int, int, int, str, int, int]:
+    """Sort key of branches: the highest resolution first, at equal resolution the wider last; no ties but equals."""
+    spec = branch.spec
+    return (
+        -branch.resolution,
+        spec.out_dim,
+        spec.weights,
+        branch.model,
+        branch.window or 0,
+        branch.global_every or 0,
+    )

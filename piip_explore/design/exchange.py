@@ -1,0 +1,129 @@
+"""What happens between branches: the exchanges, and the merge at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from piip_explore import catalog
+from piip_explore.design.branch import Branch
+from piip_explore.errors import InputError
+
+Attention = Literal["deformable", "regular"]
+Direction = Literal["both", "up", "down", "all"]
+MergeKind = Literal["conv", "linear", "conv-multilevel", "separate-heads", "none"]
+
+_MOST = 9999
+"""Bound of the counts below: far above any use, and small enough for every cost to be a number."""
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """The exchanges between branches: how many, by which attention, and in which directions.
+
+    `ratio` is the width of the deformable attention's values over the query width, `ffn` the hidden width of the
+    exchange's feed-forward network over the query width; `project=False` drops the projection and all three norms.
+    `direction`: `both` ways between adjacent branches, `up` (the low resolution informs the high), `down`, or `all`
+    (both ways between every two branches). Regular attention has no points and keeps the full width: there `points`
+    and `ratio` mean nothing and read as their defaults.
+    """
+
+    count: int = 12
+    attention: Attention = "deformable"
+    heads: int = 16
+    points: int = 4
+    ratio: float = 0.5
+    ffn: float = 0.25
+    project: bool = True
+    direction: Direction = "both"
+
+    def __post_init__(self) -> None:
+        for name, value in (("interactions", self.count), ("heads", self.heads), ("points", self.points)):
+            if not 1 <= value <= _MOST:
+                raise InputError(f"{name} {value}: expected a whole number from 1 to {_MOST}")
+        for name in ("ratio", "ffn"):
+            if not 0 < getattr(self, name) <= 16:
+                raise InputError(f"{name} {getattr(self, name):g}: expected a number above 0 and up to 16")
+        expect("attention", self.attention, get_args(Attention))
+        expect("direction", self.direction, get_args(Direction))
+        if self.attention == "regular":
+            object.__setattr__(self, "points", type(self).points)
+            object.__setattr__(self, "ratio", type(self).ratio)
+
+    def value_width(self, query_width: int) -> int:
+        """Width of the values that a query branch of `query_width` channels attends to."""
+        return int(query_width * self.ratio) if self.attention == "deformable" else query_width
+
+    def pairs(self, branches: int) -> tuple[tuple[int, int], ...]:
+        """All (from, to) exchanges between `branches` branches, numbered from 0 at the highest resolution.
+
+        Pairs run from the highest resolution to the lowest (spec, forward pass, point 4).
+        """
+        reach = branches if self.direction == "all" else 2
+        pairs = [(high, low) for high in range(branches) for low in range(high + 1, min(high + reach, branches))]
+        up, down = self.direction != "down", self.direction != "up"
+        return tuple(pair for high, low in pairs for pair, wanted in (((high, low), down), ((low, high), up)) if wanted)
+
+    def check(self, branch: Branch, *, query: bool) -> None:
+        """Check that the exchanges fit a branch; `query`: the branch is written to by them, not only read.
+
+        Raises:
+            InputError: too few blocks, or an attention width that the heads do not divide.
+        """
+        spec = branch.spec
+        if self.count > spec.blocks:
+            raise InputError(f"interactions={self.count}: '{branch}' has only {spec.blocks} blocks to follow")
+        if not query:
+            return
+        for channels in {spec.width(block): None for block in catalog.positions(spec, self.count)}:
+            width = self.value_width(channels)
+            if width == 0:
+                raise InputError(f"ratio={self.ratio:g} leaves no attention channel in '{branch}'")
+            if width % self.heads:
+                raise InputError(
+                    f"heads={self.heads} does not divide the attention width {width} of '{branch}' "
+                    f"({channels} channels): choose a divisor of {width}"
+                )
+            if int(channels * self.ffn) == 0:
+                raise InputError(f"ffn={self.ffn:g} leaves no hidden channel in '{branch}'")
+
+
+@dataclass(frozen=True)
+class Merge:
+    """How the branches' last maps become the output.
+
+    `out` are the numbers of the branches that feed it (from 1, in text order), None for all of them.
+    """
+
+    kind: MergeKind = "conv"
+    out: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        expect("merge", self.kind, get_args(MergeKind))
+
+    def levels(self, interaction: Interaction | None) -> tuple[int, ...]:
+        """Numbers of the exchanges (from 0) after which maps are merged beside the final ones.
+
+        Published with twelve exchanges: after 0, 1 and 10, which for ConvNeXt are the ends of its first three stages;
+        with another number, the first two and the last but one.
+        """
+        if self.kind != "conv-multilevel" or interaction is None:
+            return ()
+        return (0, 1, interaction.count - 2)
+
+    def check(self, interaction: Interaction | None, branch: Branch) -> None:
+        """Check that the merge fits the exchanges and a branch.
+
+        Raises:
+            InputError: too few exchanges to merge after, or a branch without the tokens that the merge reads.
+        """
+        if self.kind == "conv-multilevel" and (interaction is None or interaction.count < 4):
+            raise InputError("merge=conv-multilevel merges after exchanges too: it needs interactions=4 or more")
+        if self.kind == "separate-heads" and isinstance(branch.spec, catalog.ConvNeXt):
+            raise InputError("merge=separate-heads reads tokens of ViT branches: it takes no ConvNeXt branch")
+
+
+def expect(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raise InputError unless the option `name` has one of the allowed values."""
+    if value not in allowed:
+        raise InputError(f"{name} '{value}': expected one of {', '.join(allowed)}")
