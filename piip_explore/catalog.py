@@ -171,10 +171,16 @@ def model(name: str) -> Model:
 
 
 def canonical_name(name: str) -> str:
-    """Return the one spelling of a model's name: free models list their sizes in a fixed order without defaults."""
+    """Return the one spelling of a model: the catalog's name for its structure if there is one.
+
+    Other free models list their sizes in a fixed order without defaults.
+    """
     spec = model(name)
     if name in MODELS:
         return name
+    for known, structure in MODELS.items():
+        if structure == spec:
+            return known
     if isinstance(spec, ViT):
         patch = f",patch={spec.patch}" if spec.patch != 16 else ""
         return f"vit[depth={spec.depth},dim={spec.dim},heads={spec.heads}{patch}]"

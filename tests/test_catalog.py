@@ -102,6 +102,9 @@ def test_free_models():
     ("name", "canonical"),
     [
         ("vit_base", "vit_base"),
+        ("vit[depth=12,dim=768,heads=12]", "vit_base"),
+        ("vit[depth=24,dim=1024,heads=16,patch=14]", "vit[depth=24,dim=1024,heads=16,patch=14]"),
+        ("convnext[depths=3-3-9-3,dims=96-192-384-768]", "convnext_tiny"),
         ("vit[heads=2, dim=160, depth=12]", "vit[depth=12,dim=160,heads=2]"),
         ("vit[depth=12,dim=160,heads=2,patch=16]", "vit[depth=12,dim=160,heads=2]"),
         ("vit[patch=8,depth=12,dim=160,heads=2]", "vit[depth=12,dim=160,heads=2,patch=8]"),
