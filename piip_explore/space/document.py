@@ -40,6 +40,8 @@ class Section:
         self._nodes: dict[str, yaml.Node] = {}
         self._lines: dict[str, int] = {}
         for key_node, value in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                Place(place.file, _line(key_node), place.key).fail("expected a name before the colon")
             key, here = str(key_node.value), Place(place.file, key_node.start_mark.line + 1, place.key)
             if key not in keys:
                 close = difflib.get_close_matches(key, keys, 1)
@@ -62,6 +64,8 @@ class Section:
             Place(file, mark.line + 1 if mark else 1).fail(f"not YAML: {error.problem}" + hint * ("[" in text))
         except yaml.YAMLError as error:
             Place(file, 1).fail(f"not YAML: {' '.join(str(error).split())}")
+        except RecursionError:
+            Place(file, 1).fail("lists and mappings are nested too deeply to be a space")
         if node is None:
             Place(file, 1).fail(f"the file is empty: expected a mapping with the keys {', '.join(keys)}")
         return cls(node, Place(file, 1), keys)
@@ -130,8 +134,9 @@ def _plain(node: yaml.Node) -> Any:
     loader = yaml.SafeLoader("")
     try:
         return loader.construct_document(node)
-    except (yaml.YAMLError, ValueError) as error:
-        raise InputError(" ".join(str(error).split())) from None
+    except Exception:  # PyYAML's constructors raise whatever they stumble over in a value that is not what its tag says
+        what = f"'{node.value}'" if isinstance(node, yaml.ScalarNode) else "this list or mapping"
+        raise InputError(f"{what} is no {node.tag.removeprefix('tag:yaml.org,2002:')}") from None
     finally:
         loader.dispose()
 
@@ -163,13 +168,6 @@ def flag(value: Any) -> bool:
     if not isinstance(answer, bool):
         raise InputError(f"expected yes or no, not {_show(value)}")
     return answer
-
-
-def mapping(value: Any) -> dict[str, Any]:
-    """Read a mapping whose content is nobody's business here."""
-    if not isinstance(value, dict):
-        raise InputError(f"expected a mapping, not {_show(value)}")
-    return value
 
 
 def _show(value: Any) -> str:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from piip_explore import catalog
-from piip_explore.design import Interaction, Merge
+from piip_explore.design import MAX_RESOLUTION, Interaction, Merge
 from piip_explore.errors import InputError
 from piip_explore.space.chains import count_chains
 from piip_explore.space.choices import SettingChoices, Slot, branch_of, misfit, setting_of
 from piip_explore.space.constraints import ACCOUNTINGS, Constraints
-from piip_explore.space.document import Section, flag, mapping, number, text, whole
+from piip_explore.space.document import Section, flag, number, text, whole
 from piip_explore.space.searchspace import SearchSpace
 from piip_explore.space.tables import Group, Tables, tabulate
 
@@ -24,7 +24,9 @@ POOL_KEYS = ["branches", *SLOT_KEYS]
 SETTING_KEYS = [field.name for field in fields(SettingChoices)]
 CONSTRAINT_KEYS = [field.name for field in fields(Constraints)]
 KEYS = ["name", "description", "branches", "pool", *SETTING_KEYS, "constraints", "proxy"]
-PROXY_KEYS = ["preset", "task", "budget"]
+PROXY_KEYS = ["preset", "budget"]
+MAX_BRANCHES = 8
+"""The most branches of a space's designs; more would only be a slip."""
 
 
 def read(source: str, file: str) -> SearchSpace:
@@ -58,6 +60,8 @@ def _branches(document: Section) -> tuple[tuple[Slot, ...], tuple[int, ...]]:
         document.place.fail("expected either 'branches' (a list with one entry per branch) or 'pool'")
     if "branches" in document:
         slots = tuple(_slot(section) for section in document.sections("branches", SLOT_KEYS))
+        if len(slots) > MAX_BRANCHES:
+            document.at("branches").fail(f"expected at most {MAX_BRANCHES} branches, not {len(slots)}")
         return slots, (len(slots),)
     pool = document.section("pool", POOL_KEYS)
     counts = tuple(sorted(pool.values("branches", _count)))
@@ -65,8 +69,8 @@ def _branches(document: Section) -> tuple[tuple[Slot, ...], tuple[int, ...]]:
 
 
 def _count(value: Any) -> int:
-    if whole(value) < 1:
-        raise InputError(f"a design has at least one branch, not {value}")
+    if not 1 <= whole(value) <= MAX_BRANCHES:
+        raise InputError(f"a design of a space has 1 to {MAX_BRANCHES} branches, not {value}")
     return whole(value)
 
 
@@ -90,8 +94,12 @@ def _range(section: Section) -> tuple[int, ...]:
     start, end, step = (section.values(key, whole)[0] for key in ("from", "to", "step"))
     if step < 1:
         section.at("step").fail(f"expected a positive step, not {step}")
+    if start < 1:
+        section.at("from").fail(f"expected a positive resolution, not {start}")
     if end < start:
         section.at("to").fail(f"{end} is below 'from', {start}")
+    if end > MAX_RESOLUTION:
+        section.at("to").fail(f"expected at most {MAX_RESOLUTION} pixels, not {end}")
     if (end - start) % step:
         section.at("to").fail(
             f"steps of {step} from {start} do not reach {end}: the last before it is {end - (end - start) % step}"
@@ -195,8 +203,15 @@ def _accounting(value: Any) -> str:
 def _proxy(document: Section) -> dict[str, Any]:
     if "proxy" not in document:
         return {}
-    document.section("proxy", PROXY_KEYS)  # for its check of the keys
-    return document.value("proxy", mapping, {})
+    section = document.section("proxy", PROXY_KEYS)
+    found = {"preset": section.value("preset", text, None), "budget": section.value("budget", _budget, None)}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _budget(value: Any) -> int | None:
+    if whole(value) < 1:
+        raise InputError(f"expected a positive number of designs, not {value}")
+    return whole(value)
 
 
 def _check_constraints(document: Section, space: SearchSpace) -> None:

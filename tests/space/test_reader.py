@@ -160,10 +160,39 @@ POOL = "name: p\npool: {models: [vit_tiny, vit_small], branches: 2, resolutions:
         ),
         (
             "name: p\npool: {models: vit_tiny, branches: 0, resolutions: 224}",
-            "f, line 2, pool.branches: a design has at least one branch, not 0",
+            "f, line 2, pool.branches: a design of a space has 1 to 8 branches, not 0",
         ),
+        (
+            "name: p\npool: {models: vit_tiny, branches: [2, 1000000000], resolutions: 224}",
+            "f, line 2, pool.branches: a design of a space has 1 to 8 branches, not 1000000000",
+        ),
+        (
+            "name: p\nbranches:" + "\n  - {models: vit_tiny, resolutions: 224}" * 9,
+            "f, line 2, branches: expected at most 8 branches, not 9",
+        ),
+        (
+            "name: p\npool: {models: vit_tiny, branches: 2, resolutions: {from: 16, to: 160000000000, step: 16}}",
+            "f, line 2, pool.resolutions.to: expected at most 65536 pixels, not 160000000000",
+        ),
+        (
+            "name: p\npool: {models: vit_tiny, branches: 2, resolutions: {from: -16, to: 160, step: 16}}",
+            "f, line 2, pool.resolutions.from: expected a positive resolution, not -16",
+        ),
+        (
+            "name: p\npool: {models: vit_tiny, branches: !!timestamp x, resolutions: 224}",
+            "f, line 2, pool.branches: 'x' ",
+        ),
+        (
+            "name: p\npool: {models: vit_tiny, branches: !!bool x, resolutions: 224}",
+            "f, line 2, pool.branches: 'x' is no ",
+        ),
+        ("name: p\n? [pool]\n: 1", "f, line 2: expected a name before the colon"),
+        ("[" * 20_000, "f, line 1: lists and mappings are nested too deeply to be a space"),
         (POOL % "" + "interactions: [12, 13]", "f, line 3, interactions: 13 is in no design of the space: "),
-        (POOL % "" + "interactions: -1", "f, line 3, interactions: count -1: expected a positive whole number"),
+        (
+            POOL % "" + "interactions: -1",
+            "f, line 3, interactions: interactions -1: expected a whole ",
+        ),
         (POOL % "" + "interactions: yes", "f, line 3, interactions: expected a whole number, not 'True'"),
         (POOL % "" + "interactions: null", "f, line 3, interactions: expected a whole number, not nothing"),
         (
@@ -220,7 +249,10 @@ POOL = "name: p\npool: {models: [vit_tiny, vit_small], branches: 2, resolutions:
             POOL % "" + "constraints: {accounting: mine}",
             "f, line 3, constraints.accounting: unknown accounting 'mine': expected one of published, built",
         ),
-        (POOL % "" + "proxy: demo", "f, line 3, proxy: expected a mapping with the keys preset, task, budget"),
+        (POOL % "" + "proxy: demo", "f, line 3, proxy: expected a mapping with the keys preset, budget"),
+        (POOL % "" + "proxy: {preset: [demo]}", "f, line 3, proxy.preset: expected a text, not '['demo']'"),
+        (POOL % "" + "proxy: {budget: many}", "f, line 3, proxy.budget: expected a whole number, not 'many'"),
+        (POOL % "" + "proxy: {budget: 0}", "f, line 3, proxy.budget: expected a positive number of designs, not 0"),
         (POOL % "" + "proxy: {prest: demo}", "f, line 3, proxy: unknown key 'prest': did you mean 'preset'?"),
     ],
 )
