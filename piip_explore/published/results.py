@@ -14,6 +14,7 @@ from piip_explore.errors import InputError
 _HERE = Path(__file__).parent
 _NO_PROJECT = "no interaction projection or norm"
 _TEXTS = ("row", "source", "task", "head", "design", "branches", "attention", "merge", "pretrain", "structure")
+_NUMBERS = ("gflops", "mparams", "box_ap", "mask_ap", "miou", "top1")
 _NEEDED = ("row", "branches", "interactions", "attention", "deform_heads", "merge", "structure")
 
 
@@ -34,8 +35,8 @@ def read(path: str | Path) -> pd.DataFrame:
     is given). GFLOPs are 10^9 multiply-accumulates.
 
     Raises:
-        InputError: the file cannot be read, lacks a column, or a row names an impossible design; the sentence says
-            which.
+        InputError: the file cannot be read, lacks a column, or a row names an impossible design or what is no number;
+            the sentence says which.
     """
     rows = _rows(Path(path))
     if missing := [name for name in _NEEDED if rows and name not in rows[0]]:
@@ -46,9 +47,12 @@ def read(path: str | Path) -> pd.DataFrame:
             design = Design.parse(_text(row))
         except InputError as error:
             raise InputError(f"{path}, row '{row['row']}': {error}") from None
-        records.append(_record(row) | {"design": str(design), "branches": len(design.branches)})
-    order = ["row", "source", "task", "head", "design", "branches", "pretrain", "gflops", "mparams"]
-    order += ["box_ap", "mask_ap", "miou", "top1", "structure"]
+        record = _record(row)
+        for name in _NUMBERS:
+            if isinstance(record.get(name), str):
+                raise InputError(f"{path}, row '{row['row']}': {name} '{record[name]}' is not a number")
+        records.append(record | {"design": str(design), "branches": len(design.branches)})
+    order = ["row", "source", "task", "head", "design", "branches", "pretrain", *_NUMBERS, "structure"]
     return pd.DataFrame.from_records(records).reindex(columns=order)
 
 
@@ -102,9 +106,15 @@ def _rows(path: Path) -> list[dict[str, str]]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InputError(f"cannot read '{path}': {reason}") from None
-    rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
+    try:
+        rows = list(csv.DictReader([line for line in lines if not line.startswith("#")], restval=""))
+    except csv.Error as error:
+        raise InputError(f"cannot read '{path}': {error}") from None
     if not rows:
         raise InputError(f"{path} has no rows")
+    for number, row in enumerate(rows, 1):
+        if None in row:
+            raise InputError(f"{path}, row {number} has more cells than the header has columns")
     return rows
 
 

@@ -83,6 +83,13 @@ def test_reads_ones_own_results(tmp_path):
     [
         (HEADER, r"mine.csv has no rows"),
         ("row,branches\na,vit_tiny@448\n", r"mine.csv lacks the column interactions, attention, deform_heads, merge"),
+        (HEADER + "a,vit_tiny@448,0,,,,high,known\n", r"mine.csv, row 'a': gflops 'high' is not a number"),
+        (HEADER + "a,vit_tiny@448,0,,,,1,known,2,3\n", r"mine.csv, row 1 has more cells than the header has columns"),
+        (HEADER + "a\n", r"mine.csv, row 'a': no branch in "),
+        (
+            HEADER + 'a,"' + "x" * 200_000 + '",0,,,,1,known\n',
+            r"cannot read '.*mine.csv': field larger",
+        ),
         (HEADER + "a,vit_tine@448,0,,,,,known\n", r"mine.csv, row 'a': unknown model 'vit_tine': expected one of "),
     ],
 )
