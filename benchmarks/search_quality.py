@@ -21,6 +21,7 @@ import numpy as np
 import optuna
 import pandas as pd
 
+from piip_explore.design import Design
 from piip_explore.search import pareto
 from piip_explore.search.columns import read
 from piip_explore.search.evaluators import ReplayEvaluator
@@ -49,10 +50,9 @@ def search(
             study.complete(task, scores.evaluate(task, lambda share: None))
         assert study.done
         columns = read(storage, "s")
-    ids = columns.attributes["id"]
-    rows = {pool.design(row).id: row for row in study._observed.rows.tolist()}
-    repeated = int(pd.DataFrame({"id": ids, "fidelity": columns.fidelity}).duplicated().sum())
-    return [rows[i] for i in ids[columns.full]], float(columns.fidelity.sum()), repeated
+    repeated = int(pd.DataFrame({"id": columns.attributes["id"], "fidelity": columns.fidelity}).duplicated().sum())
+    designs = map(Design.parse, columns.attributes["design"][columns.full])
+    return [pool.row_of(design) for design in designs], float(columns.fidelity.sum()), repeated
 
 
 def plain_tpe(pool: Pool, seed: int, losses: np.ndarray) -> tuple[list[int], float, int]:

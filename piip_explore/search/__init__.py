@@ -6,7 +6,9 @@
     rungs       which designs deserve a longer run
     ledger      what a study has done and what it does next
     storage     where a study lives: journal file, PostgreSQL, SQLite
-    study       opening, resuming and extending a study; what it records
+    launch      opening, resuming and extending a study (`extend`: what may change); `record` is what it carries
+    known       what its storage says of a pool's designs
+    study       handing out evaluations, taking in outcomes, putting right what was lost
     worker      the process that trains
     supervisor  the process that hands out work, replaces dead workers and writes results
     columns     reading a study as columns

@@ -34,19 +34,21 @@ class Ledger:
     """Reads a table's trials; `update` after every refresh of the storage."""
 
     def __init__(self, rungs: int) -> None:
-        self.rungs = [Rung() for _ in range(rungs)]
+        self._count = rungs
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.rungs = [Rung() for _ in range(self._count)]
         self.running: set[int] = set()
         self.waiting: set[int] = set()
         self.retried: set[int] = set()
         self.seconds = 0.0
         self._counted: set[int] = set()
 
-    def update(self, table: Table, changed: Iterable[int] | None) -> None:
-        """Take in the trials that changed; None means all of them, from nothing."""
-        if changed is None:
-            Ledger.__init__(self, len(self.rungs))
-            changed = range(len(table))
-        for number in sorted(changed):
+    def update(self, table: Table, changed: Iterable[int]) -> None:
+        """Take in the trials that changed, in the order of their numbers."""
+        for number in changed:
             self._take(table, number)
 
     def _take(self, table: Table, number: int) -> None:
@@ -73,6 +75,11 @@ class Ledger:
         if state not in (RUNNING, WAITING) and number not in self._counted:
             self._counted.add(number)
             self.seconds += table.attribute("seconds", number, 0.0)
+
+    def stands_for(self, rung: int, design_id: str) -> int | None:
+        """Return the number of the trial that has evaluated a design at a rung, or is to evaluate it."""
+        books = self.rungs[rung]
+        return books.evaluated.get(design_id, books.under_way.get(design_id))
 
     def lost(self, table: Table, gone: Callable[[int, str], bool]) -> list[int]:
         """Return the running trials that nobody runs: `gone` tells by a trial's number and lease."""

@@ -33,6 +33,7 @@ choices. It is COMPLETE at full fidelity and PRUNED, with its values, at a lower
     failure             why it failed
     final               true on a failed trial that is not queued again (poison, infeasible, diverged)
     retry_of            number of the failed trial that this one repeats
+    superseded_by       number of the trial that evaluates the design instead of this failed one
     deaths              how many workers died on this design at this rung before
     interruptions       how often it was interrupted by the end of its search
 
@@ -46,6 +47,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from piip_explore.errors import InputError
+from piip_explore.search.evaluators import Outcome
 from piip_explore.search.pool import Limits
 from piip_explore.space import Accounting
 
@@ -109,6 +111,17 @@ class Record:
         """Return the cost column that holds an objective, None if it is only known after training."""
         return {"gflops": self.gflops, "params": "params"}.get(objective)
 
+    def values(self, outcome: Outcome, costs: Mapping[str, Any]) -> list[float]:
+        """Return the objectives of a trial from what its evaluation found and what its design costs; NaN if unknown."""
+        known = {
+            "score": outcome.score,
+            "gflops": costs.get(self.gflops),
+            "params": costs.get("params"),
+            "latency": outcome.latency,
+            "memory": outcome.memory,
+        }
+        return [float("nan") if (value := known[name]) is None else float(value) for name in self.objectives]
+
     def to_attributes(self) -> dict[str, Any]:
         """Return the study's user attributes."""
         values = {"format": FORMAT, **vars(self)}
@@ -141,3 +154,18 @@ class Record:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"this study was not made by 'piip-explore search' (its record lacks {error})") from None
+
+
+def outcome_attributes(outcome: Outcome) -> dict[str, Any]:
+    """Return what a trial records of an evaluation, beside its values."""
+    found: dict[str, Any] = {
+        "standard_error": outcome.standard_error,
+        "seconds": outcome.seconds,
+        "peak_memory": outcome.peak_memory,
+        "latency": outcome.latency,
+        "memory": outcome.memory,
+        "conditions": dict(outcome.conditions) or None,
+        "metrics": dict(outcome.details) or None,
+        "curve": [[seen, float(f"{loss:.4g}")] for seen, loss in outcome.curve] or None,
+    }
+    return {name: value for name, value in found.items() if value is not None}

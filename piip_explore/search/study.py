@@ -9,48 +9,21 @@ from __future__ import annotations
 import os
 import socket
 import uuid
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from piip_explore.design import Design
-from piip_explore.search import pareto, rungs
 from piip_explore.search.evaluators import Outcome, Task
+from piip_explore.search.known import Known
 from piip_explore.search.ledger import Ledger, is_poison
 from piip_explore.search.pool import Pool
-from piip_explore.search.record import Record
-from piip_explore.search.samplers import Observations, Sampler
+from piip_explore.search.record import Record, outcome_attributes
+from piip_explore.search.rungs import Promotions
+from piip_explore.search.samplers import Sampler
 from piip_explore.search.storage import COMPLETE, FAIL, PRUNED, RUNNING, WAITING, NewTrial, StudyStorage
-
-
-@dataclass(frozen=True)
-class Observed:
-    """Results of the lowest rung, in the order in which they became known: rows of the pool, losses, errors."""
-
-    numbers: set[int]
-    rows: npt.NDArray[np.int64]
-    losses: npt.NDArray[np.float64]
-    standard_error: npt.NDArray[np.float64]
-
-    @classmethod
-    def none(cls, objectives: int) -> Observed:
-        """Nothing is known yet."""
-        return cls(set(), np.empty(0, dtype=np.int64), np.empty((0, objectives)), np.empty(0))
-
-    def and_also(
-        self, rows: npt.NDArray[np.int64], losses: npt.NDArray[np.float64], errors: npt.NDArray[np.float64]
-    ) -> Observed:
-        """Return this and more."""
-        return Observed(
-            self.numbers,
-            np.concatenate((self.rows, rows)),
-            np.concatenate((self.losses, losses)),
-            np.concatenate((self.standard_error, errors)),
-        )
 
 
 class Study:
@@ -70,16 +43,16 @@ class Study:
     ) -> None:
         self.store, self.record, self.pool, self.sampler, self.budget = store, record, pool, sampler, budget
         self.lease = uuid.uuid4().hex[:12]
-        self.ledger = Ledger(len(record.rungs))
         self.claimed: dict[Task, int] = {}
-        self._promotions: dict[tuple[int, int, int], list[str]] = {}
         self._start = [row for row in map(pool.row_of, start) if row is not None]
-        self._rows = np.empty(0, dtype=np.int64)
-        self._observed = Observed.none(len(record.objectives))
-        self._taken = np.zeros(len(pool), dtype=bool)
         store.join(self.lease)
-        store.refresh()
-        self._take_in(None)
+        self._known = Known(store, record, pool)
+        self._promotions = Promotions(self._known, budget)
+
+    @property
+    def ledger(self) -> Ledger:
+        """What is evaluated, what runs, what waits."""
+        return self._known.ledger
 
     # --- handing out ---------------------------------------------------------------------------------------------
 
@@ -97,7 +70,7 @@ class Study:
                 self.store.claim(number, {"worker": self._worker(device)})
                 self._refresh()
                 return self._claimed(number, device)
-            found = self._promotion() or self._new_design()
+            found = self._promotions.next(self._more_to_come) or self._new_design()
             if found is None:
                 return None
             row, rung = found
@@ -107,9 +80,13 @@ class Study:
     @property
     def done(self) -> bool:
         """Whether nothing is left to hand out, and nobody runs anything."""
-        return not (self.ledger.running or self.ledger.waiting) and not (
-            self._promotion() or self._new_design(dry=True)
-        )
+        left = self.ledger.running or self.ledger.waiting or self._more_to_come
+        return not left and self._promotions.next(more_to_come=False) is None
+
+    @property
+    def _more_to_come(self) -> bool:
+        """Whether there are new designs to propose, and budget for them."""
+        return len(self.ledger.rungs[0]) < self.budget and not bool(self._known.taken.all())
 
     def _claimed(self, number: int, device: str) -> Task:
         attribute = self.store.table.attribute
@@ -135,47 +112,13 @@ class Study:
         """Where runs keep their checkpoints."""
         return self.files / "checkpoints"
 
-    def _promotion(self) -> tuple[int, int] | None:
-        """Return the row and rung of a design that deserves a longer run."""
-        for number in range(len(self.record.rungs) - 1, 0, -1):
-            below, rung = self.ledger.rungs[number - 1], self.ledger.rungs[number]
-            complete = not below.under_way and not self._rung_open(number - 1)
-            quota = rungs.quota(self.record.rungs, number, min(self.budget, len(self.pool)))
-            if not complete or len(rung) >= quota:
-                continue
-            for design_id in self._best_of(number - 1, quota):
-                row = self._row(below.evaluated[design_id])
-                if design_id not in rung and row is not None:
-                    return row, number
-        return None
-
-    def _best_of(self, number: int, count: int) -> list[str]:
-        """Return the ids of the best `count` designs of a complete rung."""
-        rung = self.ledger.rungs[number]
-        key = (number, len(rung.evaluated), count)
-        if key not in self._promotions:
-            ids = [design_id for design_id, trial in rung.evaluated.items() if self._row(trial) is not None]
-            losses = self._losses([rung.evaluated[design_id] for design_id in ids])
-            self._promotions[key] = rungs.promoted(ids, losses, count)
-        return self._promotions[key]
-
-    def _rung_open(self, number: int) -> bool:
-        """Whether more designs are to come to a rung."""
-        if number == 0:
-            return self._new_design(dry=True) is not None
-        below, rung = self.ledger.rungs[number - 1], self.ledger.rungs[number]
-        quota = rungs.quota(self.record.rungs, number, min(self.budget, len(self.pool)))
-        return len(rung) < min(quota, len(below.evaluated))
-
-    def _new_design(self, dry: bool = False) -> tuple[int, int] | None:
-        if len(self.ledger.rungs[0]) >= self.budget or self._taken.all():
+    def _new_design(self) -> tuple[int, int] | None:
+        if not self._more_to_come:
             return None
-        if dry:
-            return -1, 0
         for row in self._start:
-            if not self._taken[row]:
+            if not self._known.taken[row]:
                 return row, 0
-        proposed = self.sampler.propose(self._observations())
+        proposed = self.sampler.propose(self._known.observations())
         return None if proposed is None else (proposed, 0)
 
     def _create(self, row: int, rung: int, state: int, attributes: Mapping[str, Any]) -> int:
@@ -207,30 +150,17 @@ class Study:
 
     def complete(self, task: Task, outcome: Outcome) -> None:
         """Record an outcome. A design that diverged or cannot be trained fails for good."""
-        number = self._current(task)
-        if number is None:
-            return
-        attributes: dict[str, Any] = {
-            "standard_error": outcome.standard_error,
-            "seconds": outcome.seconds,
-            "peak_memory": outcome.peak_memory,
-            "latency": outcome.latency,
-            "memory": outcome.memory,
-            "conditions": dict(outcome.conditions) or None,
-            "metrics": dict(outcome.details) or None,
-            "curve": [[seen, float(f"{loss:.4g}")] for seen, loss in outcome.curve] or None,
-        }
-        attributes = {name: value for name, value in attributes.items() if value is not None}
-        values = self._values(number, outcome) if outcome.status == "ok" else None
-        if values is not None and all(np.isfinite(values)):
-            state = COMPLETE if task.fidelity == 1 else PRUNED
-        else:
-            state, values = FAIL, None
-            reason = outcome.message or "an objective is not a number"
-            attributes |= {"failure": f"{outcome.status}: {reason}", "final": True}
-        self.store.finish(number, state, values, attributes, {})
-        del self.claimed[task]
-        self._refresh()
+        with self.store.lock():
+            number = self._current(task)
+            if number is None:
+                return
+            other = self.ledger.rungs[self.record.rungs.index(task.fidelity)].evaluated.get(task.design_id)
+            if other is None:
+                self.store.finish(number, *self._end(number, task, outcome), {})
+            else:
+                self._supersede(number, other)
+            del self.claimed[task]
+            self._refresh()
 
     def lost(self, task: Task, reason: str, *, final: bool = False) -> None:
         """Record that a task's worker died or failed: queue the design again, unless it did so too often."""
@@ -242,14 +172,24 @@ class Study:
 
     def put_back(self, task: Task) -> None:
         """Return a claimed task to the queue: the search is stopping."""
-        number = self._current(task)
-        if number is not None:
-            self.store.release(number, {})
-            del self.claimed[task]
-            self._refresh()
+        with self.store.lock():
+            number = self._current(task)
+            if number is not None:
+                self.store.release(number, {})
+                del self.claimed[task]
+                self._refresh()
+
+    def _end(self, number: int, task: Task, outcome: Outcome) -> tuple[int, list[float] | None, dict[str, Any]]:
+        """Return the state, the values and the attributes with which an outcome ends its trial."""
+        attributes = outcome_attributes(outcome)
+        values = self.record.values(outcome, self.store.table.attributes_of(number))
+        if outcome.status == "ok" and all(np.isfinite(values)):
+            return COMPLETE if task.fidelity == 1 else PRUNED, values, attributes
+        reason = outcome.message or "an objective is not a number"
+        return FAIL, None, attributes | {"failure": f"{outcome.status}: {reason}", "final": True}
 
     def _current(self, task: Task) -> int | None:
-        """Return the number of a claimed task's running trial.
+        """Return the number of a claimed task's running trial. Hold the lock.
 
         None, and the claim is dropped, if the lease lapsed and another search has since taken the design over.
         """
@@ -274,16 +214,10 @@ class Study:
         same = attribute("id", number) == task.design_id and attribute("fidelity", number) == task.fidelity
         return same and (attribute("worker", number) or {}).get("lease") == self.lease
 
-    def _create_again(self, task: Task) -> int:
-        row = self.pool.row_of(Design.parse(task.design))
-        assert row is not None
-        attributes = {"worker": self._worker(task.device)}
-        number = self._create(row, self.record.rungs.index(task.fidelity), RUNNING, attributes)
-        self.claimed[task] = number
-        return number
+    # --- putting right what was lost -----------------------------------------------------------------------------
 
     def _take_back(self) -> None:
-        """Queue again what searches left running that are no more. Called with the lock held."""
+        """Queue again what searches left running that are no more. Hold the lock."""
         alive: dict[str, bool] = {}
         claimed = set(self.claimed.values())
 
@@ -298,114 +232,62 @@ class Study:
             self._fail(number, "the search that ran it ended without a word", deaths=0, interruptions=1)
 
     def _drop_needless(self) -> None:
-        """Fail what waits though it is evaluated: its search had fallen silent, and ended the run all the same."""
+        """End what waits though it is evaluated: its search had fallen silent, and ended the run all the same."""
+        attribute = self.store.table.attribute
         for number in sorted(self.ledger.waiting):
-            rung = self.ledger.rungs[self.store.table.attribute("rung", number)]
-            if self.store.table.attribute("id", number) in rung.evaluated:
+            other = self.ledger.rungs[attribute("rung", number)].evaluated.get(attribute("id", number))
+            if other is not None:
                 self.store.claim(number, {"worker": self._worker("none")})
-                self.store.finish(number, FAIL, None, {"failure": "evaluated by another trial meanwhile"}, {})
-                self._refresh()
+                self._supersede(number, other)
 
-    def _fail(self, number: int, reason: str, deaths: int, interruptions: int, final: bool = False) -> None:
-        """Queue a running trial's design again and fail the trial, in this order: a kill in between loses nothing."""
-        attributes = self.store.table.attributes_of(number)
-        if number not in self.ledger.retried and not final:
-            final = is_poison(attributes, deaths, interruptions)
-            if final:
-                reason += "; given up after the last of several such failures"
-            else:
-                row = self._row(number)
-                assert row is not None
-                self._create(
-                    row,
-                    attributes["rung"],
-                    WAITING,
-                    {
-                        "retry_of": number,
-                        "deaths": attributes.get("deaths", 0) + deaths,
-                        "interruptions": attributes.get("interruptions", 0) + interruptions,
-                    },
-                )
-        failure = {"failure": reason} | ({"final": True} if final else {})
+    def _supersede(self, number: int, other: int) -> None:
+        failure = {"failure": "evaluated by another trial meanwhile", "superseded_by": other}
         self.store.finish(number, FAIL, None, failure, {})
         self._refresh()
 
-    def _values(self, number: int, outcome: Outcome) -> list[float]:
-        attribute = self.store.table.attribute
-        known = {
-            "score": outcome.score,
-            "gflops": attribute(self.record.gflops, number),
-            "params": attribute("params", number),
-            "latency": outcome.latency,
-            "memory": outcome.memory,
-        }
-        return [float("nan") if known[name] is None else float(known[name]) for name in self.record.objectives]
+    def _fail(self, number: int, reason: str, deaths: int, interruptions: int, final: bool = False) -> None:
+        """Queue a running trial's design again and fail the trial, in this order: a kill in between loses nothing.
+
+        It is not queued again where another trial stands for the design already, or if this space does not hold it
+        (another search has extended the study, and will propose it).
+        """
+        attributes = self.store.table.attributes_of(number)
+        failure: dict[str, Any] = {"failure": reason}
+        other, row = self.ledger.stands_for(attributes["rung"], attributes["id"]), self._known.row(number)
+        if final:
+            failure["final"] = True
+        elif number in self.ledger.retried:
+            pass
+        elif other not in (None, number):
+            failure["superseded_by"] = other
+        elif is_poison(attributes, deaths, interruptions):
+            failure |= {"failure": f"{reason}; given up after the last of several such failures", "final": True}
+        elif row is not None:
+            self._create(
+                row,
+                attributes["rung"],
+                WAITING,
+                {
+                    "retry_of": number,
+                    "deaths": attributes.get("deaths", 0) + deaths,
+                    "interruptions": attributes.get("interruptions", 0) + interruptions,
+                },
+            )
+        self.store.finish(number, FAIL, None, failure, {})
+        self._refresh()
 
     # --- what is known -------------------------------------------------------------------------------------------
 
     def _refresh(self) -> None:
-        self._take_in(self.store.refresh())
-
-    def _take_in(self, changed: set[int] | None) -> None:
-        """Take in the trials that changed; None means all of them, from nothing."""
-        table = self.store.table
-        numbers = range(len(table)) if changed is None else sorted(changed)
-        if changed is None:
-            self._rows = np.empty(0, dtype=np.int64)
-            self._taken[:] = False
-            self._observed, self._promotions = Observed.none(len(self.record.objectives)), {}
-        self.ledger.update(table, None if changed is None else numbers)
-        self._locate(range(len(self._rows), len(table)))
-        self._observe(numbers)
-        if changed is None:
+        if self._known.refresh():
+            self._promotions.forget()
             self._restore_claims()
-
-    def _locate(self, numbers: range) -> None:
-        """Find the pool's rows of new trials: by their parameters, else (the space has grown) by their design."""
-        if not numbers:
-            return
-        table = self.store.table
-        rows = self.pool.find_params(table.params, numbers)
-        for at in np.flatnonzero(rows < 0):
-            text = table.attribute("design", numbers[at])
-            row = None if text is None else self.pool.row_of(Design.parse(text))
-            rows[at] = -1 if row is None else row
-        self._rows = np.concatenate((self._rows, rows))
-
-    def _observe(self, numbers: Iterable[int]) -> None:
-        """Note which designs are taken, and the results of the lowest rung."""
-        table, seen = self.store.table, self._observed.numbers
-        news = []
-        for number in numbers:
-            row = self._rows[number]
-            if row < 0 or table.attribute("rung", number) != 0:
-                continue
-            self._taken[row] = True
-            if number not in seen and table.state[number] in (COMPLETE, PRUNED):
-                seen.add(number)
-                news.append(number)
-        if news:
-            errors = [table.attribute("standard_error", number, 0.0) for number in news]
-            self._observed = self._observed.and_also(self._rows[news], self._losses(news), np.array(errors))
 
     def _restore_claims(self) -> None:
         """Write the claims anew that a storage has lost when its file was cut, so that nobody proposes them again."""
         for task in list(self.claimed):
-            rung = self.ledger.rungs[self.record.rungs.index(task.fidelity)]
-            if task.design_id not in rung:
-                self._create_again(task)
-
-    def _row(self, number: int) -> int | None:
-        """Return the pool's row of a trial's design, None if the pool does not hold it."""
-        row = int(self._rows[number])
-        return None if row < 0 else row
-
-    def _losses(self, numbers: list[int]) -> npt.NDArray[np.float64]:
-        values = [self.store.table.values[number] for number in numbers]
-        return pareto.to_losses(np.array(values, dtype=np.float64), self.record.directions)
-
-    def _observations(self) -> Observations:
-        under_way = list(self.ledger.rungs[0].under_way.values())
-        pending = self._rows[under_way] if under_way else np.empty(0, dtype=np.int64)
-        seen = self._observed
-        return Observations(seen.rows, seen.losses, seen.standard_error, self._taken, pending[pending >= 0])
+            rung = self.record.rungs.index(task.fidelity)
+            if task.design_id not in self.ledger.rungs[rung]:
+                row = self.pool.row_of(Design.parse(task.design))
+                assert row is not None
+                self.claimed[task] = self._create(row, rung, RUNNING, {"worker": self._worker(task.device)})

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import optuna
 import pytest
 
+from piip_explore.errors import InputError
 from piip_explore.search import storage
 from piip_explore.search.storage import (
     COMPLETE,
@@ -17,6 +19,7 @@ from piip_explore.search.storage import (
     NoSuchStudyError,
     open_study,
     relational,
+    schema,
 )
 
 DIRECTIONS = ("maximize", "minimize")
@@ -136,16 +139,58 @@ def test_a_lease_is_held_until_it_is_left(opener):
     assert not other.alive("a")
 
 
-def test_a_silent_machine_loses_its_lease(postgres_url, monkeypatch):
-    monkeypatch.setattr(relational, "LEASE_SECONDS", 1.2)
-    one, other = (open_study(postgres_url, "s", DIRECTIONS) for _ in range(2))
+@pytest.mark.parametrize("address", ["sqlite", "postgresql"], indirect=True)
+def test_a_silent_machine_loses_its_lease(opener):
+    one, other = opener(), opener()
     one.join("a")
-    for _ in range(8):
-        time.sleep(0.2)
-        one.beat()
-        assert other.alive("a")
-    time.sleep(1.4)
+
+    def silence(seconds: float) -> None:
+        """Let the last beat be that long ago."""
+        one.server.optuna.set_study_system_attr(one._study_id, relational._LEASE + "a", one.server.time() - seconds)
+        one._beaten = time.monotonic() - seconds
+
+    silence(relational.LEASE_SECONDS / 2)
+    assert other.alive("a")
+    silence(relational.LEASE_SECONDS + 1)
     assert not other.alive("a")
+    one.beat()
+    assert other.alive("a")
+
+
+def test_times_are_utc_wherever_the_program_runs(opener, monkeypatch):
+    before = datetime.now(UTC).replace(tzinfo=None).isoformat()
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        store = opener()
+        store.finish(store.create(TRIAL, RUNNING), COMPLETE, [0.5, 97.0], {}, {})
+        table = opener().table
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert before <= table.started[0] <= table.completed[0] <= datetime.now(UTC).replace(tzinfo=None).isoformat()
+
+
+@pytest.mark.parametrize("address", ["sqlite", "postgresql"], indirect=True)
+def test_another_schema_is_read_through_optunas_objects(opener, monkeypatch):
+    store = opener()
+    store.finish(store.create(TRIAL, RUNNING), COMPLETE, [float("inf"), 97.0], {"seconds": 1.5}, {"memory": 2.0})
+    store.create(TRIAL, WAITING)
+    expected = store.table
+    monkeypatch.setattr(schema, "_SCHEMA", schema._SCHEMA + 1)
+    other = opener()
+    assert vars(other.table) == vars(expected)
+    store.claim(1, {"device": "cpu"})
+    assert other.refresh() is None
+    assert other.table.state == [COMPLETE, RUNNING]
+
+
+def test_a_study_that_is_deleted_meanwhile_is_an_error(opener, address, name):
+    store = opener()
+    backend = optuna_study(address, name)._storage
+    optuna.delete_study(study_name=name, storage=backend)
+    with pytest.raises(InputError, match="was deleted"):
+        store.refresh()
 
 
 def test_infinite_values_survive(opener):

@@ -139,7 +139,6 @@ def test_a_search_that_was_only_silent_does_not_cause_a_second_evaluation(path):
     task = study.next("cpu")
     other.store.alive = lambda lease: False
     other.sampler = None  # nothing new is to be proposed
-    other._take_in(None)
     with other.store.lock():
         other._refresh()
         other._take_back()
@@ -148,6 +147,38 @@ def test_a_search_that_was_only_silent_does_not_cause_a_second_evaluation(path):
     assert study.store.table.state == [FAIL, COMPLETE], "the one that waits is claimed for the result at hand"
     assert other.next("cpu") is None
     assert other.done
+
+
+def test_a_trial_whose_creation_was_not_answered_is_not_evaluated_beside_its_second(path):
+    study = study_of(path, 1)
+    create, numbers = study.store.create, []
+
+    def create_twice(trial, state):
+        """What a storage does that repeats a creation, because the connection ended before the answer came."""
+        numbers.append(create(trial, state))
+        return create(trial, state)
+
+    study.store.create = create_twice
+    task = study.next("cpu")
+    study.store.create = create
+    assert study.next("cpu") is None, "the first is no other search's, and not to be evaluated"
+    study.complete(task, SCORES.evaluate(task, lambda share: None))
+    assert study.store.table.state == [FAIL, COMPLETE]
+    assert study.store.table.attributes_of(0)["superseded_by"] == 1
+    assert study.done
+
+
+def test_one_of_two_trials_of_a_design_counts(path):
+    """Two searches that both believed to hold the lock: its connection was cut."""
+    study, other = study_of(path, 1), study_of(path, 1)
+    other.store.refresh = set  # sees nothing of the first
+    one, two = study.next("cpu"), other.next("cpu")
+    del other.store.refresh
+    assert one == two
+    study.complete(one, SCORES.evaluate(one, lambda share: None))
+    other.complete(two, SCORES.evaluate(two, lambda share: None))
+    assert read(path, "s").state.tolist() == [COMPLETE, FAIL]
+    assert read(path, "s").attributes["superseded_by"][1] == 0
 
 
 def test_what_is_put_back_comes_first_and_keeps_its_number(path):
@@ -257,6 +288,21 @@ def test_a_wider_space_extends_the_study(path):
     assert len(set(done)) == len(done)
     assert 2 in set(read(path, "s").params["interactions"])
     assert launched.study.record.choices["interactions"] == [4, 6, 12, 2], "new choices go behind the old"
+
+
+def test_a_search_leaves_designs_beyond_its_space_to_others(path):
+    wide = replayed_pool(WIDER)
+    scores = evaluator(wide)
+    narrow = start(replayed_pool(), scores, path, "s", Request(trials=4, sampler="random")).study
+    extended = start(wide, scores, path, "s", Request(trials=len(wide), sampler="exhaustive")).study
+    while "interactions=2" not in (task := extended.next("cpu")).design:
+        pass
+    ended(extended)
+    while narrow.next("cpu") is not None:
+        pass
+    found = read(path, "s")
+    lost = found.attributes["design"] == task.design
+    assert found.state[lost].tolist() == [FAIL]
 
 
 def test_a_narrower_space_is_refused_with_the_difference(path):

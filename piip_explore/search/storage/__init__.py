@@ -1,4 +1,10 @@
-"""Where studies live: Optuna journal files, PostgreSQL, SQLite; one contract for all (`base.StudyStorage`)."""
+"""Where studies live: Optuna journal files, PostgreSQL, SQLite; one contract for all (`base.StudyStorage`).
+
+table       all trials of a study as growing columns
+url         what `--storage` means, without its password
+journal     a study in a journal file: `lines` is the file, `replay` its meaning, `locks` its locks and leases
+relational  a study in a database: `server` is the connection, `schema` Optuna's tables
+"""
 
 from __future__ import annotations
 

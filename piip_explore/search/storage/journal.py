@@ -2,39 +2,29 @@
 
 A journal is a file of JSON lines, one operation each, that any Optuna program replays. Replaying 100,000 trials into
 Optuna's objects takes ten times as long as reading them into columns, so this module reads and writes the lines
-itself; the contract tests hold it to what `optuna.storages.JournalStorage` makes of the same file.
-
-What Optuna's own backend lacks and this one has:
-- a line torn by a killed writer is cut off before the next line is written (Optuna appends to it, which makes the
-  file unreadable), and a copy of the file as it was found is kept beside it;
-- locks are `flock`s, which the kernel frees when their holder dies, however it dies. Optuna's lock file is taken as
-  well, so that a plain Optuna script may write to the same study.
+itself (`lines` is the file under it, `replay` what operations mean); the contract tests hold it to what
+`optuna.storages.JournalStorage` makes of the same file.
 """
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from piip_explore.errors import InputError
 from piip_explore.search.storage.base import News, NewTrial, NoSuchStudyError
-from piip_explore.search.storage.replay import CONSTRAINT, METRIC_NAMES, Replay
+from piip_explore.search.storage.lines import JournalFile
+from piip_explore.search.storage.locks import FileLeases, exclusive
+from piip_explore.search.storage.replay import CONSTRAINT, METRIC_NAMES, Replay, categorical
 from piip_explore.search.storage.replay import Operation as Op
 from piip_explore.search.storage.table import RUNNING, WAITING, Table
 from piip_explore.search.storage.url import StorageURL
-
-_LINE_START = b'{"op_code"'
-_BLOCK = 1 << 24
-_OPTUNA_GRACE_SECONDS = 30.0
 
 
 class JournalStorage:
@@ -45,37 +35,33 @@ class JournalStorage:
     """
 
     def __init__(self, url: StorageURL, study: str, directions: Sequence[str] | None = None) -> None:
-        assert url.path is not None
-        self.url, self.study, self.path = url, study, url.path
-        self._files = self.path.with_name(self.path.name + ".files")
-        self._lease: BinaryIO | None = None
-        self._lease_path: Path | None = None
+        path = url.path
+        assert path is not None
+        if not path.is_file():
+            if path.exists():
+                raise InputError(f"'{path}' is not a file: expected a study file such as studies/demo.journal")
+            if directions is None:
+                raise NoSuchStudyError(url, study, None)
+        self.url, self.study = url, study
+        self._file = JournalFile(path)
+        self._leases = FileLeases(self._file.files)
         self._writer = f"{os.getpid()}-{time.time_ns():x}"
-        if directions is None and not self.path.is_file():
-            if self.path.exists():
-                raise InputError(f"'{self.path}' is not a file: expected a study file such as studies/demo.journal")
-            raise NoSuchStudyError(url, study, None)
         self._news = News()
-        self._unsettled = False
-        self._start_over()
+        self._replay = Replay(study)
+        self._found = False
         self._sync()
         if self._replay.study_id is None:
             if directions is None:
                 raise NoSuchStudyError(url, study, list(self._replay.studies))
             self._create(directions)
+        self._found = True
 
     @property
     def table(self) -> Table:
         """The study's trials as they were at the last refresh."""
         return self._replay.table
 
-    def _start_over(self) -> None:
-        self._replay = Replay(self.study)
-        self._offset = 0
-        self._inode = 0
-
     def _create(self, directions: Sequence[str]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.lock():
             self._sync()
             if self._replay.study_id is None:
@@ -91,104 +77,33 @@ class JournalStorage:
         return self._news.report()
 
     def _sync(self) -> None:
-        """Read the lines that are new."""
-        if not self.path.exists():
-            if self._offset:
-                raise InputError(f"the study file '{self.path}' has disappeared: put it back, or start another study")
-            return
-        with self._open("rb") as file:
-            anew = self._is_another(file)
-            if anew:
-                self._start_over()
-            self._inode = os.fstat(file.fileno()).st_ino
-            file.seek(self._offset)
-            changed: set[int] = set()
-            rest = b""
-            while block := file.read(_BLOCK):
-                rest += block
-                whole = rest.rfind(b"\n") + 1
-                changed |= self._apply(rest[:whole])
-                self._offset += whole
-                rest = rest[whole:]
-        if not self._offset and rest and not _is_torn_line(rest):
-            raise self._unreadable(1)
-        self._news.gather(None if anew else changed)
-
-    def _is_another(self, file: BinaryIO) -> bool:
-        """Whether what was read so far is no longer what the file begins with: cut below it, or replaced."""
-        status = os.fstat(file.fileno())
-        if not self._offset:
-            return False
-        if status.st_ino != self._inode or status.st_size < self._offset:
-            return True
-        file.seek(self._offset - 1)
-        return file.read(1) != b"\n"
-
-    def _apply(self, data: bytes) -> set[int]:
+        """Take in the lines that are new."""
         changed: set[int] = set()
-        if not data:
-            return changed
-        apply, scan = self._replay.apply, json.JSONDecoder().raw_decode
-        try:
-            lines = data.decode().split("\n")
-        except UnicodeDecodeError as error:
-            raise self._unreadable(self._replay.lines + data.count(b"\n", 0, error.start) + 1) from error
-        with _no_collection():
-            for position, line in enumerate(lines[:-1]):
+        with self._file.news() as (anew, operations), _no_collection():
+            if anew:
+                self._replay = Replay(self.study)
+            apply = self._replay.apply
+            for operation in operations:
                 try:
-                    operation, end = scan(line if line[:1] == "{" else (line := line.lstrip()))
-                    if end != len(line) and line[end:].strip():
-                        raise ValueError("something follows the operation")
                     number = apply(operation)
                 except (ValueError, LookupError, TypeError, AttributeError) as error:
-                    raise self._unreadable(self._replay.lines + position + 1) from error
+                    raise self._file.unreadable(self._file.line) from error
                 if number is not None:
                     changed.add(number)
-        self._replay.lines += len(lines) - 1
-        return changed
-
-    def _open(self, mode: str) -> BinaryIO:
-        try:
-            return open(self.path, mode)  # type: ignore[return-value]
-        except OSError as error:
-            raise InputError(f"cannot open the study file '{self.path}': {error.strerror}") from None
-
-    def _unreadable(self, line: int) -> InputError:
-        return InputError(
-            f"'{self.path}' is not a readable study file (line {line} is no Optuna journal line); it was left as it "
-            "is: name another file with --storage, or restore this one from a copy"
-        )
+        if self._found and self._replay.study_id is None:
+            raise InputError(f"study '{self.study}' in {self.url} was deleted")
+        self._news.gather(None if anew else changed)
 
     # --- writing -------------------------------------------------------------------------------------------------
 
     def _append(self, *operations: Mapping[str, Any]) -> None:
-        """Append operations as one write, which a kill of this process cannot undo; see `settle` for the machine's."""
+        """Append operations as one write."""
         lines = [{**operation, "worker_id": self._writer} for operation in operations]
-        data = b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines)
-        with self._exclusive("append"), _optuna_lock(self.path):
-            self.path.touch()
-            with self._open("r+b") as file:
-                self._cut_torn_line(file)
-                file.seek(0, os.SEEK_END)
-                file.write(data)
-
-    def _cut_torn_line(self, file: BinaryIO) -> None:
-        size = file.seek(0, os.SEEK_END)
-        whole = _end_of_last_line(file, size)
-        if whole == size:
-            return
-        file.seek(whole)
-        if not _is_torn_line(file.read()):
-            raise self._unreadable(self._replay.lines + 1)
-        shutil.copy2(self.path, _free_name(self.path.with_name(self.path.name + ".torn")))
-        file.truncate(whole)
+        self._file.append(b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines))
 
     def settle(self) -> None:
         """Wait until every result written so far is on the disk: one wait for all that came in together."""
-        if self._unsettled:
-            with self._open("rb") as file:
-                os.fsync(file.fileno())
-            self._unsettled = False
+        self._file.settle()
 
     def set_study_attribute(self, name: str, value: Any) -> None:
         """Set a user attribute of the study."""
@@ -249,7 +164,6 @@ class JournalStorage:
         end = {**self._state(number, state), "datetime_complete": _now()}
         end["values"] = None if values is None else list(values)
         self._append(*self._attributes(number, attributes), *limits, end)
-        self._unsettled = True
         self._sync()
 
     def _id(self, number: int) -> int:
@@ -267,56 +181,25 @@ class JournalStorage:
 
     # --- locks and leases ----------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _exclusive(self, name: str) -> Iterator[None]:
-        self._files.mkdir(parents=True, exist_ok=True)
-        with open(self._files / name, "ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the lock of this file's proposals."""
-        with self._exclusive("propose"):
-            yield
+    def lock(self) -> AbstractContextManager[None]:
+        """Return the lock of this file's proposals."""
+        return exclusive(self._file.files / "propose")
 
     def join(self, lease: str) -> None:
-        """Hold a lock on a file named after the lease; the kernel frees it when this process ends."""
-        self._files.mkdir(parents=True, exist_ok=True)
-        self._lease_path = self._files / f"lease-{lease}"
-        self._lease = open(self._lease_path, "ab")  # noqa: SIM115 (held until `leave`)
-        fcntl.flock(self._lease, fcntl.LOCK_EX)
+        """Hold a lock on a file named after the lease."""
+        self._leases.take(lease)
 
     def beat(self) -> None:
         """Nothing to renew: the lock holds as long as the process lives."""
 
     def alive(self, lease: str) -> bool:
         """Return whether any process holds the lease's lock."""
-        path = self._files / f"lease-{lease}"
-        if self._lease_path == path:
-            return self._lease is not None
-        try:
-            with open(path, "rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
-        path.unlink(missing_ok=True)
-        return False
+        return self._leases.is_held(lease)
 
     def leave(self) -> None:
         """Free the lease."""
         self.settle()
-        if self._lease is not None and self._lease_path is not None:
-            self._lease_path.unlink(missing_ok=True)
-            self._lease.close()
-            self._lease = None
-
-
-def categorical(choices: Sequence[Any]) -> str:
-    """Return the JSON text of Optuna's categorical distribution over `choices`."""
-    return json.dumps({"name": "CategoricalDistribution", "attributes": {"choices": list(choices)}})
+        self._leases.leave()
 
 
 @contextmanager
@@ -333,54 +216,3 @@ def _no_collection() -> Iterator[None]:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
-def _is_torn_line(tail: bytes) -> bool:
-    """Whether bytes after the last newline are the start of a journal line (or zeros left by a power failure)."""
-    tail = tail.rstrip(b"\0")
-    return _LINE_START.startswith(tail[: len(_LINE_START)])
-
-
-def _end_of_last_line(file: BinaryIO, size: int) -> int:
-    end, block = size, 1 << 16
-    while end > 0:
-        begin = max(0, end - block)
-        file.seek(begin)
-        at = file.read(end - begin).rfind(b"\n")
-        if at >= 0:
-            return begin + at + 1
-        end = begin
-    return 0
-
-
-def _free_name(path: Path) -> Path:
-    count, free = 1, path
-    while free.exists():
-        count += 1
-        free = path.with_name(f"{path.name}-{count}")
-    return free
-
-
-@contextmanager
-def _optuna_lock(path: Path) -> Iterator[None]:
-    """Hold the lock that Optuna's `JournalFileSymlinkLock` takes, a symbolic link beside the file.
-
-    Our processes exclude each other by `flock` before they come here. So a link that is spelled our way was left by
-    one of ours that was killed, and goes at once; a foreign one is waited for, and goes after Optuna's grace period.
-    """
-    link, target = f"{path}.lock", os.path.join(".", ".", path.name)
-    waiting_since = time.monotonic()
-    while True:
-        try:
-            os.symlink(target, link)
-            break
-        except FileExistsError:
-            stale = time.monotonic() - waiting_since > _OPTUNA_GRACE_SECONDS
-            if stale or (os.path.islink(link) and os.readlink(link) == target):
-                Path(link).unlink(missing_ok=True)
-            else:
-                time.sleep(0.002)
-    try:
-        yield
-    finally:
-        Path(link).unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -40,7 +40,6 @@ class Replay:
         self.studies: dict[str, int] = {}
         self.study_id: int | None = None
         self.trial_ids: list[int] = []
-        self.lines = 0
         self.created_by: dict[str, int] = {}
         self._studies_created = 0
         self._trials_created = 0
@@ -176,6 +175,11 @@ def external(cache: dict[str, Any], distribution: str, value: float) -> Any:
     if "choices" in attributes:
         return attributes["choices"][int(value)]
     return int(value) if parsed["name"].startswith("Int") else value
+
+
+def categorical(choices: Sequence[Any]) -> str:
+    """Return the JSON text of Optuna's categorical distribution over `choices`."""
+    return json.dumps({"name": "CategoricalDistribution", "attributes": {"choices": list(choices)}})
 
 
 def constraints(system_attributes: Mapping[str, Any]) -> dict[str, float]:
