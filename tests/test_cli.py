@@ -1,18 +1,22 @@
 """The command line's frame: exit codes, one clear line, nothing heavy imported for nothing."""
 
 import importlib.util
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from piip_explore.cli import COMMANDS
 
 
+PROGRAM = [sys.executable, "-m", "piip_explore"]
+
+
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "piip_explore", *arguments], capture_output=True, text=True, check=False
-    )
+    return subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -46,6 +50,7 @@ def test_importing_the_package_loads_nothing_heavy():
     [
         (["nonsense"], "nonsense"),
         (["cost"], "DESIGN"),
+        (["cost", "vit_tiny@448 vit_base@224; a\nb=1"], "option 'a b=1'"),
         (["cost", "vit_bse@448"], "unknown model 'vit_bse'"),
         (["cost", "vit_base@450"], "expected a multiple of its patch, 16"),
         (["cost", "vit_base@448 vit_small@896; heads=7"], "heads=7 does not divide"),
@@ -60,3 +65,37 @@ def test_bad_input_is_one_line_and_exit_2(arguments, words):
     assert result.stderr.startswith("piip-explore: ")
     assert words in result.stderr
     assert result.stdout == ""
+
+
+def test_without_arguments_it_explains_itself():
+    result = run()
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("Usage: piip-explore")
+    assert result.stderr.endswith("on this machine.\n")
+
+
+def test_a_reader_that_has_gone_is_no_error_to_speak_of():
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = subprocess.run([*PROGRAM, "--help"], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (result.returncode, result.stderr) == (1, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is always full")
+def test_a_full_disk_is_one_line_and_exit_1():
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([*PROGRAM, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr == "piip-explore: [Errno 28] No space left on device\n"
+
+
+def test_an_interrupt_is_one_line_and_exit_1(tmp_path):
+    os.mkfifo(tmp_path / "space.yaml")
+    command = subprocess.Popen([*PROGRAM, "enumerate", "space.yaml"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    with open(tmp_path / "space.yaml", "w"):  # waits until the command opens the file, and makes it wait for content
+        command.send_signal(signal.SIGINT)
+        _, error = command.communicate(timeout=300)
+    assert command.returncode == 1
+    assert error.strip() == "piip-explore: interrupted"

@@ -57,11 +57,14 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 2 bad input, 1 failed run."""
+    """Run the command line and exit: 0 done, 2 bad input, 1 failed run; where it is not 0, with one line why."""
     try:
         status = cli.main(arguments, prog_name="piip-explore", standalone_mode=False)
         if status:
             sys.exit(status)  # click returns the status of `ctx.exit(status)`
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(2)
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "piip-explore"
         _stop(f"{error.format_message()} (try '{where} --help')", 2)
@@ -69,8 +72,10 @@ def main(arguments: list[str] | None = None) -> None:
         _stop(error.format_message() if isinstance(error, click.ClickException) else str(error), 2)
     except (click.Abort, KeyboardInterrupt):
         _stop("interrupted", 1)
+    except OSError as error:  # a full disk, a cache that cannot be read: not the input's fault, nor the program's
+        _stop(str(error), 1)
 
 
 def _stop(sentence: str, status: int) -> None:
-    click.echo(f"piip-explore: {sentence}", err=True)
+    click.echo(f"piip-explore: {' '.join(sentence.split())}", err=True)
     sys.exit(status)

@@ -104,7 +104,9 @@ def profile(
     try:
         forward = _forward(design, where, batch, DTYPES[dtype], steps, seconds)
         trained = _training(design, where, batch, DTYPES[dtype], steps, seconds) if training else None
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):  # the CPU's
+            raise
         raise InputError(f"batch {batch} of '{design}' does not fit into the memory of {where}: lower it") from None
     return Profile(
         str(design),

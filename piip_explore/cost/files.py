@@ -51,7 +51,7 @@ def check(path: Path) -> None:
     """
     if path.suffix not in (".csv", ".parquet"):
         raise InputError(f"'{path}': expected a name that ends in .csv or .parquet")
-    if path.exists():
+    if os.path.exists(path):  # unlike Path.exists, also for names that no file can have
         raise InputError(f"'{path}' exists: remove it or choose another name")
     if not path.parent.is_dir():
         raise InputError(f"'{path}': there is no folder '{path.parent}'")

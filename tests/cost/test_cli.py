@@ -157,6 +157,7 @@ def test_enumerate_keeps_what_is_affordable(run, space):
         (["{space}", "--max-gflops", "0.001"], "no design"),
         (["{space}", "--out", "all.txt"], "all.txt"),
         (["{space}", "--out", "no/folder/all.csv"], "no/folder"),
+        (["{space}", "--out", "n" * 300 + ".csv"], "File name too long"),
     ],
 )
 def test_bad_input_to_enumerate_is_one_line_and_status_two(run, space, arguments, words):

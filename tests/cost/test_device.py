@@ -27,18 +27,20 @@ def test_profile_says_what_it_measured(dtype: str) -> None:
         assert timing.peak_memory is None
 
 
-def test_times_are_those_of_the_steps() -> None:
-    calls = []
+def test_times_are_those_of_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, steps = [0.0], []
 
     def step() -> None:
-        calls.append(len(calls))
-        time.sleep(0.05 if len(calls) == device_cost.WARM_UP + 10 else 0.005)
+        steps.append(len(steps))
+        now[0] += 1.0 if len(steps) == device_cost.WARM_UP + 10 else 0.25
 
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     timing = device_cost._time(step, torch.device("cpu"), 8, steps=10, seconds=60)
-    assert len(calls) == device_cost.WARM_UP + 10
-    assert 0.005 <= timing.median < 0.04
-    assert timing.p95 > timing.median
+    assert len(steps) == device_cost.WARM_UP + 10
+    assert (timing.median, timing.throughput, timing.steps) == (0.25, 32, 10)
+    assert 0.25 < timing.p95 < 1
     assert device_cost._time(step, torch.device("cpu"), 8, steps=10**6, seconds=0).steps == 3
+    assert device_cost._time(step, torch.device("cpu"), 8, steps=10**6, seconds=10).steps == 40
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,7 @@ def test_times_are_those_of_the_steps() -> None:
         ({"device": "mps"}, "device 'mps'"),
         ({"device": "cuda:99"}, "CUDA devices"),
         ({"batch": 0}, "batch 0"),
+        ({"batch": 10**9, "device": "cpu"}, "batch 1000000000 of .* does not fit into the memory of cpu: lower it"),
     ],
 )
 def test_bad_input(options: dict[str, object], words: str) -> None:
