@@ -134,14 +134,23 @@ def _follow(context: Context) -> None:
         return
     storage, study = st.session_state[_STARTED]
     found, _ = studies.find(context.options)
-    label = next((source.label for source in found if source.name == study and source.storage == storage), None)
-    if label is not None:
-        st.session_state[_STARTED] = None
-        contexts.open_study(label)
-        st.rerun()
+    for source in found:
+        if (source.storage, source.name) == (storage, study) and _readable(source):
+            st.session_state[_STARTED] = None
+            contexts.open_study(source.label)
+            st.rerun()
     if runs.running(storage, study) is not None:
         st.info(f"The search of {text.code(study)} is starting.", icon=":material/hourglass_top:")
         return
     st.error(f"The search of {text.code(study)} ended before it began.", icon=":material/error:")
     _printed(storage, study, ended=True)
     st.button("Close", on_click=st.session_state.update, args=({_STARTED: None},), key="close")
+
+
+def _readable(source: studies.Source) -> bool:
+    """Whether a study can be shown: a search makes it first and writes its record then."""
+    try:
+        studies.open_live(source).trials()
+    except InputError:
+        return False
+    return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -36,6 +38,12 @@ def test_every_mark_of_a_trial_carries_its_number() -> None:
     assert list(found["knee"].customdata) == [15]
     assert found["Pareto front"].error_y.visible
     assert figure.layout.xaxis.type == "log"
+
+
+def test_ties_are_drawn_apart_with_their_numbers() -> None:
+    figure = fronts.chart(replace(points(6, [0, 5]), tied=np.array([2])), AXES)
+    assert traces(figure)["ties with the front"].customdata.tolist() == [12]
+    assert "ties with the front" not in traces(fronts.chart(points(6, [0, 5]), AXES))
 
 
 def test_the_staircase_turns_with_the_direction_of_the_cost() -> None:

@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from piip_explore.dashboard import exports, selection, studies, validity
 from piip_explore.dashboard import spaces as counted_spaces
+from piip_explore.dashboard.figures import space as space_figures
 from piip_explore.dashboard.options import Options
 from piip_explore.dashboard.pages import compare, design, front, study
 from piip_explore.dashboard.pages import space as space_page
@@ -24,13 +25,14 @@ from piip_explore.errors import InputError
 from piip_explore.export import TARGETS
 from piip_explore.space import SearchSpace
 from tests.dashboard import synthetic
+from tests.dashboard.conftest import PATIENCE
 
 
 @pytest.fixture
 def app(studies: Path, spaces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     options = Options((str(studies),), None, spaces, (tmp_path,))
     monkeypatch.setattr(sys, "argv", ["main.py", *options.arguments()])
-    return AppTest.from_file(str(launch.APP), default_timeout=60)
+    return AppTest.from_file(str(launch.APP), default_timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +75,16 @@ def test_a_budget_of_another_cost_is_dropped(app: AppTest) -> None:
     assert app.slider(key="budget").value == 300
     app.selectbox(key="x").set_value("proxy_memory").run()
     assert not app.exception
+
+
+def test_no_budget_stays_none_when_the_costs_change(app: AppTest) -> None:
+    app.run()
+    app.segmented_control(key="accounting").set_value("built").run()
+    assert app.slider(key="budget").value == app.slider(key="budget").max
+    app.multiselect(key="branches").set_value([2]).run()
+    app.multiselect(key="branches").set_value([]).run()
+    assert app.slider(key="budget").value == app.slider(key="budget").max
+    assert "budget" not in app.query_params
 
 
 def test_filters_that_nothing_fits_are_said(app: AppTest) -> None:
@@ -191,7 +203,7 @@ def script(page: str, storage: str, spaces: str, results: str) -> None:
 
 def open_page(page: str, studies: Path, spaces: Path, results: Path, **address: Any) -> AppTest:
     given = {"page": page, "storage": str(studies), "spaces": str(spaces), "results": str(results)}
-    app = AppTest.from_function(script, kwargs=given, default_timeout=120)
+    app = AppTest.from_function(script, kwargs=given, default_timeout=PATIENCE)
     for name, value in address.items():
         app.query_params[name] = value
     return app.run()
@@ -236,6 +248,30 @@ def test_a_space_is_aggregated_exactly(spaces: Path) -> None:
         assert counted.table.macs[rivals].min() == counted.table.macs[row]
     design = Design.parse(counted.texts(np.array([1234]))[0])
     assert counted.resolution[1234] == design.resolution
+
+
+def test_parallel_coordinates_have_a_place_for_every_branch(spaces: Path) -> None:
+    counted = counted_spaces.count(spaces / "synthetic.yaml", "published")
+    rows = counted.sample(200)
+    found = {dimension.label: dimension for dimension in counted.dimensions(rows)}
+    assert {"branches", "model 3", "px 1", "px 3", "merge", "GFLOPs"} <= set(found)
+    for row, branches, model, side in zip(
+        rows, found["branches"].values, found["model 3"].values, found["px 3"].values, strict=True
+    ):
+        design = Design.parse(counted.texts([row])[0])
+        third = design.sorted().branches[2] if branches == 3 else None
+        assert len(design.branches) == branches
+        assert found["model 3"].ticks[model] == (third.model if third else "none")
+        assert side == (third.resolution if third else 0)
+    np.testing.assert_allclose(10 ** found["GFLOPs"].values, counted.gflops[rows], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("low", "high", "first", "last"), [(1.5, 70.0, "2", "50"), (463.0, 1600.0, "500", "1,500")])
+def test_ticks_of_a_logarithmic_axis_are_round(low: float, high: float, first: str, last: str) -> None:
+    ticks = space_figures.log_ticks(low, high)
+    assert next(iter(ticks.values())) == first
+    assert [*ticks.values()][-1] == last
+    assert 3 <= len(ticks) <= 7
 
 
 @pytest.fixture

@@ -44,6 +44,18 @@ def test_marks_point_at_trials_of_the_front(scene: Scene) -> None:
     assert scene.knee in scene.front
 
 
+def test_ties_are_the_trials_that_noise_cannot_tell_from_the_front(scene: Scene) -> None:
+    y = scene.trials.score
+    for row in scene.tied:
+        better = scene.shown & (scene.x <= scene.x[row]) & (y > y[row])
+        assert better.any(), "it is off the front"
+        assert (y[better & np.isin(np.arange(len(y)), scene.front)] - y[row]).max() <= np.hypot(0.4, 0.4)
+    assert len(scene.tied)
+    points = scene.points()
+    assert points.trial[points.tied].tolist() == scene.tied.tolist()
+    assert not len(replace(scene, y=scene.trials.floats("params")).tied), "only scores have noise"
+
+
 def test_failed_trials_and_published_designs_lie_beside_the_chart(scene: Scene) -> None:
     found = {strip.name: strip for strip in strips(scene, "published")}
     assert set(found) == {"failed", "published", "single branch"}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,20 @@ def test_features_of_other_forms(text: str) -> None:
     assert features.models == tuple(branch.model for branch in design.branches)
     assert features.interactions == (design.interaction.count if design.interaction else 0)
     assert features.merge == design.merge.kind
+
+
+def test_a_trial_whose_design_cannot_be_read_is_found_by_no_filter(tmp_path: Path) -> None:
+    path = tmp_path / "demo.journal"
+    synthetic.write(path, "demo", 3)
+    rng = np.random.default_rng(0)
+    with path.open("a") as file:
+        for text in ("nonsense", "vit_tiny@x vit_base@448", "vit_tiny@448; odd", ["a", "list"]):
+            line = synthetic.trial_line(3, synthetic.space().design(0), rng, user_attrs={"design": text})
+            file.write(json.dumps(line, separators=(",", ":")) + "\n")
+    trials = of(read(path, "demo"), {})
+    assert len(trials) == 7
+    assert Filters().mask(trials).all()
+    assert Filters(branches=(1, 2, 3)).mask(trials).tolist() == [True] * 3 + [False] * 4
 
 
 def test_failed_trials_have_no_score_and_are_no_front(trials: Trials) -> None:

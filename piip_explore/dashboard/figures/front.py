@@ -153,7 +153,7 @@ def _tied(figure: go.Figure, points: Points, axes: tuple[Axis, Axis]) -> None:
             customdata=points.trial[rows].astype(np.int32),
             text=points.label[rows],
             hovertemplate=_card(axes, "within noise of the front"),
-            marker={"size": 9, "color": style.BLUE, "symbol": "diamond-open", "line": {"width": 1.5}},
+            marker={"size": 8, "color": style.BLUE, "symbol": "circle-open", "line": {"width": 1.5}},
         )
     )
 

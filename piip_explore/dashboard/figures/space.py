@@ -95,7 +95,7 @@ def log_ticks(low: float, high: float) -> dict[float, str]:
         within = [number for number in numbers if low <= number <= high]
         if len(within) <= 7:
             break
-    return {float(np.log10(number)): text.number(number) for number in within}
+    return {float(np.log10(number)): f"{number:,g}" for number in within}
 
 
 def parallel(dimensions: Sequence[Dimension], color: Dimension) -> go.Figure:

@@ -106,16 +106,16 @@ def _budget(x: Floats, label: str) -> float | None:
     span = float(x.max() - x.min())
     step, shown = (1.0, "%.0f") if span > 20 else (0.1, "%.1f") if span > 2 else (0.01, "%.2f")
     low, high = float(np.floor(x.min() / step) * step), float(np.ceil(x.max() / step) * step)
-    before, state = st.session_state.get(_END), st.session_state
-    state.setdefault("budget", high)
-    if state["budget"] == before or not low <= state["budget"] <= high:  # no limit, or of another study or cost
-        state["budget"] = high
-    state[_END] = high
+    before, now = st.session_state.get(_END), st.session_state.get("budget")
+    if now is not None and now != high and (now == before or not low <= now <= high):
+        st.session_state["budget"] = high  # it was no limit, or is one of another study or cost
+    st.session_state[_END] = high
     chosen = st.slider(
         f"Budget: {label}",
         low,
         high,
-        step=step,
+        high,
+        step,
         format=shown,
         key="budget",
         bind="query-params",

@@ -43,7 +43,7 @@ def _counted(path: Path, changed: int, accounting: str) -> CountedSpace:
 def _budget(counted: CountedSpace) -> float | None:
     ends = budgets(float(counted.gflops.min()), float(counted.gflops.max()))
     chosen = st.select_slider(
-        "Budget (GFLOPs)", ends, ends[-1], key="space_budget", bind="query-params", format_func=text.number
+        "Budget (GFLOPs)", ends, ends[-1], key="space_budget", bind="query-params", format_func="{:,g}".format
     )
     return None if chosen == ends[-1] else chosen
 

@@ -20,6 +20,7 @@ SERVER = {
     "server.fileWatcherType": "none",
     "server.showEmailPrompt": False,
     "browser.gatherUsageStats": False,
+    "global.disableWidgetStateDuplicationWarning": True,
     "client.showErrorDetails": "type",
     "client.showErrorLinks": False,
     "client.toolbarMode": "viewer",
