@@ -99,10 +99,7 @@ class Window:
 
     def click(self, trial: int) -> float:
         self.view.settle()
-        x, y = self.view.point(trial)
-        self.page.mouse.move(x - 1, y)
-        self.page.mouse.move(x, y)
-        self.page.wait_for_selector(".st-key-front_chart .hoverlayer .hovertext")
+        x, y = self.view.hover(trial)
         began = time.perf_counter()
         self.page.mouse.click(x, y)
         self.page.get_by_text(f"Trial {trial}", exact=True).wait_for()

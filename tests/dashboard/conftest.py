@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import pytest
 
@@ -18,6 +20,9 @@ from tests.dashboard import synthetic
 
 CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).parents[2]
+PATIENCE = 240
+"""Seconds to wait for what has to happen, on a machine with better things to do; a test may take 600 in all."""
+
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -42,20 +47,31 @@ def served(*arguments: str, cwd: Path = ROOT) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "piip_explore", "dashboard", "--no-browser", "--port", str(port), *arguments]
-    process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).read()
-                break
-            except OSError:
-                assert process.poll() is None, process.stderr and process.stderr.read().decode()
+    with tempfile.TemporaryFile() as printed:  # a pipe that nobody reads would stop the server when it is full
+        process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=printed)
+        address = f"http://127.0.0.1:{port}"
+        try:
+            end = time.monotonic() + PATIENCE
+            while not _healthy(address):
+                printed.seek(0)
+                assert process.poll() is None, printed.read().decode()
+                assert time.monotonic() < end, "the server did not start"
                 time.sleep(0.1)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(10)
+            yield address
+        finally:
+            process.terminate()
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _healthy(address: str) -> bool:
+    try:
+        return bool(urllib.request.urlopen(f"{address}/_stcore/health", timeout=PATIENCE).read())
+    except OSError:
+        return False
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +104,7 @@ def browser() -> Iterator[Any]:
     if not CHROMIUM.exists():
         pytest.skip(f"the browser tests need {CHROMIUM} (Debian: apt-get install chromium)")
     with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS, timeout=1000 * PATIENCE)
         yield chromium
         chromium.close()
 
@@ -111,15 +127,24 @@ class View:
 
     def settle(self) -> View:
         """Wait until the script has run and everything is drawn."""
+        self.page.wait_for_selector("[data-testid=stMain] h1")  # before the first run there is no page at all
         self.page.wait_for_selector(
             "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]"
         )
         self.page.wait_for_function("document.querySelectorAll('[data-testid=stSkeleton]').length === 0")
         return self
 
-    def link(self, name: str) -> View:
+    def steady(self) -> View:
+        """Wait until all charts are drawn and nothing has moved for a second."""
+        self.settle()
+        self.page.wait_for_function(_STEADY, polling=250)
+        return self
+
+    def link(self, name: str, page: str) -> View:
+        """Follow a link to a page and wait for it."""
         self.page.get_by_role("link", name=name, exact=True).first.click()
-        self.page.wait_for_function("name => document.title.startsWith(name) || true", arg=name)
+        self.page.wait_for_url(lambda url: urlparse(url).path == f"/{page}")
+        self.page.get_by_role("heading", level=1, name=page.capitalize()).wait_for()
         return self.settle()
 
     @property
@@ -133,15 +158,36 @@ class View:
         assert found, f"trial {trial} is not drawn"
         return found[0], found[1]
 
+    def hover(self, trial: int) -> tuple[float, float]:
+        """Move the mouse to a trial until its card shows: a chart that is still being drawn hears nothing."""
+        from playwright.sync_api import TimeoutError
+
+        end = time.monotonic() + PATIENCE
+        while True:
+            x, y = self.point(trial)
+            self.page.mouse.move(x - 3, y)
+            self.page.mouse.move(x, y)
+            try:
+                self.page.wait_for_selector(".st-key-front_chart .hoverlayer .hovertext", timeout=2000)
+            except TimeoutError:
+                assert time.monotonic() < end, f"trial {trial} shows no card"
+            else:
+                return x, y
+
     def click(self, trial: int) -> View:
-        x, y = self.point(trial)
-        self.page.mouse.move(x - 1, y)
-        self.page.mouse.move(x, y)
-        self.page.wait_for_selector(".st-key-front_chart .hoverlayer .hovertext")
-        self.page.mouse.click(x, y)
+        self.page.mouse.click(*self.hover(trial))
         self.page.wait_for_url(f"**pick={trial}*")
         return self.settle()
 
+
+_STEADY = """() => {
+  const plots = [...document.querySelectorAll('.js-plotly-plot')];
+  const boxes = [...document.querySelectorAll('[data-testid=stMain] *')].map(e => e.getBoundingClientRect());
+  const look = JSON.stringify(boxes.map(b => [b.top, b.left, b.width, b.height]));
+  const now = performance.now();
+  if (look !== window.lastLook || plots.some(gd => !gd.calcdata)) { window.lastLook = look; window.since = now; }
+  return now - window.since > 1000;
+}"""
 
 _POINT = """trial => {
   const gd = document.querySelector('.st-key-front_chart .js-plotly-plot'), full = gd._fullLayout;
@@ -164,7 +210,7 @@ def window(browser: Any) -> Iterator[Callable[..., View]]:
     def make(address: str, **options: Any) -> View:
         settings = {"viewport": {"width": 1400, "height": 1000}, "reduced_motion": "reduce", **options}
         context = browser.new_context(**settings)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(1000 * PATIENCE)
         contexts.append(context)
         return View(context.new_page(), address)
 

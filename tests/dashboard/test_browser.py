@@ -44,7 +44,7 @@ def test_click_on_the_front_opens_the_design_and_its_export(
     trial = front[0]
     view.click(trial)
     assert demo.designs[trial] in view.text
-    view.link("Open the design")
+    view.link("Open the design", "design")
     view.page.get_by_text("Where the cost goes").wait_for()
     assert str(demo.designs[trial]) in view.text
     view.page.get_by_role("radio", name="native").click()
@@ -79,7 +79,7 @@ def test_next_and_previous_walk_the_front_from_the_keyboard(window: Window, addr
 def test_a_box_selects_designs_to_compare(window: Window, address: str, demo: Trials, front: list[int]) -> None:
     view = window(address).open()
     (x0, y0), (x1, y1) = view.point(front[0]), view.point(front[1])
-    view.page.mouse.move(*view.point(front[0]))
+    view.hover(front[0])
     view.page.locator(".st-key-front_chart [data-title='Box Select']").click()
     view.page.mouse.move(x0 - 12, max(y0, y1) + 12)
     view.page.mouse.down()
@@ -89,7 +89,7 @@ def test_a_box_selects_designs_to_compare(window: Window, address: str, demo: Tr
     view.settle()
     picked = [int(number) for number in address_of(view)["pick"]]
     assert set(front[:2]) <= set(picked)
-    view.link("Compare the selected")
+    view.link("Compare the selected", "compare")
     view.page.get_by_text("Marked rows differ").wait_for()
     for trial in front[:2]:
         assert f"trial {trial}" in view.text
@@ -120,7 +120,7 @@ def test_a_shared_address_reopens_the_same_view(window: Window, address: str, fr
 
 def test_the_accounting_and_the_study_travel_between_pages(window: Window, address: str) -> None:
     view = window(address).open("?study=other&accounting=built&pick=3")
-    view.link("Design")
+    view.link("Design", "design")
     view.page.get_by_text("GFLOPs (built)").first.wait_for()
     assert address_of(view) == {"study": ["other"], "accounting": ["built"], "pick": ["3"]}
 

@@ -16,7 +16,7 @@ import pytest
 from piip_explore.dashboard import runs
 from piip_explore.search.columns import read
 from piip_explore.search.storage import RUNNING, parse
-from tests.dashboard.conftest import ROOT, View, served
+from tests.dashboard.conftest import PATIENCE, ROOT, View, served
 
 Window = Callable[..., View]
 T = TypeVar("T")
@@ -29,7 +29,7 @@ def replay(storage: Path, trials: int, delay: float) -> subprocess.Popen[bytes]:
 
 def test_news_is_announced_and_never_redraws_the_chart(window: Window, tmp_path: Path) -> None:
     storage = tmp_path / "replayed.journal"
-    replay(storage, 10, 0.0).wait(60)
+    replay(storage, 10, 0.0).wait(PATIENCE)
     with served("--storage", str(storage)) as address:
         view = window(address).open()
         view.page.get_by_role("figure", name="of 10 trials").wait_for()
@@ -38,7 +38,7 @@ def test_news_is_announced_and_never_redraws_the_chart(window: Window, tmp_path:
         try:
             button = view.page.get_by_role("button", name="new trial")
             button.wait_for()
-            search.wait(60)
+            search.wait(PATIENCE)
             view.page.get_by_role("button", name="15 new trials").wait_for()
             same = "document.querySelector('.st-key-front_chart .js-plotly-plot').dataset.same"
             assert view.page.evaluate(same) == "yes"
@@ -50,7 +50,7 @@ def test_news_is_announced_and_never_redraws_the_chart(window: Window, tmp_path:
 
 def test_the_study_page_refreshes_by_itself(window: Window, tmp_path: Path) -> None:
     storage = tmp_path / "replayed.journal"
-    replay(storage, 5, 0.0).wait(60)
+    replay(storage, 5, 0.0).wait(PATIENCE)
     with served("--storage", str(storage)) as address:
         view = window(address).open("study")
         done = view.page.get_by_test_id("stMetric").filter(has_text="Full runs done")
@@ -85,12 +85,14 @@ def test_a_search_is_started_paused_and_resumed_from_the_page(window: Window, tm
         view.page.get_by_label("Name").fill("mine")
         view.page.get_by_role("button", name="Start", exact=True).click()
         run = _until(lambda: runs.running(address, "mine"))
+        view.page.get_by_role("button", name="Pause").wait_for()  # the new study opens by itself
+        assert "example" not in view.page.inner_text("[data-testid=stSidebar]")
         _until(lambda: _states(journal, RUNNING))
     assert runs.running(address, "mine") == run, "the search ended with the dashboard"
     with served("--storage", str(storage), "--spaces", str(spaces)) as url:
         view = window(url).open("study")
         view.page.get_by_role("button", name="Pause").click()
-        _until(lambda: runs.running(address, "mine") is None, 180)
+        _until(lambda: runs.running(address, "mine") is None)
         assert not _states(journal, RUNNING)
         view.page.reload()
         view.page.get_by_label("Designs in all").fill("1")
@@ -105,7 +107,7 @@ def _states(path: Path, state: int) -> int:
     return int((read(path, "mine").state == state).sum()) if path.exists() and b'op_code":4' in path.read_bytes() else 0
 
 
-def _until(found: Callable[[], T], seconds: float = 60) -> T:
+def _until(found: Callable[[], T], seconds: float = PATIENCE) -> T:
     end = time.monotonic() + seconds
     while not (value := found()):
         assert time.monotonic() < end, "it did not happen in time"

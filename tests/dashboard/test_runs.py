@@ -9,6 +9,7 @@ from piip_explore.dashboard import runs
 from piip_explore.dashboard.options import Options
 from piip_explore.errors import InputError
 from piip_explore.search.storage import parse
+from tests.dashboard.conftest import PATIENCE
 
 
 @pytest.mark.parametrize("name", ["", "../etc", "a/b", ".hidden", "a b", "-x", "x" * 65, "<b>", "a\n"])
@@ -64,7 +65,7 @@ def test_a_search_that_ends_at_once_leaves_its_sentence_in_the_log(tmp_path: Pat
     space = tmp_path / "none.yaml"
     run = runs.start(storage, runs.Wanted("mine", str(space), 1))
     child = runs._STARTED[run.pid]
-    assert child.wait(60) == 2
+    assert child.wait(PATIENCE) == 2
     assert runs.running(storage, "mine") is None
     assert "none.yaml" in runs.log(storage, "mine")
 

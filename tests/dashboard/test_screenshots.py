@@ -53,11 +53,10 @@ def test_picture(window: Callable[..., View], example: str, page: str, scheme: s
         "study": "study?importance=true",
     }
     view = window(example, color_scheme=scheme).open(paths.get(page, page))
-    view.page.wait_for_timeout(2500)
-    view.settle()
+    view.steady()
     height = view.page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
     view.page.set_viewport_size({"width": 1400, "height": min(height, 2400)})
-    view.page.wait_for_timeout(1000)
+    view.steady()
     assert not view.page.query_selector_all("[data-testid=stException]")
     folder = Path(FOLDER)
     folder.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.dashboard import synthetic
-from tests.dashboard.conftest import View, served
+from tests.dashboard.conftest import PATIENCE, View, served
 
 Window = Callable[..., View]
 
@@ -20,7 +20,16 @@ EVIL = (
     "<img src=x onerror='window.pwned=1'><script>window.pwned=1</script><b>bold</b> "
     "![pic](http://evil.example/p.png) [link](http://evil.example) http://evil.example/x :red[red] $x^2$ `tick`"
 )
-PAGES = ("", "design?pick=0", "compare?pick=0&pick=1", "space", "study", "validity", "published")
+PAGES = {
+    "": "Pareto front",
+    "design?pick=0": "Export",
+    "compare?pick=0&pick=1": "Fronts of studies",
+    "space": "The file",
+    "study": "Start a new study",
+    "validity": "Validity",
+    "published": "Other detectors on COCO",
+}
+"""Every page, and what it draws last."""
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +65,10 @@ def _write(path: Path, name: str, rng: np.random.Generator, user_attrs: dict[str
 
 def test_foreign_text_is_shown_literally_on_every_page(window: Window, evil: str) -> None:
     view = window(evil)
-    for page in PAGES:
+    for page, last in PAGES.items():
         view.open(page)
-        view.page.wait_for_timeout(300)
+        view.page.get_by_text(last, exact=True).first.wait_for()
+        view.settle()
         assert view.page.evaluate("window.pwned") is None, page
         assert not view.page.query_selector_all("img[src='x'], a[href*='evil'], img[src*='evil']"), page
         assert not view.page.query_selector_all("[data-testid=stException]"), page
@@ -104,7 +114,7 @@ def test_an_address_names_no_file(window: Window, address: str, path: str) -> No
 )
 def test_the_server_serves_no_file_of_ours(address: str, path: str) -> None:
     try:
-        body = urllib.request.urlopen(address + path, timeout=5).read()
+        body = urllib.request.urlopen(address + path, timeout=PATIENCE).read()
     except urllib.error.HTTPError:
         return
     assert b"root:" not in body
@@ -132,7 +142,7 @@ def test_another_site_cannot_reach_the_app_through_its_own_name(address: str) ->
 
 def _handshake(address: str, host: str) -> int:
     port = int(address.rpartition(":")[2])
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     headers = {
         "Host": f"{host}:{port}",
         "Upgrade": "websocket",
