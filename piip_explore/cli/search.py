@@ -12,7 +12,18 @@ from piip_explore.space import Accounting
 
 
 def _list(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
+    if value is None:
+        return None
+    parts = tuple(part.strip() for part in value.split(","))
+    if not all(parts):
+        raise click.BadParameter(f"'{value}': expected names with a comma between them")
+    return parts
+
+
+def _limit(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not value > 0:
+        raise click.BadParameter(f"'{value:g}': expected a number above 0")
+    return value
 
 
 def _rungs(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
@@ -41,10 +52,10 @@ def _rungs(context: click.Context, parameter: click.Parameter, value: str | None
     "--objectives", callback=_list, help="Two or more of score,gflops,params,latency,memory (default: score,gflops)."
 )
 @click.option("--accounting", type=click.Choice(["published", "built"]), help="What counts as a FLOP.")
-@click.option("--max-gflops", type=float, help="Try no design above this many full-scale GFLOPs.")
-@click.option("--max-params", type=float, help="Try no design above this many million parameters.")
+@click.option("--max-gflops", type=float, callback=_limit, help="Try no design above this many full-scale GFLOPs.")
+@click.option("--max-params", type=float, callback=_limit, help="Try no design above this many million parameters.")
 @click.option("--rungs", callback=_rungs, help="Shares of a full run for successive halving, such as 1/9,1/3,1.")
-@click.option("--seed", type=int, help="Seed of the proxy runs and of the sampler (default: 0).")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of the proxy runs and of the sampler (default: 0).")
 @click.option("--preset", help="Proxy preset (default: the space's).")
 @click.option("--start-published", is_flag=True, help="Try the published designs of the space first.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

@@ -168,6 +168,10 @@ class Reader:
             self._built = news
         return self._columns
 
+    def close(self) -> None:
+        """Close the storage."""
+        self._store.leave()
+
 
 def read(storage: str | Path | StorageURL, study: str, since: int = 0) -> Columns:
     """Read a study's trials numbered `since` and up.
@@ -175,7 +179,9 @@ def read(storage: str | Path | StorageURL, study: str, since: int = 0) -> Column
     Raises:
         InputError: the storage cannot be read, or has no such study.
     """
-    columns = Reader(storage, study).refresh()
+    reader = Reader(storage, study)
+    columns = reader.refresh()
+    reader.close()
     return columns.since(since) if since else columns
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+_STOPPING = "Stopping at the next step; Ctrl-C again stops at once."
+_TABLE_SECONDS = 0.25
 _LINE_SECONDS = 30.0
 _FRONT_ROWS = 8
 
@@ -95,8 +97,12 @@ class Progress:
             text = "  ".join(f"{name} {value:.4g}" for name, value in zip(names, values, strict=True))
             grid.add_row(Text(f"  front: {text}  {self.study.store.table.attribute('design', number)}"))
         if self.supervisor.stopping:
-            grid.add_row("Stopping at the next step; Ctrl-C again stops at once.")
+            grid.add_row(_STOPPING)
         return grid
+
+    def line(self) -> str:
+        """Return the counts, or what a stop is about to do."""
+        return _STOPPING if self.supervisor.stopping == 1 else self.counts()
 
 
 @contextmanager
@@ -106,22 +112,26 @@ def shown(supervisor: Supervisor, console: Console) -> Iterator[None]:
     if console.is_terminal:
         from rich.live import Live
 
-        with Live(progress.table(), console=console, refresh_per_second=4, transient=True) as live:
-            supervisor.report = lambda _: live.update(progress.table())
+        with Live(progress.table(), console=console, auto_refresh=False, transient=True) as live:
+            supervisor.report = _every(_TABLE_SECONDS, lambda: live.update(progress.table(), refresh=True))
             yield
-        console.print(progress.counts())
-        return
-    printed = time.monotonic()
-
-    def line(_: Supervisor) -> None:
-        nonlocal printed
-        if time.monotonic() - printed > _LINE_SECONDS:
-            printed = time.monotonic()
-            console.print(progress.counts(), soft_wrap=True)
-
-    supervisor.report = line
-    yield
+    else:
+        supervisor.report = _every(_LINE_SECONDS, lambda: console.print(progress.line(), soft_wrap=True))
+        yield
     console.print(progress.counts(), soft_wrap=True)
+
+
+def _every(seconds: float, show: Callable[[], None]) -> Callable[[Supervisor], None]:
+    """Return a report that shows something every so many seconds, and at once when the search is told to stop."""
+    shown_at, stopping = time.monotonic(), 0
+
+    def report(supervisor: Supervisor) -> None:
+        nonlocal shown_at, stopping
+        if time.monotonic() - shown_at > seconds or supervisor.stopping != stopping:
+            shown_at, stopping = time.monotonic(), supervisor.stopping
+            show()
+
+    return report
 
 
 def _slot_line(slot: Slot) -> str:

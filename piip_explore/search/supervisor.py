@@ -1,7 +1,8 @@
 """Runs a study on this machine: worker processes, one per device slot, and the only writer of results.
 
 A worker that dies is replaced; its design is queued again (see `ledger`). Ctrl-C or SIGTERM once ends the evaluations
-at their next step and puts them back; twice kills the workers at once, and puts them back as well.
+at their next step and puts them back; twice kills the workers at once, and puts them back as well; three times leaves
+them to the next search, for when the storage does not answer.
 """
 
 from __future__ import annotations
@@ -83,7 +84,11 @@ class Supervisor:
                     self.study.store.settle()
                     self.report(self)
         finally:
-            self._end()
+            self._end_workers()
+            try:
+                self._put_back()
+            finally:
+                self.study.store.leave()
             self.report(self)
         return not self.stopping
 
@@ -205,8 +210,8 @@ class Supervisor:
 
     # --- the end -------------------------------------------------------------------------------------------------
 
-    def _end(self) -> None:
-        """Leave no process and no running trial behind."""
+    def _end_workers(self) -> None:
+        """Leave no process behind."""
         for slot in self.slots:
             if slot.pipe is not None and slot.task is None:
                 _send(slot, worker.STOP)
@@ -215,18 +220,22 @@ class Supervisor:
                 continue
             if slot.task is None:
                 slot.process.join(5)
-            if slot.process.is_alive():
-                slot.process.kill()
-                slot.process.join()
-            if slot.task is not None:
-                self.study.put_back(slot.task)
-                slot.task = None
-        self.study.store.leave()
+            slot.process.kill()
+            slot.process.join()
+
+    def _put_back(self) -> None:
+        """Leave no running trial behind."""
+        for slot in self.slots:
+            task, slot.task = slot.task, None
+            if task is not None and self.stopping < 3:
+                self.study.put_back(task)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
         def stop(number: int, frame: object) -> None:
             self.stopping += 1
+            if self.stopping > 2:
+                raise KeyboardInterrupt
 
         before = {name: signal.signal(name, stop) for name in (signal.SIGINT, signal.SIGTERM)}
         try:

@@ -12,6 +12,8 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 PASSWORD = "not/so:secret@1"
 
@@ -34,14 +36,9 @@ def server_user() -> str | None:
 @contextlib.contextmanager
 def server() -> Iterator[str]:
     """Run a server until the block ends; yields the URL of an empty database, password included."""
-    from urllib.parse import quote
-
     folder = binaries()
     assert folder is not None
     user = server_user()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     home = Path(tempfile.mkdtemp(prefix="piip-postgres-"))
     try:
         password_file = home / "password"
@@ -50,30 +47,33 @@ def server() -> Iterator[str]:
             for path in (home, password_file):
                 shutil.chown(path, user)
         home.chmod(0o700)
-        data = home / "data"
         run = {"cwd": home, "user": user, "stdout": subprocess.DEVNULL}
-        subprocess.run(
-            [folder / "initdb", "-D", data, "-U", "explorer", "-A", "scram-sha-256", f"--pwfile={password_file}", "-N"],
-            check=True,
-            **run,
-        )
-        options = ["-c", "fsync=off", "-c", f"unix_socket_directories={home}", "-c", "listen_addresses=127.0.0.1"]
-        process = subprocess.Popen(
-            [folder / "postgres", "-D", data, "-p", str(port), *options],
-            stderr=(home / "log").open("wb"),
-            **run,
-        )
+        initdb = [folder / "initdb", "-D", home / "data", "-U", "explorer", "-A", "scram-sha-256", "-N"]
+        subprocess.run([*initdb, f"--pwfile={password_file}"], check=True, **run)
+        process, port = _started(folder, home, run)
         try:
-            ready = [folder / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port), "-t", "30"]
-            for _ in range(100):
-                if subprocess.run(ready, check=False).returncode == 0:
-                    break
-                assert process.poll() is None, (home / "log").read_text()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(0.1)
             yield f"postgresql+psycopg://explorer:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/postgres"
         finally:
-            process.send_signal(signal.SIGINT)  # at once, open connections or not
-            process.wait(20)
+            process.send_signal(signal.SIGQUIT)  # at once: no connection is waited for, and nothing is written
+            process.wait()
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _started(folder: Path, home: Path, run: dict[str, Any]) -> tuple[subprocess.Popen[bytes], int]:
+    """Start the server on a free port; on another one if a program was faster to take it."""
+    options = ["-c", "fsync=off", "-c", f"unix_socket_directories={home}", "-c", "listen_addresses=127.0.0.1"]
+    for _ in range(5):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        with (home / "log").open("wb") as log:
+            command = [folder / "postgres", "-D", home / "data", "-p", str(port), *options]
+            process = subprocess.Popen(command, stderr=log, **run)
+        ready = [folder / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port), "-t", "30"]
+        while process.poll() is None:
+            if subprocess.run(ready, check=False).returncode == 0:
+                return process, port
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.1)
+    raise RuntimeError((home / "log").read_text())

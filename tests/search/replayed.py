@@ -1,16 +1,20 @@
 """A space of 2,688 designs with synthetic costs and scores, and a search of it as a program of its own.
 
-python -m tests.search.replayed STORAGE STUDY TRIALS WORKERS DELAY [SAMPLER [RUNGS]]
+python -m tests.search.replayed STORAGE STUDY TRIALS WORKERS [DELAY] [--gate FOLDER]
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
 import time
+import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -69,17 +73,43 @@ class Troubled(ReplayEvaluator):
 
 
 @dataclass(frozen=True)
-class Slow(ReplayEvaluator):
-    """Takes a minute, and reports progress all the time; or never, as a hung one."""
+class Gated(ReplayEvaluator):
+    """Waits at a gate, a folder, for a ticket (see `let_in`) or until the gate is open; or for ever, if it is `hung`.
 
+    A hung one reports no progress either. Who is at the gate has left a file `at-ID` there.
+    """
+
+    gate: Path = Path()
     hung: bool = False
 
     def evaluate(self, task: Task, progress: Progress) -> Outcome:
-        for _ in range(600):
-            time.sleep(0.1)
+        (self.gate / f"at-{task.design_id}").touch()
+        while self.hung or not ((self.gate / "open").exists() or self._has_ticket()):
             if not self.hung:
                 progress(0.5)
-        return Outcome("ok", 1.0, None, 60.0)
+            time.sleep(0.02)
+        return super().evaluate(task, progress)
+
+    def _has_ticket(self) -> bool:
+        for ticket in self.gate.glob(f"for-{os.getppid()}-*"):
+            try:
+                ticket.unlink()
+                return True
+            except FileNotFoundError:  # another worker was faster
+                continue
+        return False
+
+
+def let_in(gate: Path, search: int, count: int) -> None:
+    """Let `count` evaluations of the search with this process number pass the gate."""
+    for _ in range(count):
+        (gate / f"for-{search}-{uuid.uuid4().hex}").touch()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something to happen; the test's own time limit is the only one."""
+    while not condition():
+        time.sleep(0.05)
 
 
 @cache
@@ -97,14 +127,20 @@ def start(pool: Pool, scores: Evaluator, storage: str, study: str, request: Requ
 
 
 def main() -> None:
-    storage, study, trials, workers, delay = sys.argv[1:6]
-    sampler = sys.argv[6] if len(sys.argv) > 6 else "random"
-    rungs = tuple(map(float, sys.argv[7].split(","))) if len(sys.argv) > 7 else None
+    parser = argparse.ArgumentParser()
+    parser.add_argument("storage")
+    parser.add_argument("study")
+    parser.add_argument("trials", type=int)
+    parser.add_argument("workers", type=int)
+    parser.add_argument("delay", type=float, nargs="?", default=0.0)
+    parser.add_argument("--gate", type=Path)
+    asked = parser.parse_args()
     pool = replayed_pool()
-    scores: ReplayEvaluator = evaluator(pool, delay=float(delay))
-    launch = start(pool, scores, storage, study, Request(trials=int(trials), sampler=sampler, rungs=rungs))
-    finished = Supervisor(launch.study, scores, ["cpu"] * int(workers)).run()
-    sys.exit(0 if finished else 1)
+    scores = evaluator(pool, delay=asked.delay)
+    if asked.gate is not None:
+        scores = Gated(**vars(scores), gate=asked.gate)
+    launch = start(pool, scores, asked.storage, asked.study, Request(trials=asked.trials, sampler="random"))
+    sys.exit(0 if Supervisor(launch.study, scores, ["cpu"] * asked.workers).run() else 1)
 
 
 if __name__ == "__main__":

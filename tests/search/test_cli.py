@@ -102,6 +102,12 @@ def test_results_are_written_once(here, capsys):
         (["search", "tiny.yaml", "--storage", "garbage"], "'garbage' is not a readable study file"),
         (["search", "tiny.yaml", "--preset", "nope"], "unknown preset 'nope'"),
         (["search", "tiny.yaml", "--trials", "0"], "'--trials'"),
+        (["search", "tiny.yaml", "--seed", "-1"], "'--seed'"),
+        (["search", "tiny.yaml", "--max-gflops", "nan"], "'--max-gflops': 'nan': expected a number above 0"),
+        (["search", "tiny.yaml", "--max-params", "-5"], "'--max-params': '-5': expected a number above 0"),
+        (["search", "tiny.yaml", "--objectives", ""], "'--objectives': '': expected names with a comma between them"),
+        (["search", "tiny.yaml", "--devices", "cpu,"], "'--devices': 'cpu,': expected names"),
+        (["search", "tiny.yaml", "--storage", "garbage/x.journal"], "cannot write 'garbage/x.journal.files/propose'"),
     ],
 )
 def test_bad_input_is_one_clear_line_and_changes_nothing(here, capsys, arguments, sentence):

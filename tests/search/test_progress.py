@@ -1,5 +1,5 @@
 import io
-import time
+from types import SimpleNamespace
 
 from rich.console import Console
 
@@ -16,7 +16,6 @@ def running(tmp_path):
         replayed_pool(), Troubled({}), str(tmp_path / "s.journal"), "s", Request(trials=4, sampler="exhaustive")
     )
     supervisor = Supervisor(launch.study, Troubled({}), ["cpu", "cpu"])
-    supervisor.began = time.monotonic() - 10
     shown = Progress(supervisor)
     for score in (40.0, 45.0):
         launch.study.complete(launch.study.next("cpu"), Outcome("ok", score, None, 1800.0))
@@ -24,8 +23,9 @@ def running(tmp_path):
     return supervisor, shown
 
 
-def test_counts_say_done_running_left_hours_and_time(tmp_path):
+def test_counts_say_done_running_left_hours_and_time(tmp_path, monkeypatch):
     supervisor, shown = running(tmp_path)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: supervisor.began + 10))
     text = shown.counts()
     assert text.startswith("2 done, 0 failed, 1 running, 1 left")
     assert "1.00 CPU-hours" in text
@@ -53,3 +53,15 @@ def test_without_a_terminal_there_is_a_last_line_and_no_escape(tmp_path):
     text = console.file.getvalue()
     assert "2 done, 0 failed, 0 running, 0 left" in text
     assert "\x1b" not in text
+
+
+def test_a_stop_is_said_at_once(tmp_path):
+    supervisor, _ = running(tmp_path)
+    console = Console(file=io.StringIO(), width=200)
+    with progress.shown(supervisor, console):
+        supervisor.report(supervisor)
+        assert console.file.getvalue() == ""
+        supervisor.stopping = 1
+        supervisor.report(supervisor)
+        supervisor.report(supervisor)
+    assert console.file.getvalue().count("Stopping at the next step; Ctrl-C again stops at once.") == 1

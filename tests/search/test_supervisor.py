@@ -7,16 +7,16 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
+from piip_explore.errors import InputError
 from piip_explore.search.columns import read
 from piip_explore.search.launch import Request
 from piip_explore.search.storage import COMPLETE, FAIL, RUNNING, WAITING
 from piip_explore.search.supervisor import SearchFailedError, Supervisor
-from tests.search.replayed import Slow, Troubled, replayed_pool, start
+from tests.search.replayed import Gated, Troubled, let_in, replayed_pool, start, until
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,33 +68,63 @@ def test_a_search_gives_up_when_everything_fails(tmp_path):
 @pytest.mark.parametrize(("hung", "signals"), [(False, 1), (True, 2)])
 def test_one_signal_ends_at_the_next_step_and_two_at_once(tmp_path, hung, signals):
     path = tmp_path / "s.journal"
-    study = start(replayed_pool(), Slow({}), str(path), "s", Request(trials=4, sampler="random")).study
-    supervisor = Supervisor(study, Slow({}, hung=hung), ["cpu"] * 2)
+    scores = Gated({}, gate=tmp_path, hung=hung)
+    study = start(replayed_pool(), scores, str(path), "s", Request(trials=4, sampler="random")).study
+    supervisor = Supervisor(study, scores, ["cpu"] * 2)
 
     def interrupt():
-        while len(study.claimed) < 2:
-            time.sleep(0.05)
-        time.sleep(1.5)
-        for _ in range(signals):
+        until(lambda: len(list(tmp_path.glob("at-*"))) == 2)
+        for sent in range(signals):
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.8)
+            until(lambda sent=sent: supervisor.stopping > sent)
 
-    thread = threading.Thread(target=interrupt)
-    began = time.monotonic()
-    thread.start()
+    threading.Thread(target=interrupt, daemon=True).start()
     assert supervisor.run() is False
-    thread.join()
-    assert time.monotonic() - began < 25
     assert read(path, "s").state.tolist() == [WAITING] * 2
+
+
+def test_a_third_signal_ends_a_search_whose_storage_does_not_answer(tmp_path):
+    study = start(replayed_pool(), Troubled({}), str(tmp_path / "s.journal"), "s", Request(trials=4)).study
+
+    def wait_for_ever(device):
+        while True:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    study.next = wait_for_ever
+    supervisor = Supervisor(study, Troubled({}), ["cpu"])
+    with pytest.raises(KeyboardInterrupt):
+        supervisor.run()
+    assert supervisor.stopping == 3
+    assert all(slot.process is None or not slot.process.is_alive() for slot in supervisor.slots)
+
+
+def test_a_lost_storage_ends_the_search_and_its_workers(tmp_path):
+    path = tmp_path / "s.journal"
+    scores = Gated({}, gate=tmp_path)
+    study = start(replayed_pool(), scores, str(path), "s", Request(trials=4, sampler="random")).study
+    supervisor = Supervisor(study, scores, ["cpu"] * 2)
+
+    def lose(supervisor):
+        if len(list(tmp_path.glob("at-*"))) == 2:
+            path.rename(tmp_path / "elsewhere")
+            supervisor.report = lambda supervisor: None
+            (tmp_path / "open").touch()
+
+    supervisor.report = lose
+    with pytest.raises(InputError, match="has disappeared"):
+        supervisor.run()
+    assert all(slot.process is None or not slot.process.is_alive() for slot in supervisor.slots)
+    again = start(replayed_pool(), scores, str(tmp_path / "elsewhere"), "s", Request(trials=4)).study
+    assert Supervisor(again, scores, ["cpu"]).run()
 
 
 def test_a_search_stopped_by_its_scheduler_is_resumable(tmp_path):
     path = tmp_path / "s.journal"
-    command = [sys.executable, "-m", "tests.search.replayed", str(path), "s", "500", "2", "0.05"]
-    with subprocess.Popen(command, cwd=ROOT, start_new_session=True) as process:
-        while not path.exists() or path.read_bytes().count(b'"state":1') < 3:
-            time.sleep(0.1)
+    command = [sys.executable, "-m", "tests.search.replayed", str(path), "s", "500", "2"]
+    with subprocess.Popen([*command, f"--gate={tmp_path}"], cwd=ROOT, start_new_session=True) as process:
+        let_in(tmp_path, process.pid, 3)
+        until(lambda: path.exists() and path.read_bytes().count(b'"state":1') == 3)
+        until(lambda: len(list(tmp_path.glob("at-*"))) == 5)
         os.killpg(process.pid, signal.SIGTERM)  # SLURM and Kubernetes signal every process
-        assert process.wait(20) == 1
-    states = set(read(path, "s").state.tolist())
-    assert states <= {COMPLETE, WAITING}
+        assert process.wait() == 1
+    assert sorted(read(path, "s").state.tolist()) == [COMPLETE] * 3 + [WAITING] * 2
