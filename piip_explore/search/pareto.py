@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from heapq import heapify, heappop, heappush
 
 import numpy as np
 import numpy.typing as npt
@@ -186,12 +187,24 @@ def best_subset(losses: Floats, count: int) -> Ints:
 
 
 def _spread(points: Floats, room: int, rows: Ints) -> list[int]:
+    """Return `room` of `rows`, each time the one whose point adds most hypervolume to those before it.
+
+    What a point adds only falls as others are picked. So a point whose gain is up to date, and is no less than what
+    the others once added, is the best: few gains are computed anew (lazy greedy).
+    """
     low, high = points.min(axis=0), points.max(axis=0)
     scaled = (points - low) / np.where(high > low, high - low, 1.0)
     bound = np.full(points.shape[1], 1.1)
     picked: list[int] = []
-    left = list(range(len(points)))
-    while left and len(picked) < room:
-        gains = [hypervolume(scaled[[*picked, i]], bound) for i in left]
-        picked.append(left.pop(int(np.argmax(gains))))
+    volume = 0.0
+    heap = [(-gain, i, 0) for i, gain in enumerate(np.prod(bound - scaled, axis=1).tolist())]
+    heapify(heap)
+    while heap and len(picked) < room:
+        gain, i, known_at = heappop(heap)
+        if known_at == len(picked):
+            picked.append(i)
+            volume -= gain
+        else:
+            gain = volume - hypervolume(scaled[[*picked, i]], bound)
+            heappush(heap, (gain, i, len(picked)))
     return [int(rows[i]) for i in picked]

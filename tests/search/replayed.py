@@ -109,7 +109,7 @@ def let_in(gate: Path, search: int, count: int) -> None:
 def until(condition: Callable[[], bool]) -> None:
     """Wait for something to happen; the test's own time limit is the only one."""
     while not condition():
-        time.sleep(0.05)
+        time.sleep(0.2)
 
 
 @cache

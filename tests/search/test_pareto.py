@@ -94,3 +94,15 @@ def test_best_subset_takes_whole_fronts_first_and_then_spreads():
     assert len(set(chosen.tolist())) == 13
     few = pareto.best_subset(line, 3)
     assert np.ptp(line[few, 0]) >= 6
+
+
+@pytest.mark.parametrize("objectives", [2, 3])
+def test_the_spread_adds_most_hypervolume_at_every_step(objectives):
+    points = np.random.default_rng(0).random((40, objectives))
+    points = 1 - points / np.linalg.norm(points, axis=1, keepdims=True)  # all on the front
+    scaled, bound = (points - points.min(axis=0)) / np.ptp(points, axis=0), np.full(objectives, 1.1)
+    expected: list[int] = []
+    for _ in range(12):
+        volumes = [pareto.hypervolume(scaled[[*expected, i]], bound) for i in range(len(points))]
+        expected.append(int(np.argmax(volumes)))
+    assert pareto.best_subset(points, 12).tolist() == expected
