@@ -6,8 +6,6 @@ silently.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +14,7 @@ from typing import Any, ClassVar
 
 from piip_explore.design import Design
 from piip_explore.errors import InputError
+from piip_explore.files import write_whole
 
 Files = dict[str, str | bytes]
 """File names, relative to the output directory, and their contents."""
@@ -95,7 +94,7 @@ class Exporter(ABC):
 def write_files(files: Files, folder: Path, *, force: bool = False) -> list[Path]:
     """Write all files into a folder, or none: existing ones stay unless `force` is given.
 
-    Every file is written whole under a temporary name first, so that an interrupted export leaves no half of one.
+    Every file is written whole or not at all, so that an interrupted export leaves no half of one.
 
     Raises:
         InputError: a file exists already, or the folder cannot be written to.
@@ -106,27 +105,12 @@ def write_files(files: Files, folder: Path, *, force: bool = False) -> list[Path
         raise InputError(f"'{existing[0]}' exists already: choose another folder or overwrite it with --force")
     try:
         for path, content in zip(paths, files.values(), strict=True):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, content.encode() if isinstance(content, str) else content)
+            write_whole(path, _writer(content))
     except OSError as error:
         raise InputError(f"cannot write to '{folder}': {error.strerror or error}") from None
     return paths
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and move it to its place."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _writer(content: str | bytes) -> Callable[[Path], object]:
+    data = content.encode() if isinstance(content, str) else content
+    return lambda path: path.write_bytes(data)

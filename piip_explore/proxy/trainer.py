@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import pickle
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from piip_explore.files import write_whole
 from piip_explore.proxy.data.source import DataSource, Samples, Split
 from piip_explore.proxy.network import Network
 from piip_explore.proxy.run import Run
@@ -268,14 +268,6 @@ def _order(images: int, samples: int, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     passes = [torch.randperm(images, generator=generator) for _ in range(math.ceil(samples / images))]
     return torch.cat(passes)[:samples]
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    write(partial)
-    partial.replace(path)
 
 
 def _peak_memory(device: torch.device) -> int:

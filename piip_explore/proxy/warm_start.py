@@ -19,6 +19,7 @@ from torch import Tensor
 
 from piip_explore.design import Branch, Design
 from piip_explore.errors import InputError
+from piip_explore.files import write_whole
 from piip_explore.models.pyramid import BranchModule
 from piip_explore.models.weights import load_branch
 from piip_explore.proxy.data.source import cache_dir
@@ -26,7 +27,7 @@ from piip_explore.proxy.network import Network
 from piip_explore.proxy.presets import WarmStart
 from piip_explore.proxy.run import Run
 from piip_explore.proxy.shrink import Shrink
-from piip_explore.proxy.trainer import Progress, Training, write_whole
+from piip_explore.proxy.trainer import Progress, Training
 
 _SEED = 0
 """Of every pre-training: all seeds of a candidate start from the same branches, as from a public checkpoint."""

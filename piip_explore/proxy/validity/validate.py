@@ -14,9 +14,9 @@ import pandas as pd
 
 from piip_explore import proxy
 from piip_explore.errors import InputError
+from piip_explore.files import write_whole
 from piip_explore.proxy.presets import Preset
 from piip_explore.proxy.score import Score, code_version
-from piip_explore.proxy.trainer import write_whole
 from piip_explore.proxy.validity import predictors, statistics
 from piip_explore.proxy.validity.rows import Rows, as_trained, pairs
 
