@@ -9,27 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
-_CONVNEXT = [
-    (r"convnext_model\.embeddings\.patch_embeddings\.", "stem.0."),
-    (r"convnext_model\.embeddings\.layernorm\.", "stem.1."),
-    (r"convnext_model\.encoder\.stages\.(\d+)\.downsampling_layer\.", r"stages.\1.downsample."),
-    (r"convnext_model\.encoder\.stages\.(\d+)\.layers\.(\d+)\.dwconv\.", r"stages.\1.blocks.\2.conv_dw."),
-    (r"convnext_model\.encoder\.stages\.(\d+)\.layers\.(\d+)\.layernorm\.", r"stages.\1.blocks.\2.norm."),
-    (r"convnext_model\.encoder\.stages\.(\d+)\.layers\.(\d+)\.pwconv(\d)\.", r"stages.\1.blocks.\2.mlp.fc\3."),
-    (r"convnext_model\.encoder\.stages\.(\d+)\.layers\.(\d+)\.layer_scale_parameter$", r"stages.\1.blocks.\2.gamma"),
-]
-_CONVNEXT_INVERSE = [
-    (r"stem\.0\.", "convnext_model.embeddings.patch_embeddings."),
-    (r"stem\.1\.", "convnext_model.embeddings.layernorm."),
-    (r"stages\.(\d+)\.downsample\.", r"convnext_model.encoder.stages.\1.downsampling_layer."),
-    (r"stages\.(\d+)\.blocks\.(\d+)\.conv_dw\.", r"convnext_model.encoder.stages.\1.layers.\2.dwconv."),
-    (r"stages\.(\d+)\.blocks\.(\d+)\.norm\.", r"convnext_model.encoder.stages.\1.layers.\2.layernorm."),
-    (r"stages\.(\d+)\.blocks\.(\d+)\.mlp\.fc(\d)\.", r"convnext_model.encoder.stages.\1.layers.\2.pwconv\3."),
-    (
-        r"stages\.(\d+)\.blocks\.(\d+)\.gamma$",
-        r"convnext_model.encoder.stages.\1.layers.\2.layer_scale_parameter",
-    ),
-]
+from piip_explore.models import convnext_names
+
+_WRAPPED = "convnext_model."
+"""What the authors' ConvNeXt wrapper puts before Hugging Face's names."""
+
 _VIT = [(r"(blocks\.\d+)\.gamma_(\d)$", r"\1.ls\2.gamma")]
 
 _LINEAR_MERGE = {"0": "0", "2": "1", "4": "2"}
@@ -63,7 +47,8 @@ def our_name(name: str, branches: int, merge: str) -> str:
 def _branch_name(index: int, name: str, merge: str) -> str:
     if merge == "separate-heads" and (match := re.fullmatch(r"(norm|head)\.(weight|bias)", name)):
         return f"head.{match[1]}s.{index}.{match[2]}"
-    for pattern, replacement in _CONVNEXT + _VIT:
+    rules = [(re.escape(_WRAPPED) + pattern, replacement) for pattern, replacement in convnext_names.TO_OURS]
+    for pattern, replacement in (*rules, *_VIT):
         name = re.sub("^" + pattern, replacement, name)
     return f"branches.{index}.{name}"
 
@@ -115,8 +100,8 @@ def official_name(
 def _inverse_branch_name(name: str, gamma: bool) -> str:
     if gamma and (match := re.fullmatch(r"(blocks\.\d+)\.ls(\d)\.gamma", name)):
         return f"{match[1]}.gamma_{match[2]}"
-    for pattern, replacement in _CONVNEXT_INVERSE:
-        name = re.sub("^" + pattern, replacement, name)
+    for pattern, replacement in convnext_names.FROM_OURS:
+        name = re.sub("^" + pattern, _WRAPPED + replacement, name)
     return name
 
 

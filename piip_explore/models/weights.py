@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from piip_explore.errors import InputError
+from piip_explore.models import convnext_names
 from piip_explore.models.convnext import ConvNeXtBranch
 from piip_explore.models.pyramid import BranchModule
 from piip_explore.models.vit import VisionTransformer, resample_positions
@@ -53,7 +54,6 @@ _TIMM_VIT_UNREAD = (
     r"|.*relative_position_index|logit_scale"
 )
 _LAYER = r"(?:vision_model\.)?encoder\.layers\.(\d+)\."
-_STAGE = r"(?:convnext\.)?encoder\.stages\.(\d+)\."
 
 _FAMILIES = (
     _Family(
@@ -102,15 +102,7 @@ _FAMILIES = (
     _Family(
         "ConvNeXt (Hugging Face)",
         r"(convnext\.)?embeddings\.patch_embeddings\.weight",
-        [
-            (r"(?:convnext\.)?embeddings\.patch_embeddings\.", "stem.0."),
-            (r"(?:convnext\.)?embeddings\.layernorm\.", "stem.1."),
-            (_STAGE + r"downsampling_layer\.", r"stages.\1.downsample."),
-            (_STAGE + r"layers\.(\d+)\.dwconv\.", r"stages.\1.blocks.\2.conv_dw."),
-            (_STAGE + r"layers\.(\d+)\.layernorm\.", r"stages.\1.blocks.\2.norm."),
-            (_STAGE + r"layers\.(\d+)\.pwconv(\d)\.", r"stages.\1.blocks.\2.mlp.fc\3."),
-            (_STAGE + r"layers\.(\d+)\.layer_scale_parameter", r"stages.\1.blocks.\2.gamma"),
-        ],
+        [(r"(?:convnext\.)?" + pattern, replacement) for pattern, replacement in convnext_names.TO_OURS],
         r"((convnext\.)?layernorm|classifier)\..*",
     ),
     _Family(
