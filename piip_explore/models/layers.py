@@ -69,7 +69,7 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
-def shrink(images: Tensor, part: int, whole: int) -> Tensor:
+def scale(images: Tensor, part: int, whole: int) -> Tensor:
     """Resize images (B, C, H, W) bilinearly to part / whole of their size, rounded down.
 
     Where that is no whole number of pixels, samples still lie at the exact ratio, as the published models have it.

@@ -40,8 +40,8 @@ def load_official(family: str, config: Config, state_dict: Mapping[str, Tensor])
         state_dict: tensors under the authors' names.
 
     Returns:
-        A network whose branch 0 is the authors' last (highest-resolution) branch. Tensors that the authors' forward
-        pass never reads are kept in its attribute `unused`, under their names.
+        A network whose branch 0 is the authors' last (highest-resolution) branch, for images of the size that theirs
+        takes. Tensors that the authors' forward pass never reads are kept in its attribute `unused`, under their names.
 
     Raises:
         InputError: an argument that the authors' code does not support, or weights that do not fit the arguments; the
@@ -102,7 +102,9 @@ def _build(family: str, config: Config, state: Mapping[str, Tensor]) -> tuple[Py
     pairs = [pair for high in range(number - 1) for pair in ((high + 1, high), (high, high + 1))]
     exchanges = [Exchange(w, pairs, options) for w in widths]
     merge, head, kind = _output(family, config, widths, branches[0])
-    return Pyramid(branches, sizes, positions, exchanges, merge, head), kind
+    # The segmentation code's class of three branches takes images of the second branch's size.
+    given = sizes[1] if family == "segmentation" and number == 3 else None
+    return Pyramid(branches, sizes, positions, exchanges, merge, head, given), kind
 
 
 def _size(family: str, section: Config) -> int:

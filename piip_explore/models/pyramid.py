@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from piip_explore.models.attention import Grid
 from piip_explore.models.convnext import ConvNeXtBranch
-from piip_explore.models.layers import shrink, to_map
+from piip_explore.models.layers import scale, to_map
 from piip_explore.models.merging import MapMerge, NoMerge
 from piip_explore.models.vit import VisionTransformer
 
@@ -28,6 +28,7 @@ class Pyramid(nn.Module):
         interactions: one exchange per group, or none.
         merge: what the final (and intermediate) maps pass.
         head: a classifier on the merge's maps, or None to return the maps.
+        given: the resolution that images come at; None for the largest branch's.
     """
 
     def __init__(
@@ -38,10 +39,12 @@ class Pyramid(nn.Module):
         interactions: Sequence[nn.Module],
         merge: MapMerge | NoMerge,
         head: nn.Module | None = None,
+        given: int | None = None,
     ) -> None:
         super().__init__()
         self.branches = nn.ModuleList(branches)
         self.resolutions = tuple(resolutions)
+        self.given = given or max(resolutions)
         self.groups = [list(ends) for ends in zip(*positions, strict=True)]
         self.interactions = nn.ModuleList(interactions)
         self.merge = merge
@@ -50,7 +53,7 @@ class Pyramid(nn.Module):
         """Tensors of a loaded checkpoint that the forward pass never reads, kept to write it back whole."""
 
     def forward(self, images: Tensor) -> list[Tensor] | Tensor:
-        """Run images (B, 3, H, W), given at the largest branch's resolution; they need not be square.
+        """Run images (B, 3, H, W), at the largest branch's resolution if `given` says no other; any aspect ratio.
 
         Returns:
             The merge's maps (B, C, H', W'), or logits (B, classes) where the network has a head.
@@ -78,8 +81,8 @@ class Pyramid(nn.Module):
         return maps if self.head is None else self.head(maps)
 
     def _embed(self, branches: list[BranchModule], images: Tensor) -> tuple[list[Tensor], list[Grid]]:
-        largest = max(self.resolutions)
         embedded = [
-            branch.embed(shrink(images, side, largest)) for branch, side in zip(branches, self.resolutions, strict=True)
+            branch.embed(scale(images, side, self.given))
+            for branch, side in zip(branches, self.resolutions, strict=True)
         ]
         return [x for x, _ in embedded], [grid for _, grid in embedded]

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from piip_explore import Design
 from piip_explore.errors import InputError
 from piip_explore.models import build
-from piip_explore.models.layers import shrink
+from piip_explore.models.layers import scale
 
 TINY, SMALL, BASE = "vit[depth=4,dim=32,heads=2]", "vit[depth=4,dim=64,heads=4]", "vit[depth=8,dim=64,heads=4]"
 CONV = "convnext[depths=1-1-2-1,dims=32-32-64-64]"
@@ -61,12 +61,12 @@ def test_inputs_need_not_be_square():
 
 def test_images_that_do_not_divide_are_sampled_at_the_exact_ratio():
     images = torch.arange(10.0).expand(1, 1, 10, 10)
-    small = shrink(images, 3, 4)
+    small = scale(images, 3, 4)
     assert small.shape == (1, 1, 7, 7)  # 7.5 pixels, rounded down
     centres = (torch.arange(7) + 0.5) / 0.75 - 0.5
     torch.testing.assert_close(small[0, 0, 0], centres)
     torch.testing.assert_close(small, F.interpolate(images, scale_factor=0.75, mode="bilinear"))
-    torch.testing.assert_close(shrink(images, 1, 2), F.interpolate(images, size=(5, 5), mode="bilinear"))
+    torch.testing.assert_close(scale(images, 1, 2), F.interpolate(images, size=(5, 5), mode="bilinear"))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from safetensors import safe_open
 
 from piip_explore import Design
 from piip_explore.errors import InputError
-from piip_explore.export.checkpoints import to_official
+from piip_explore.export.conversion import to_official
 from piip_explore.models import build, load_official
 from piip_explore.models.official_names import our_name
 
