@@ -18,8 +18,10 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from piip_explore import Design
+from piip_explore.errors import InputError
 from piip_explore.export import exporter, write_files
 from piip_explore.export.checkpoints import read_ours
+from piip_explore.export.image_folders import Folder
 from piip_explore.models import build
 
 BRANCHES = "vit[depth=2,dim=32,heads=2]@32 vit[depth=2,dim=64,heads=2]@16; interactions=2; heads=2"
@@ -95,6 +97,38 @@ def test_two_processes_train_a_dense_network_in_bf16(tmp_path: Path) -> None:
     assert all(0 < row["score"] <= 1 and row["loss"] > 0 for row in rows)
     weights = read_ours(tmp_path / "run" / "weights.safetensors")
     build(weights.design).load_state_dict(weights.state)
+
+
+def test_images_without_a_label_or_a_known_class_are_named(tmp_path: Path) -> None:
+    make_images(tmp_path / "maps", "segmentation", 8)
+    make_images(tmp_path / "classes", "classification", 8)
+    train = tmp_path / "maps" / "train"
+    (train / "labels" / "1.png").unlink()
+    with pytest.raises(InputError, match=r"1\.png' has no label"):
+        Folder(train, None, 16, True, 0)
+    names = sorted(folder.name for folder in (tmp_path / "classes" / "train").iterdir())
+    folder = Folder(tmp_path / "classes" / "train", names, 16, True, 0)
+    image, target = folder[0]
+    assert image.shape == (3, 16, 16)
+    assert int(target) == names.index(folder.items[0][0].parent.name)
+    with pytest.raises(InputError, match="a class that no training image has"):
+        Folder(tmp_path / "classes" / "train", names[1:], 16, False, 0)
+    with pytest.raises(InputError, match="no images"):
+        Folder(tmp_path / "empty", names, 16, False, 0)
+
+
+def test_bad_settings_are_one_line(tmp_path: Path) -> None:
+    arguments = prepare(tmp_path, "linear", classes=CLASSES - 1)
+    for words, command in (
+        (f"has {CLASSES} classes: the recipe says {CLASSES - 1}", [*arguments, "--out", "run"]),
+        ("there is no file 'gone.yaml'", ["train.py", "gone.yaml", "--out", "run"]),
+    ):
+        made = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300
+        )
+        assert made.returncode == 1
+        assert words in made.stderr
+        assert made.stderr.count("\n") == 1
 
 
 def test_the_script_is_the_packages_own_and_the_yaml_says_the_design() -> None:
