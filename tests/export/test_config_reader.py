@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from piip_explore.errors import InputError
-from piip_explore.export.config_reader import MAX_BYTES, evaluate, read_config
+from piip_explore.export.config_evaluator import evaluate
+from piip_explore.export.config_reader import MAX_BYTES, read_config
 
 STYLES = '''
 """A config in all the ways that configs are written."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from piip_explore import Design
 from piip_explore.errors import InputError
 from piip_explore.export import exporter
-from piip_explore.export.config_reader import evaluate
+from piip_explore.export.config_evaluator import evaluate
 from piip_explore.export.official_import import import_backbone, import_config
 from piip_explore.export.pyconfig import plain
 from piip_explore.space import SearchSpace
@@ -78,7 +78,7 @@ def test_options_leave_the_design_alone(head: str, self_contained: bool, tmp_pat
     (tmp_path / name).write_text(text)
     imported = import_config(tmp_path / name)
     assert imported.design == design
-    assert imported.notes == ()
+    assert bool(imported.notes) == (head == "dino")
     assert "deit_3_base_384" in imported.backbone["branch2"]["pretrained"]
     assert ("_base_ =" in text) != self_contained
     assert ("_delete_" in text) != self_contained
