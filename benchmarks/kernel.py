@@ -2,9 +2,10 @@
 
     python -m benchmarks.kernel        (from the project's root)
 
-Writes `kernel-DEVICE.csv` (one row per shape and dtype) and `kernel-DEVICE.json` (the same, with versions, method and
-the check's errors), prints both tables and, on a GPU, the targets. Exits 1 where the check or a target fails. What an
-H200 is expected to show, and why, stands in `docs/kernel.md`.
+Prints the check, each row of the table as it is measured and, on a GPU, the targets; in the end writes
+`kernel-DEVICE.csv` (one row per shape and dtype) and `kernel-DEVICE.json` (the same, with versions, method and the
+check's errors). Exits 1 where the check or a target fails. What an H200 is expected to show, and why, stands in
+`docs/kernel.md`; `benchmarks.kernel_launch` then says whether other launch parameters would be faster.
 """
 
 from __future__ import annotations
@@ -38,11 +39,15 @@ def targets(rows: list[bench.Timing]) -> dict[str, bool]:
 def main() -> int:
     device = check.device(None)
     environment = bench.environment(device)
-    print(environment)
+    print(environment, flush=True)
     verdicts = check.check(device)
     print(check.format_table(verdicts))
-    rows = list(bench.table(device))
-    print(bench.format_table(rows))
+    print(bench.HEADING, flush=True)
+    rows = []
+    for row in bench.table(device):
+        rows.append(row)
+        print(bench.format_row(row), flush=True)
+    print(bench.LEGEND)
     reached = targets(rows) if device.type == "cuda" else {}
     for name, met in reached.items():
         print(f"{'met' if met else 'MISSED':8}{name}")

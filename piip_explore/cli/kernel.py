@@ -31,10 +31,16 @@ def command(check: bool, bench: bool, device: str | None, backend: str | None, a
         if not as_json:
             click.echo("\n" + checking.format_table(verdicts))
     if bench:
-        rows = list(timing.table(where, backend))
-        report["bench"] = [dataclasses.asdict(row) for row in rows]
+        rows = []
         if not as_json:
-            click.echo("\n" + timing.format_table(rows))
+            click.echo("\n" + timing.HEADING)
+        for row in timing.table(where, backend):
+            rows.append(row)
+            if not as_json:
+                click.echo(timing.format_row(row))
+        if not as_json:
+            click.echo(timing.LEGEND)
+        report["bench"] = [dataclasses.asdict(row) for row in rows]
     if as_json:
         click.echo(json.dumps(report, indent=2))
     if not passed:

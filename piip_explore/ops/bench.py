@@ -119,10 +119,8 @@ def measure(shape: Shape, dtype: torch.dtype, device: torch.device, backend: str
     ours = functools.partial(deformable_attention, backend=backend)
     forward, both = _times(ours, shape, dtype, device)
     sampled_forward, sampled_both = _times(grid_sample_form, shape, dtype, device)
-    *inputs, upstream = _inputs(shape, dtype, device)
-    least = sum(x.numel() * x.element_size() for x in [*inputs, upstream])  # the output is as large as `upstream`
-    extra = _extra_memory(ours, shape, inputs, upstream) if device.type == "cuda" else 0
-    gradients = sum(x.numel() * x.element_size() for x in inputs)
+    least = sum(x.numel() * x.element_size() for x in _inputs(shape, dtype, device))  # the upstream's is the output's
+    extra, limit = extra_memory(ours, shape, dtype, device) if device.type == "cuda" else (0, 0)
     return Timing(
         shape.name,
         shape.batch,
@@ -136,31 +134,36 @@ def measure(shape: Shape, dtype: torch.dtype, device: torch.device, backend: str
         sampled_forward / forward,
         sampled_both / both,
         extra,
-        4 * inputs[0].numel() + gradients if device.type == "cuda" else 0,
+        limit,
     )
 
 
 def table(device: torch.device, backend: str | None = None) -> Iterator[Timing]:
     """Time every shape through the backend chosen for `device`: in all dtypes on a GPU, in float32 on a CPU."""
     dtypes = [torch.bfloat16, torch.float16, torch.float32] if device.type == "cuda" else [torch.float32]
-    copy = copy_bandwidth(device)
     name = backend_name(device, backend)
-    for shape in shapes(device):
-        for dtype in dtypes:
+    copy = copy_bandwidth(device)
+    for dtype in dtypes:
+        for shape in shapes(device):
             yield measure(shape, dtype, device, name, copy)
 
 
-def format_table(rows: Sequence[Timing]) -> str:
-    """Return the rows as a table: microseconds, gigabytes per second, ratios, megabytes."""
-    head = f"{'queries read keys':24}{'batch':>6}{'width':>6}  {'dtype':10}{'fwd us':>9}{'+bwd us':>9}{'GB/s':>7}"
-    lines = [head + f"{'of copy':>9}{'x fwd':>7}{'x +bwd':>7}{'extra MB':>10}{'limit':>8}"]
-    for row in rows:
-        line = f"{row.shape:24}{row.batch:6}{row.width:6}  {row.dtype:10}{row.forward * 1e6:9.1f}{row.both * 1e6:9.1f}"
-        line += (
-            f"{row.bandwidth / 1e9:7.0f}{row.forward_over_copy:9.1%}{row.forward_speedup:7.1f}{row.both_speedup:7.1f}"
-        )
-        lines.append(line + f"{row.extra_bytes / 1e6:10.1f}{row.extra_limit / 1e6:8.1f}")
-    return "\n".join([*lines, "x: times faster than the grid_sample form; extra: peak memory of forward and backward"])
+HEADING = (
+    f"{'queries read keys':24}{'batch':>6}{'width':>6}  {'dtype':10}{'fwd us':>9}{'+bwd us':>9}{'GB/s':>7}"
+    f"{'of copy':>9}{'x fwd':>7}{'x +bwd':>7}{'extra MB':>10}{'limit':>8}"
+)
+"""The columns of `format_row`: microseconds, gigabytes per second, ratios, megabytes."""
+
+LEGEND = "x: times faster than the grid_sample form; extra: peak memory of forward and backward"
+
+
+def format_row(row: Timing) -> str:
+    """Return one line of the table."""
+    return (
+        f"{row.shape:24}{row.batch:6}{row.width:6}  {row.dtype:10}{row.forward * 1e6:9.1f}{row.both * 1e6:9.1f}"
+        f"{row.bandwidth / 1e9:7.0f}{row.forward_over_copy:9.1%}{row.forward_speedup:7.1f}{row.both_speedup:7.1f}"
+        f"{row.extra_bytes / 1e6:10.1f}{row.extra_limit / 1e6:8.1f}"
+    )
 
 
 def environment(device: torch.device, backend: str | None = None) -> dict[str, str]:
@@ -189,7 +192,17 @@ def copy_bandwidth(device: torch.device) -> float:
     """Return the bytes read and written per second by a plain copy of a tensor far larger than the caches."""
     source = torch.ones(2**28 if device.type == "cuda" else 2**25, dtype=torch.float32, device=device)
     target = torch.empty_like(source)
-    return 2 * source.numel() * 4 / _time([lambda: target.copy_(source)], device)
+    return 2 * source.numel() * 4 / seconds([lambda: target.copy_(source)], device)
+
+
+def input_sets(shape: Shape, dtype: torch.dtype, device: torch.device) -> list[list[Tensor]]:
+    """Return sets of value, offsets, logits and upstream gradient: on a GPU twice the cache."""
+    sets = [_inputs(shape, dtype, device)]
+    if device.type == "cuda":
+        one = sum(x.numel() * x.element_size() for x in sets[0])
+        cache = torch.cuda.get_device_properties(device).L2_cache_size
+        sets += [_inputs(shape, dtype, device) for _ in range(max(1, -(-2 * cache // one) - 1))]
+    return sets
 
 
 def _inputs(shape: Shape, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
@@ -207,12 +220,7 @@ def _times(
     attend: Callable[..., Tensor], shape: Shape, dtype: torch.dtype, device: torch.device
 ) -> tuple[float, float]:
     """Return the seconds of a forward pass, and of a forward and backward pass."""
-    one = sum(x.numel() * x.element_size() for x in _inputs(shape, dtype, device))
-    sets = 1
-    if device.type == "cuda":
-        cache = torch.cuda.get_device_properties(device).L2_cache_size
-        sets = max(2, -(-2 * cache // one))
-    arguments = [_inputs(shape, dtype, device) for _ in range(sets)]
+    arguments = input_sets(shape, dtype, device)
 
     def forward(inputs: list[Tensor]) -> Tensor:
         with torch.no_grad():
@@ -224,11 +232,11 @@ def _times(
 
     calls = [functools.partial(forward, inputs) for inputs in arguments]
     double_calls = [functools.partial(both, inputs) for inputs in arguments]
-    return _time(calls, device), _time(double_calls, device)
+    return seconds(calls, device), seconds(double_calls, device)
 
 
-def _time(calls: Sequence[Callable[[], object]], device: torch.device) -> float:
-    """Return the median seconds of one of `calls`."""
+def seconds(calls: Sequence[Callable[[], object]], device: torch.device) -> float:
+    """Return the median seconds of one of `calls`, as the module says."""
     if device.type != "cuda":
         return float(statistics.median(_wall_time(call) for call in [*calls] * 3))
     with torch.cuda.device(device):
@@ -261,14 +269,22 @@ def _wall_time(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _extra_memory(attend: Callable[..., Tensor], shape: Shape, inputs: list[Tensor], upstream: Tensor) -> int:
-    """Return the peak bytes of forward and backward above the inputs, the output and the upstream gradient."""
-    leaves = [x.detach().requires_grad_() for x in inputs]
-    torch.cuda.synchronize()
-    torch.cuda.reset_peak_memory_stats(upstream.device)
-    before = torch.cuda.memory_allocated(upstream.device)
-    out = attend(*leaves, shape.key_grid, shape.query_grid)
-    torch.autograd.grad(out, leaves, upstream)
-    torch.cuda.synchronize()
-    peak: int = torch.cuda.max_memory_allocated(upstream.device) - before
-    return peak - out.numel() * out.element_size()
+def extra_memory(
+    attend: Callable[..., Tensor], shape: Shape, dtype: torch.dtype, device: torch.device
+) -> tuple[int, int]:
+    """Return the peak bytes of forward and backward above inputs, output and upstream gradient, and what is allowed.
+
+    That is one value in float32 plus the gradients. A first call, whose peak does not count, compiles the kernels.
+    """
+    *inputs, upstream = _inputs(shape, dtype, device)
+    leaves = [x.requires_grad_() for x in inputs]
+    for _ in range(2):
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        out = attend(*leaves, shape.key_grid, shape.query_grid)
+        torch.autograd.grad(out, leaves, upstream)
+        torch.cuda.synchronize(device)
+        used = torch.cuda.max_memory_allocated(device) - before - out.numel() * out.element_size()
+        del out
+    return used, 4 * inputs[0].numel() + sum(x.numel() * x.element_size() for x in inputs)

@@ -1,11 +1,13 @@
 """The benchmark's own arithmetic, on a CPU: the form it compares with, and the figures of a row."""
 
+import dataclasses
 import json
 
 import pytest
 import torch
 from click.testing import CliRunner
 
+from benchmarks import kernel
 from piip_explore.cli.kernel import command
 from piip_explore.ops import bench, check, deformable_attention
 
@@ -49,3 +51,48 @@ def test_command_fails_where_the_check_does(monkeypatch):
     result = CliRunner().invoke(command, ["--check", "--device", "cpu"])
     assert result.exit_code == 1
     assert "FAILED, worst: Case(" in result.output
+
+
+def test_command_prints_each_row_of_the_table(monkeypatch):
+    monkeypatch.setattr(bench, "shapes", lambda device: [TINY])
+    result = CliRunner().invoke(command, ["--bench", "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    heading, row, legend = result.output.splitlines()[-3:]
+    assert heading.split()[:3] == ["queries", "read", "keys"]
+    assert row.split()[:4] == ["tiny", "2", "6", "float32"]
+    assert len(row) == len(heading)
+    assert "grid_sample" in legend
+
+
+def test_the_benchmark_records_what_it_depends_on(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(kernel, "RESULTS", tmp_path)
+    monkeypatch.setattr(bench, "shapes", lambda device: [TINY])
+    monkeypatch.setattr(check, "device", lambda name: CPU)
+    monkeypatch.setattr(check, "covering_cases", lambda: list(check.all_cases())[:3])  # one of each dtype
+    assert kernel.main() == 0
+    (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("*.json"))
+    assert record["environment"]["torch"] == torch.__version__
+    assert "median" in record["method"]
+    assert [row["shape"] for row in record["bench"]] == ["tiny"]
+    assert [verdict["dtype"] for verdict in record["check"]] == ["float32", "float16", "bfloat16"]
+    (path,) = tmp_path.glob("*.csv")
+    assert path.read_text().splitlines()[0].startswith("shape,batch,width,dtype,backend,forward,both")
+    assert path.stem in capsys.readouterr().out
+
+
+def test_targets_are_those_of_one_pair_and_of_all_shapes():
+    times = {"forward": 50e-6, "both": 300e-6, "forward_speedup": 6.0, "both_speedup": 6.0}
+    memory = {"extra_bytes": 1, "extra_limit": 2}
+    rest = {"batch": 2, "width": 24, "backend": "triton", "bandwidth": 1e12, "forward_over_copy": 0.2}
+    pair = [bench.Timing(name, dtype="bfloat16", **rest, **times, **memory) for name in kernel.TARGET_PAIR]
+    assert all(kernel.targets(pair).values())
+    slow = dataclasses.replace(pair[0], shape="other", forward=1.0, forward_speedup=0.9)
+    missed = [name for name, met in kernel.targets([*pair, slow]).items() if not met]
+    assert missed == ["no shape slower than grid_sample"]
+    late = dataclasses.replace(pair[1], forward=61e-6)
+    assert [name for name, met in kernel.targets([pair[0], late]).items() if not met] == ["forward <= 60 us"]
+
+
+def test_the_target_pair_is_benchmarked():
+    """A pair that no shape is called would make every target met."""
+    assert set(kernel.TARGET_PAIR) <= {shape.name for shape in bench.shapes(torch.device("cuda"))}
