@@ -55,7 +55,7 @@ def _sized_branch(section: Mapping[str, Any], base: str, owner: str, size: int, 
         _check_strides(section, owner, model)
         return Branch(model, size)
     model = _vit_model(section, base, kind, owner, notes)
-    window, every = _windows(section, owner, catalog.model(model).blocks)
+    window, every = _windows(section, owner, catalog.model(model).blocks, size // catalog.model(model).patch)
     return Branch(model, size, window, every)
 
 
@@ -63,7 +63,7 @@ def branch_class(section: Mapping[str, Any], base: str, path: str) -> str:
     """Return the authors' class that a branch becomes: by `model_type`, else by a word in the weights' path."""
     if base == "classification":
         kinds = {"deit": "vit_models", "augreg": "InternViT6B"}
-        kind = section.get("model_type")
+        kind = section.get("model_type", "deit")
         if kind not in kinds:
             raise InputError(f"model_type={shown(kind)}: expected {' or '.join(kinds)}")
         return kinds[kind]
@@ -161,19 +161,25 @@ def _check_strides(section: Mapping[str, Any], owner: str, model: str) -> None:
         raise InputError(f"{owner}: downsample_ratios={shown(ratios)} do not fit {model}")
 
 
-def _windows(section: Mapping[str, Any], owner: str, depth: int) -> tuple[int | None, int | None]:
-    """Return the window and every how many blocks attention is global, from the arguments of all blocks."""
+def _windows(section: Mapping[str, Any], owner: str, depth: int, grid: int) -> tuple[int | None, int | None]:
+    """Return the window and every how many blocks attention is global, from the arguments of all blocks.
+
+    A window at least as large as the map, `grid` cells wide, is global attention.
+    """
     used, sides = section.get("window_attn") or False, section.get("window_size")
     used = [used] * depth if isinstance(used, bool) else used
     sides = [14 if sides is None else sides] * depth if isinstance(sides, int) or sides is None else sides
     if not isinstance(used, list | tuple) or not isinstance(sides, list | tuple) or {len(used), len(sides)} != {depth}:
         raise InputError(f"{owner}: window_attn and window_size need one entry for each of {depth} blocks")
     windows = [side if use else None for use, side in zip(used, sides, strict=True)]
+    if not all(window is None or (isinstance(window, int) and window > 0) for window in windows):
+        raise InputError(f"{owner}: window_size={shown(sides)}, expected positive whole numbers where window_attn is")
+    windows = [None if window is None or window >= grid else window for window in windows]
     different = {window for window in windows if window is not None}
     if not different:
         return None, None
-    if len(different) > 1 or not all(isinstance(window, int) and window > 0 for window in different):
-        raise InputError(f"{owner}: window_size={shown(list(different))}, a design has one window per branch")
+    if len(different) > 1:
+        raise InputError(f"{owner}: window_size={shown(sorted(different))}, a design has one window per branch")
     (window,) = different
     every = windows.index(None) + 1 if None in windows else None
     if every and [w is None for w in windows] != [(block + 1) % every == 0 for block in range(depth)]:

@@ -91,7 +91,7 @@ def _sections(arguments: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     kind = arguments.get("type")
     if numbers and kind is not None and kind != CLASS_NAMES.get(len(numbers)):
         raise InputError(f"type={shown(kind)} does not go with {len(numbers)} branches")
-    if not numbers and kind not in SINGLE_CLASSES:
+    if not numbers and kind not in SINGLE_CLASSES and not (kind is None and "embed_dim" in arguments):
         expected = ", ".join([*CLASS_NAMES.values(), *SINGLE_CLASSES])
         raise InputError(f"backbone type={shown(kind)} is not PIIP's: expected one of {expected}")
     return sections
@@ -99,6 +99,8 @@ def _sections(arguments: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _code_base(arguments: Mapping[str, Any], sections: list[Mapping[str, Any]]) -> str:
     keys = set(sections[0] if sections else arguments).union(*sections)
+    if not sections and "type" not in arguments:
+        return "classification"
     if "model_cls" in arguments or any(_is_clip(section) for section in sections):
         return "llava"
     if "model_type" in keys or "separate_head" in arguments:
@@ -110,12 +112,15 @@ def _is_clip(section: Mapping[str, Any]) -> bool:
     return section.get("model_type") in ("clip_hf", "convnext_timm")
 
 
+_SIZE_KEYS = {"Resize": "img_scale", "RandomCrop": "crop_size"}
+
+
 def _image_size(config: Mapping[str, Any]) -> int | None:
-    """Return the larger side that the training images are resized to, if the config says one."""
+    """Return the larger side that the training images are resized or cropped to, if the config says one."""
     pipeline = config.get("train_pipeline")
     for step in pipeline if isinstance(pipeline, list) else []:
-        if isinstance(step, dict) and step.get("type") == "Resize":
-            scale = step.get("img_scale")
+        if isinstance(step, dict) and step.get("type") in _SIZE_KEYS:
+            scale = step.get(_SIZE_KEYS[step["type"]])
             sides = [side for side in scale if isinstance(side, int)] if isinstance(scale, tuple | list) else []
             return max(sides, default=None)
     return None
@@ -183,6 +188,8 @@ def _ends(section: Mapping[str, Any], owner: str) -> list[int]:
 def _merge(
     arguments: Mapping[str, Any], base: str, branches: list[Branch], interaction: Interaction, notes: list[str]
 ) -> Merge:
+    if base == "segmentation" and len(branches) == 3:
+        notes.append("the authors' network takes images of branch 2's size and enlarges them for branch 3")
     if base == "classification":
         if not arguments.get("use_cls_head", True):
             notes.append("use_cls_head=False: the authors' network ends with the merged map, without a classifier")
@@ -191,22 +198,20 @@ def _merge(
         if arguments.get("use_branch_merging", False):
             raise InputError("use_branch_merging=True: a LLaVA design has no merging in the encoder")
         return Merge("none")
+    if arguments.get("is_dino", False):
+        notes.append("is_dino=True: the authors' network leaves out the finest of the design's four levels")
     levels = arguments.get("out_interaction_indexes") or []
-    pyramid = bool(arguments.get("with_simple_fpn", True))
-    if not levels:
-        if not pyramid:
-            raise InputError("with_simple_fpn=False without out_interaction_indexes: no design merges so")
+    if arguments.get("with_simple_fpn", True):
+        if isinstance(branches[-1].spec, catalog.ConvNeXt):
+            raise InputError("with_simple_fpn=True: the authors' code cannot merge so with a ConvNeXt as last branch")
         return Merge("conv")
     merge = Merge("conv-multilevel")
     expected = list(merge.levels(interaction))
-    if list(levels) != expected:
+    if not isinstance(levels, list | tuple) or list(levels) != expected:
         raise InputError(
-            f"out_interaction_indexes={shown(levels)}: expected {expected} with {interaction.count} exchanges"
+            f"out_interaction_indexes={shown(levels)}: expected {expected} with {interaction.count} exchanges and "
+            "with_simple_fpn=False"
         )
-    cnn = isinstance(branches[-1].spec, catalog.ConvNeXt)
-    if pyramid == cnn:
-        has = "has" if pyramid else "has no"
-        notes.append(f"with_simple_fpn={pyramid}: the authors' network {has} up-convolutions, other than the design's")
     return merge
 
 
@@ -215,8 +220,10 @@ def _import_single(arguments: Mapping[str, Any], base: str, resolution: int | No
     size = arguments.get("real_size", arguments.get("img_size", resolution))
     if size is None:
         raise InputError("one branch alone, and no image size: expected img_size, or a train_pipeline with Resize")
-    section = {**arguments, "real_size": size, "img_size": size}
-    branch = import_branch(section, base, str(arguments["type"]), notes)
+    # A classification config has no type; the names of its arguments tell the class.
+    intern = {"norm_layer_type", "qk_normalization", "init_values"} & arguments.keys()
+    kind = str(arguments.get("type") or ("InternViT6B" if intern else "vit_models"))
+    branch = import_branch({**arguments, "type": kind, "real_size": size, "img_size": size}, base, kind, notes)
     if arguments.get("with_fpn"):
         notes.append("with_fpn=True: the pyramid behind the branch belongs to the detector, not to the design")
     return Imported(Design((branch,)), base, dict(arguments), tuple(notes))

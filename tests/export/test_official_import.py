@@ -103,8 +103,9 @@ BREAKS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "class": ({"type": "PIIPFourBranch"}, {}, "does not go with 3 branches"),
     "gap": ({"branch5": {}}, {}, "without a gap"),
     "section": ({"branch2": 3}, {}, "branch2 = 3"),
-    "levels": ({"out_interaction_indexes": [3]}, {}, "out_interaction_indexes"),
-    "no pyramid": ({"with_simple_fpn": False}, {}, "with_simple_fpn=False"),
+    "levels": ({"with_simple_fpn": False, "out_interaction_indexes": [3]}, {}, "out_interaction_indexes=[3]"),
+    "no levels": ({"with_simple_fpn": False}, {}, "with_simple_fpn=False"),
+    "levels that are none": ({"with_simple_fpn": False, "out_interaction_indexes": 3}, {}, "out_interaction_indexes=3"),
     "size": ({}, {"real_size": None}, "branch2: real_size=None"),
     "size that is no size": ({}, {"real_size": True}, "branch2: real_size=True"),
     "size off the grid": ({}, {"real_size": 450}, "branch2: resolution 450"),
@@ -133,10 +134,8 @@ def test_what_no_design_expresses_is_named(top: dict[str, Any], section: dict[st
 
 
 def test_differences_outside_the_design_are_noted() -> None:
-    config = arguments("vit_tiny@1024 convnext_small@672 vit_base@448; merge=conv-multilevel")
-    imported = import_backbone(config | {"with_simple_fpn": False})
-    assert imported.design.merge.kind == "conv-multilevel"
-    assert "no up-convolutions" in imported.notes[0]
+    config = arguments("vit_tiny@640 vit_small@512")
+    assert "finest" in import_backbone(config | {"is_dino": True}).notes[0]
     config = arguments("vit_tiny@224 vit_base@128; merge=linear", "classification")
     config["branch1"] |= {"model_type": "augreg", "init_values": None}
     assert "no LayerScale" in import_backbone(config).notes[0]
