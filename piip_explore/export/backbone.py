@@ -11,7 +11,7 @@ from typing import Any, Literal
 from piip_explore import catalog
 from piip_explore.design import Branch, Design, Interaction
 from piip_explore.errors import InputError
-from piip_explore.export.pretrained import Weights, drop_path
+from piip_explore.export.pretrained import BranchClass, Weights, drop_path
 from piip_explore.export.pyconfig import Noted
 
 CodeBase = Literal["detection", "segmentation", "classification"]
@@ -20,8 +20,23 @@ CLASS_NAMES = {2: "PIIPTwoBranch", 3: "PIIPThreeBranch", 4: "PIIPFourBranch"}
 """The authors' class for a number of branches."""
 
 
+_PLAIN: tuple[BranchClass, ...] = ("vit_models", "InternViT6B")
+
+
+def branch_classes(code_base: CodeBase, branches: int) -> tuple[BranchClass, ...]:
+    """Return the branch classes that the authors' class of that many branches can make."""
+    if code_base != "detection" or branches == 2:
+        return _PLAIN
+    if branches == 4:
+        return ("vit_models",)
+    return (*_PLAIN, "BEiT", "UnifiedBertEncoder", "ConvNextHFWrapper")
+
+
 def backbone(design: Design, code_base: CodeBase, chosen: Mapping[str, Weights]) -> dict[str, Any]:
-    """Return the authors' constructor arguments of a design that they can express, `type` included.
+    """Return the authors' constructor arguments of a design that they can express.
+
+    `type` names the class, but for classification: that code takes it for a detection config and finds the class by
+    the file's name.
 
     Args:
         design: the architecture.
@@ -31,17 +46,21 @@ def backbone(design: Design, code_base: CodeBase, chosen: Mapping[str, Weights])
     Raises:
         InputError: weights whose branch class the code base does not have.
     """
+    known = branch_classes(code_base, len(design.branches))
     for model, weights in chosen.items():
-        if code_base != "detection" and weights.branch_class not in ("vit_models", "InternViT6B"):
-            raise InputError(f"the {code_base} code has no branch class for '{weights.family}' weights of '{model}'")
+        if weights.branch_class not in known:
+            raise InputError(
+                f"the {code_base} code has no branch class for '{weights.family}' weights of '{model}' among "
+                f"{len(design.branches)} branches: choose others with --pretrain {model}=FAMILY"
+            )
     branches = [design.branches[i] for i in reversed(design.order)]
     if design.interaction is None:
         return single(branches[0], code_base, chosen[branches[0].model])
-    arguments = {"type": CLASS_NAMES[len(branches)], **exchange_arguments(design.interaction)}
+    kind = {} if code_base == "classification" else {"type": CLASS_NAMES[len(branches)]}
+    arguments: dict[str, Any] = {**kind, **exchange_arguments(design.interaction)}
     if design.merge.kind == "conv-multilevel":
-        cnn = isinstance(branches[-1].spec, catalog.ConvNeXt)
         arguments |= {
-            "with_simple_fpn": not cnn,
+            "with_simple_fpn": False,  # True would leave the merges after exchanges out
             "out_interaction_indexes": list(design.merge.levels(design.interaction)),
         }
     if code_base == "classification":
@@ -84,7 +103,7 @@ def branch_arguments(branch: Branch, code_base: CodeBase, weights: Weights, fami
     `families` are the pre-training families of all branches, which the published drop-path rates depend on.
     """
     spec = branch.spec
-    rate = drop_path(branch.model, families)
+    rate = drop_path(branch.model, families, classifier=code_base == "classification")
     pretrained = Noted(weights.path, weights.note)
     size = _size(branch, code_base)
     if isinstance(spec, catalog.ConvNeXt):
@@ -103,11 +122,20 @@ def branch_arguments(branch: Branch, code_base: CodeBase, weights: Weights, fami
         "drop_path_rate": rate,
         "pretrained": pretrained,
     }
-    if weights.branch_class == "vit_models" or branch.window:
-        windows = [branch.block_window(block) for block in range(spec.depth)]
-        arguments["window_attn"] = [window is not None for window in windows]
-        arguments["window_size"] = [window or -1 for window in windows]
-    return arguments
+    return arguments | _windows(branch, weights.branch_class)
+
+
+def _windows(branch: Branch, branch_class: BranchClass) -> dict[str, Any]:
+    """Return the window of every block; BEiT's relative positions need one, as large as the map where it is global."""
+    windows = [branch.block_window(block) for block in range(branch.spec.blocks)]
+    if branch_class == "BEiT":
+        return {"window_attn": [True] * len(windows), "window_size": [window or branch.grid for window in windows]}
+    if branch_class != "vit_models" and not branch.window:
+        return {}
+    return {
+        "window_attn": [window is not None for window in windows],
+        "window_size": [window or -1 for window in windows],
+    }
 
 
 def _size(branch: Branch, code_base: CodeBase) -> dict[str, int | str]:
@@ -144,7 +172,7 @@ def _class_arguments(spec: catalog.ViT, code_base: CodeBase, weights: Weights) -
         case "BEiT":
             return {
                 "qkv_bias": spec.qkv_bias,
-                "init_values": 0.1 if spec.depth == 12 else 1e-5,
+                "init_values": 1e-6,
                 "use_abs_pos_emb": False,
                 "use_rel_pos_bias": True,
                 **detector,
@@ -163,16 +191,17 @@ def single(branch: Branch, code_base: CodeBase, weights: Weights) -> dict[str, A
     """
     made = branch_arguments(branch, code_base, weights, {weights.family})
     made.pop("real_size", None)
-    kind = made.pop("model_type", None)
-    arguments = {"type": weights.branch_class, **({"model_type": kind} if kind else {}), **made}
+    made.pop("model_type", None)
+    if code_base == "classification":
+        return made | {"use_cls_token": False}
+    arguments = {"type": weights.branch_class, **made}
     if isinstance(branch.spec, catalog.ConvNeXt):
         return arguments | {"real_size": branch.resolution, "single_branch": True}
-    if code_base == "classification":
-        return arguments | {"use_cls_token": False}
     if weights.branch_class == "UnifiedBertEncoder":
         raise InputError(
             "Uni-Perceiver weights make a branch class without a pyramid: choose others for one branch alone"
         )
     depth = branch.spec.blocks
     quarters = [depth * (k + 1) // 4 - 1 for k in range(4)]
-    return arguments | {"with_fpn": True, "use_simple_fpn": True, "out_indices": quarters}
+    read = quarters if code_base == "segmentation" else [depth - 1]
+    return arguments | {"with_fpn": True, "use_simple_fpn": True, "out_indices": read}

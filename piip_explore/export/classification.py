@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from piip_explore.design import Design
 from piip_explore.export import limits, training
 from piip_explore.export.backbone import CodeBase
-from piip_explore.export.exporter import Files, Origin
+from piip_explore.export.exporter import Files, Misfit, Origin
 from piip_explore.export.official import PLAIN_VITS, OfficialExporter, plain_vit
 from piip_explore.export.pyconfig import render
 
@@ -16,6 +16,11 @@ _RECIPE = (
     "Published recipe: AdamW, lr 3e-5 (ten times that for exchanges and merge), batch 1024, 20 epochs, 5 of warm-up,",
     "weight decay 0.05.",
 )
+
+
+def _windows_beside_class_tokens(design: Design) -> Misfit | None:
+    """Separate heads bring class tokens, for which the authors' window attention has no place."""
+    return limits.no_windows(design) if design.merge.kind == "separate-heads" else None
 
 
 @dataclass(frozen=True)
@@ -27,16 +32,26 @@ class OfficialClassification(OfficialExporter):
     rules: ClassVar = (
         limits.at_most(4),
         limits.known_models(plain_vit, PLAIN_VITS, "it has plain ViTs and InternViT"),
+        limits.widths_fall,
         limits.exchanges,
         limits.merged_by("separate-heads", "linear"),
+        limits.widths_of_32(all_branches=True),
         limits.all_merged,
+        _windows_beside_class_tokens,
     )
 
     def files(self, design: Design, origin: Origin | None = None) -> Files:
-        """Return one config file."""
+        """Return one config file, and the weights if there are any."""
         header = [*training.header(design, "ImageNet-1k classification", origin), *_RECIPE]
-        stem = f"piip_{design.id}_imagenet"
-        return {f"{stem}.py": render(self.config(design), header), **self.weight_files(design, stem)}
+        return {f"{self.stem(design)}.py": render(self.config(design), header), **self.weight_files(design)}
+
+    def stem(self, design: Design) -> str:
+        """Return the config's file name without its suffix; that code finds the class by the words in it."""
+        count = len(design.branches)
+        if count > 1:
+            return f"piip_{count}branch_{design.id}_imagenet"
+        (weights,) = self.chosen_weights(design).values()
+        return f"{'deit' if weights.branch_class == 'vit_models' else 'augreg'}_{design.id}_imagenet"
 
     def config(self, design: Design) -> dict[str, Any]:
         """Return the assignments of the config file, with their notes."""

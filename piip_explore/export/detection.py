@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
 from piip_explore import catalog
 from piip_explore.design import Branch, Design
 from piip_explore.errors import InputError
 from piip_explore.export import limits, mmdet, training
-from piip_explore.export.backbone import CodeBase
-from piip_explore.export.exporter import Files, Origin
-from piip_explore.export.official import OfficialExporter
+from piip_explore.export.backbone import CodeBase, branch_classes
+from piip_explore.export.exporter import Files, Misfit, Origin
+from piip_explore.export.official import PLAIN_VITS, OfficialExporter
 from piip_explore.export.pretrained import WEIGHTS, Weights
 from piip_explore.export.pyconfig import Name, render
 
@@ -27,6 +27,37 @@ def _accepted(branch: Branch) -> bool:
     return isinstance(branch.spec, catalog.ViT) and branch.spec.patch == 16
 
 
+def _buildable(design: Design) -> Misfit | None:
+    """The class of two branches makes plain ViTs alone, that of four DeiTs alone."""
+    classes = branch_classes("detection", len(design.branches))
+    names = [name for name, choices in WEIGHTS.items() if any(w.branch_class in classes for w in choices)]
+    own = {"vit_models"} & set(classes)
+
+    def accepted(branch: Branch) -> bool:
+        return branch.model in names if branch.model in WEIGHTS else bool(own)
+
+    return limits.known_models(accepted, names, f"with {len(design.branches)} branches it has {', '.join(names)}")(
+        design
+    )
+
+
+def _falling(design: Design) -> Misfit | None:
+    return None if len(design.branches) == 3 else limits.widths_fall(design)
+
+
+def _levels_of_a_cnn(design: Design) -> Misfit | None:
+    """A ConvNeXt as the largest branch gives its own stages as levels; nothing is up-sampled from its last map."""
+    largest = design.branches[design.order[0]]
+    if len(design.branches) == 1 or design.merge.kind != "conv" or not isinstance(largest.spec, catalog.ConvNeXt):
+        return None
+    reason = f"it merges '{largest}' as the largest branch with merge=conv-multilevel alone"
+    if design.interaction is not None and design.interaction.count >= 4:
+        return Misfit(reason, replace(design, merge=replace(design.merge, kind="conv-multilevel")))
+    vit = limits.nearest_branch(largest, [name for name in PLAIN_VITS if name in WEIGHTS])
+    branches = tuple(vit if branch is largest else branch for branch in design.branches)
+    return Misfit(f"{reason}, which needs interactions=4 or more", replace(design, branches=branches))
+
+
 @dataclass(frozen=True)
 class OfficialDetection(OfficialExporter):
     """A config that the authors' detection code trains as it is.
@@ -40,9 +71,13 @@ class OfficialDetection(OfficialExporter):
     rules: ClassVar = (
         limits.at_most(4),
         limits.known_models(_accepted, [n for n in WEIGHTS if not n.startswith("clip")], "it has ViT, BEiT, ConvNeXt"),
+        _buildable,
+        _falling,
         limits.exchanges,
         limits.merged_by("conv", "conv-multilevel"),
         limits.multilevel_of_three,
+        _levels_of_a_cnn,
+        limits.widths_of_32(all_branches=False),
         limits.all_merged,
     )
 
@@ -54,12 +89,14 @@ class OfficialDetection(OfficialExporter):
             raise InputError(f"head '{self.head}': expected one of {', '.join(get_args(Head))}")
 
     def files(self, design: Design, origin: Origin | None = None) -> Files:
-        """Return one config file."""
-        stem = f"{self.head.replace('-', '_')}_piip_{design.id}_1x_coco"
+        """Return one config file, and the weights if there are any."""
         what = f"{_TYPES[self.head]} on COCO, 1x schedule (put it into configs/piip/ of the detection code)"
-        weights = self.weight_files(design, stem)
-        config = self.config(design) | ({"load_from": f"{stem}.pth"} if weights else {})
-        return {f"{stem}.py": render(config, training.header(design, what, origin)), **weights}
+        text = render(self.config(design), training.header(design, what, origin))
+        return {f"{self.stem(design)}.py": text, **self.weight_files(design)}
+
+    def stem(self, design: Design) -> str:
+        """Return the config's file name without its suffix."""
+        return f"{self.head.replace('-', '_')}_piip_{design.id}_1x_coco"
 
     def config(self, design: Design) -> dict[str, Any]:
         """Return the assignments of the config file, with their notes."""
@@ -69,8 +106,10 @@ class OfficialDetection(OfficialExporter):
         if self.self_contained:
             made |= mmdet.schedule_1x() | mmdet.runtime()
         made["optimizer"] = self._optimizer(design)
-        made["deepspeed"] = True
-        made["deepspeed_config"] = "zero_configs/adam_zero1_bf16.json"
+        if self.head == "dino":
+            made["optimizer_config"] = {**self._delete(), "grad_clip": {"max_norm": 0.1, "norm_type": 2}}
+        made |= training.DEEPSPEED
+        made["checkpoint_config"] = {"interval": 1, "max_keep_ckpts": 1, "deepspeed": True}
         made["custom_imports"] = {"imports": ["mmcv_custom"], "allow_failed_imports": False}
         made["custom_hooks"] = [{"type": "ToBFloat16HookMMDet", "priority": 49}]
         return made
@@ -90,6 +129,10 @@ class OfficialDetection(OfficialExporter):
         if self.head == "dino":
             if len(design.branches) == 1:
                 raise InputError("head 'dino' reads a backbone of several branches: choose mask-rcnn or cascade-rcnn")
+            if design.merge.kind != "conv":
+                raise InputError(
+                    "head 'dino' reads the final map alone: choose mask-rcnn or cascade-rcnn, or merge=conv"
+                )
             made["is_dino"] = True
         whole = self.self_contained or self.head == "dino"
         model: dict[str, Any] = {"type": _TYPES[self.head]} if whole else {}
@@ -155,17 +198,16 @@ class OfficialDetection(OfficialExporter):
 
     def _optimizer(self, design: Design) -> dict[str, Any]:
         """Return the published optimizer: twice the rate for DINO, ConvNeXt and the three-branch InternViT-6B."""
-        convnext = training.has_convnext(design)
+        alone, convnext = len(design.branches) == 1, training.has_convnext(design)
         large = len(design.branches) > 2 and any(branch.model == "intern_vit_6b" for branch in design.branches)
-        return {
-            **self._delete(),
-            "type": "AdamW",
-            "lr": 2e-4 if convnext or large or self.head == "dino" else 1e-4,
-            "betas": (0.9, 0.999),
-            "weight_decay": 0.05,
-            "constructor": "CustomLayerDecayOptimizerConstructorMMDet",
-            "paramwise_cfg": training.layer_decay(design, 0.8 if convnext else 0.85),
-        }
+        twice = self.head == "dino" or large or (convnext and not alone)
+        adamw = {"type": "AdamW", "lr": 2e-4 if twice else 1e-4, "betas": (0.9, 0.999), "weight_decay": 0.05}
+        if alone and convnext:
+            return {**self._delete(), **adamw}
+        rate = 0.95 if alone else 0.8 if convnext else 0.85
+        constructor = "CustomLayerDecayOptimizerConstructorMMDet"
+        decay = {"constructor": constructor, "paramwise_cfg": training.layer_decay(design, rate)}
+        return {**self._delete(), **adamw, **decay}
 
 
 def level_widths(design: Design) -> list[int]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from piip_explore import catalog
 from piip_explore.design import Branch, Design, Interaction, Merge, MergeKind
+from piip_explore.errors import InputError
 from piip_explore.export.exporter import Misfit, Rule
 
 
@@ -37,14 +38,14 @@ def known_models(accepted: Callable[[Branch], bool], names: Collection[str], wha
         refused = [branch for branch in design.branches if not accepted(branch)]
         if not refused:
             return None
-        branches = tuple(b if accepted(b) else _nearest_branch(b, names) for b in design.branches)
+        branches = tuple(b if accepted(b) else nearest_branch(b, names) for b in design.branches)
         shown = " and ".join(f"'{branch}'" for branch in refused)
         return Misfit(f"it has no class for {shown} ({what})", replace(design, branches=branches))
 
     return rule
 
 
-def _nearest_branch(branch: Branch, names: Collection[str]) -> Branch:
+def nearest_branch(branch: Branch, names: Collection[str]) -> Branch:
     """Return the branch with the accepted model nearest in kind, then in weights, at about the same resolution."""
 
     def distance(name: str) -> tuple[bool, float]:
@@ -99,6 +100,60 @@ def all_merged(design: Design) -> Misfit | None:
         return None
     numbers = ",".join(map(str, design.merge.out))
     return Misfit(f"all branches feed its merge (not out={numbers})", replace(design, merge=Merge(design.merge.kind)))
+
+
+def widths_fall(design: Design) -> Misfit | None:
+    """No branch is wider than one of lower resolution, which the authors' classes assert."""
+    order = design.order
+    widths = [design.branches[i].spec.out_dim for i in order]
+    if widths == sorted(widths):
+        return None
+    models = sorted((design.branches[i] for i in order), key=lambda branch: branch.spec.out_dim)
+    branches = list(design.branches)
+    for place, other in zip(order, models, strict=True):
+        branches[place] = replace(branches[place], model=other.model)
+    reason = "its branches are the wider the lower their resolution"
+    return Misfit(reason, replace(design, branches=tuple(branches)))
+
+
+def widths_of_32(all_branches: bool) -> Rule:
+    """Return the rule that merged widths divide into the 32 groups of the authors' GroupNorm.
+
+    `all_branches`: every branch's width is normalised, not only that of the lowest-resolution branch.
+    """
+
+    def rule(design: Design) -> Misfit | None:
+        if len(design.branches) == 1 or design.merge.kind in ("none", "separate-heads"):
+            return None
+        merged = design.order if all_branches else design.order[-1:]
+        refused = [i for i in merged if design.branches[i].spec.out_dim % 32]
+        if not refused:
+            return None
+        branches = list(design.branches)
+        for index in refused:
+            branches[index] = _widened(design, branches[index])
+        shown = " and ".join(f"'{design.branches[i]}'" for i in refused)
+        return Misfit(
+            f"its merge normalises in 32 groups, which {shown} cannot", replace(design, branches=tuple(branches))
+        )
+
+    return rule
+
+
+def _widened(design: Design, branch: Branch) -> Branch:
+    """Return the branch with the next larger width that 32 groups and the attention's heads divide."""
+    spec = branch.spec
+    assert isinstance(spec, catalog.ViT)
+    step = math.lcm(32, spec.heads)
+    for dim in range(math.ceil(spec.dim / step) * step, 10**6, step):
+        wider = replace(branch, model=f"vit[depth={spec.depth},dim={dim},heads={spec.heads}]")
+        try:
+            if design.interaction is not None:
+                design.interaction.check(wider, query=True)
+        except InputError:
+            continue
+        return wider
+    raise AssertionError("some multiple of the heads divides into heads")
 
 
 def no_windows(design: Design) -> Misfit | None:

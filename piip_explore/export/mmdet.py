@@ -168,18 +168,18 @@ def cascade_mask_rcnn() -> dict[str, Any]:
 
 
 def _detr_layer(kind: str, attentions: Any, order: tuple[str, ...]) -> dict[str, Any]:
-    feed_forward = {
-        "type": "FFN",
+    return {
+        "type": kind,
+        "attn_cfgs": attentions,
         "feedforward_channels": 2048,
-        "num_fcs": 2,
-        "ffn_drop": 0.0,
-        "act_cfg": {"type": "ReLU", "inplace": True},
+        "ffn_dropout": 0.0,
+        "operation_order": order,
     }
-    return {"type": kind, "attn_cfgs": attentions, "ffn_cfgs": feed_forward, "operation_order": order}
 
 
 def dino(width: int) -> dict[str, Any]:
     """Return the head, training and test settings of DINO (arXiv 2203.03605), four scales; `width` is branch 1's."""
+    queries = 900
     deformable = {"type": "MultiScaleDeformableAttention", "embed_dims": 256, "num_levels": 4, "dropout": 0.0}
     attention = {"type": "MultiheadAttention", "embed_dims": 256, "num_heads": 8, "dropout": 0.0}
     encoder = _detr_layer("BaseTransformerLayer", deformable, ("self_attn", "norm", "ffn", "norm"))
@@ -190,6 +190,7 @@ def dino(width: int) -> dict[str, Any]:
     )
     transformer = {
         "type": "DinoTransformer",
+        "two_stage_num_proposals": queries,
         "encoder": {"type": "DetrTransformerEncoder", "num_layers": 6, "transformerlayers": encoder},
         "decoder": {
             "type": "DinoTransformerDecoder",
@@ -205,14 +206,14 @@ def dino(width: int) -> dict[str, Any]:
     }
     head = {
         "type": "DINOHead",
-        "num_query": 900,
+        "num_query": queries,
         "num_classes": CLASSES,
-        "num_feature_levels": 4,
         "in_channels": width,
         "sync_cls_avg_factor": True,
         "as_two_stage": True,
         "with_box_refine": True,
         "dn_cfg": {
+            "type": "CdnQueryGenerator",
             "noise_scale": {"label": 0.5, "box": 1.0},
             "group_cfg": {"dynamic": True, "num_groups": None, "num_dn_queries": 100},
         },
@@ -262,7 +263,6 @@ def schedule_1x() -> dict[str, Any]:
 def runtime() -> dict[str, Any]:
     """Return the assignments of mmdetection's default runtime."""
     return {
-        "checkpoint_config": {"interval": 1},
         "log_config": {"interval": 50, "hooks": [{"type": "TextLoggerHook"}]},
         "dist_params": {"backend": "nccl"},
         "log_level": "INFO",

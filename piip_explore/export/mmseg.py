@@ -61,8 +61,6 @@ def schedule_80k() -> dict[str, Any]:
     return {
         "optimizer_config": {},
         "runner": {"type": "IterBasedRunner", "max_iters": 80000},
-        "checkpoint_config": {"by_epoch": False, "interval": 8000},
-        "evaluation": {"interval": 8000, "metric": "mIoU", "pre_eval": True},
     }
 
 

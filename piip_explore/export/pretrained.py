@@ -64,8 +64,8 @@ def _dinov2(size: str) -> Weights:
     return Weights("dinov2", f"pretrained/dinov2_vit{size}14_pretrain.pth", _DINOV2, "InternViT6B", 518, 14)
 
 
-def _perceiver(size: str, shape: str) -> Weights:
-    path = f"pretrained/uni-perceiver-{size}-{shape}-224size-pretrained.pth"
+def _perceiver(name: str) -> Weights:
+    path = f"pretrained/uni-perceiver-{name}-pretrained_converted.pth"
     return Weights("uni-perceiver", path, _PERCEIVER, "UnifiedBertEncoder")
 
 
@@ -102,7 +102,7 @@ WEIGHTS: dict[str, tuple[Weights, ...]] = {
         _augreg("base"),
         _mae("base"),
         _dinov2("b"),
-        _perceiver("base", "L12-H768"),
+        _perceiver("base-L12-H768-224size-torch"),
     ),
     "vit_large": (
         _deit3("large"),
@@ -110,7 +110,7 @@ WEIGHTS: dict[str, tuple[Weights, ...]] = {
         _augreg("large"),
         _mae("large"),
         _dinov2("l"),
-        _perceiver("large", "L24-H1024"),
+        _perceiver("large-L24-H1024-224size"),
     ),
     "vit_huge": (_mae("huge", 14),),
     "intern_vit_6b": (Weights("internvl", "pretrained/intern_vit_6b_224px.pth", _INTERN, "InternViT6B", patch=14),),
@@ -183,13 +183,15 @@ _DROP_PATH = {
 }
 
 
-def drop_path(model: str, families: set[str]) -> float:
+def drop_path(model: str, families: set[str], classifier: bool = False) -> float:
     """Return the published stochastic-depth rate of a model; `families` are those of all branches' weights.
 
-    Source: the published configs. AugReg and DINOv2 raise the rates of ViT-S and ViT-B. Free models get the rate of
-    the catalogued ViT of their size.
+    Source: the published configs. AugReg and DINOv2 raise the rates of ViT-S and ViT-B in detectors; classifiers have
+    one of their own for ViT-B. Free models get the rate of the catalogued ViT of their size.
     """
-    if families & {"augreg", "dinov2"} and model in ("vit_small", "vit_base"):
+    if classifier and model == "vit_base":
+        return 0.2
+    if not classifier and families & {"augreg", "dinov2"} and model in ("vit_small", "vit_base"):
         return {"vit_small": 0.2, "vit_base": 0.3}[model]
     if model in _DROP_PATH:
         return _DROP_PATH[model]

@@ -25,20 +25,24 @@ class OfficialSegmentation(OfficialExporter):
     rules: ClassVar = (
         limits.at_most(3),
         limits.known_models(plain_vit, PLAIN_VITS, "it has plain ViTs and InternViT"),
+        limits.widths_fall,
         limits.exchanges,
         limits.merged_by("conv"),
+        limits.widths_of_32(all_branches=False),
         limits.all_merged,
     )
 
     self_contained: bool = False
 
     def files(self, design: Design, origin: Origin | None = None) -> Files:
-        """Return one config file."""
+        """Return one config file, and the weights if there are any."""
         what = "UperNet on ADE20K, 80k iterations (put it into configs/piip/ of the segmentation code)"
-        stem = f"upernet_piip_{design.id}_80k_ade20k"
-        weights = self.weight_files(design, stem)
-        config = self.config(design) | ({"load_from": f"{stem}.pth"} if weights else {})
-        return {f"{stem}.py": render(config, training.header(design, what, origin)), **weights}
+        text = render(self.config(design), training.header(design, what, origin))
+        return {f"{self.stem(design)}.py": text, **self.weight_files(design)}
+
+    def stem(self, design: Design) -> str:
+        """Return the config's file name without its suffix."""
+        return f"upernet_piip_{design.id}_80k_ade20k"
 
     def config(self, design: Design) -> dict[str, Any]:
         """Return the assignments of the config file, with their notes."""
@@ -58,6 +62,9 @@ class OfficialSegmentation(OfficialExporter):
             "min_lr": 0.0,
             "by_epoch": False,
         }
+        made |= training.DEEPSPEED
+        made["checkpoint_config"] = {"by_epoch": False, "interval": 2000, "max_keep_ckpts": 1, "deepspeed": True}
+        made["evaluation"] = {"interval": 2000, "metric": "mIoU", "pre_eval": True}
         made["custom_imports"] = {"imports": ["mmcv_custom"], "allow_failed_imports": False}
         made["custom_hooks"] = [{"type": "ToBFloat16Hook", "priority": 49}]
         return made
@@ -68,7 +75,7 @@ class OfficialSegmentation(OfficialExporter):
 
     def _model(self, design: Design) -> dict[str, Any]:
         width = design.branches[design.order[-1]].spec.out_dim
-        size = design.resolution
+        size = input_size(design)
         heads = mmseg.upernet(width) if self.self_contained else mmseg.upernet_changes(width)
         return {
             **({"type": "EncoderDecoder", "pretrained": None} if self.self_contained else {"pretrained": None}),
@@ -78,7 +85,7 @@ class OfficialSegmentation(OfficialExporter):
         }
 
     def _data(self, design: Design) -> dict[str, Any]:
-        size = design.resolution
+        size = input_size(design)
         norm = {"type": "Normalize", **training.image_norm(design, self.chosen_weights(design))}
         train = [
             {"type": "LoadImageFromFile"},
@@ -126,3 +133,11 @@ class OfficialSegmentation(OfficialExporter):
             "constructor": "CustomLayerDecayOptimizerConstructor",
             "paramwise_cfg": decay,
         }
+
+
+def input_size(design: Design) -> int:
+    """Return the size of the images that the authors' class takes (pixels): the largest branch's resolution.
+
+    Their class of three branches takes images of the second branch's and enlarges them for the third.
+    """
+    return design.branches[design.order[1 if len(design.branches) == 3 else 0]].resolution

@@ -38,22 +38,38 @@ def pad_divisor(design: Design) -> int:
     return 224 if all(window % 14 == 0 for window in windows) else 16 * max(windows)
 
 
-def depth_strides(design: Design) -> list[int | float]:
-    """Return how many blocks of branch 1 pass for one block of each other branch (the layer decay's `skip_stride`)."""
-    depths = [design.branches[i].spec.blocks for i in reversed(design.order)]
-    strides = [round(depths[0] / depth, 4) for depth in depths[1:]]
+_CONVNEXT_LAYERS = 12
+"""What the published configs give as the depth of a ConvNeXt as branch 1; its own parameters are not decayed there."""
+
+
+def _depth_strides(design: Design, layers: int) -> list[int | float]:
+    """Return how many layers of branch 1 pass for one block of each other branch (`skip_stride`).
+
+    A ConvNeXt's stride is never read, for its parameters are not decayed. The published configs give the ratio of the
+    third stages beside another ConvNeXt, and 1 beside a ViT.
+    """
+    specs = [design.branches[i].spec for i in reversed(design.order)]
+    strides: list[float] = []
+    for spec in specs[1:]:
+        if isinstance(spec, ConvNeXt):
+            strides.append(specs[0].depths[2] / spec.depths[2] if isinstance(specs[0], ConvNeXt) else 1)
+        else:
+            strides.append(round(layers / spec.depth, 4))
     return [int(s) for s in strides] if all(s == int(s) for s in strides) else list(strides)
 
 
 def layer_decay(design: Design, rate: float) -> dict[str, Any]:
     """Return the arguments of the authors' layer-decay optimizer constructor."""
-    arguments: dict[str, Any] = {
-        "num_layers": design.branches[design.order[-1]].spec.blocks,
-        "layer_decay_rate": rate,
-    }
+    lowest = design.branches[design.order[-1]].spec
+    layers = _CONVNEXT_LAYERS if isinstance(lowest, ConvNeXt) else lowest.depth
+    arguments: dict[str, Any] = {"num_layers": layers, "layer_decay_rate": rate}
     if len(design.branches) > 1:
-        arguments["skip_stride"] = depth_strides(design)
+        arguments["skip_stride"] = _depth_strides(design, layers)
     return arguments
+
+
+DEEPSPEED = {"deepspeed": True, "deepspeed_config": "zero_configs/adam_zero1_bf16.json"}
+"""The assignments that train under DeepSpeed; checkpoints and the bfloat16 hook go with them."""
 
 
 def header(design: Design, what: str, origin: Origin | None) -> list[str]:

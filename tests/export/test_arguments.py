@@ -13,6 +13,7 @@ import pytest
 from piip_explore import Design
 from piip_explore.errors import InputError
 from piip_explore.export import exporter
+from piip_explore.export.backbone import CLASS_NAMES
 from piip_explore.export.pretrained import WEIGHTS
 from piip_explore.export.pyconfig import plain
 from tests.export.samples import ALL
@@ -100,16 +101,24 @@ def test_arguments_are_those_of_the_authors_classes(code_base: str, design: Desi
     made = exporter(f"official-{code_base}")
     nearest = made.nearest(design)
     arguments = plain(made.arguments(nearest))
-    kind = arguments.pop("type")
+    # The classification code takes a backbone with a `type` for a detection config, which has other keys.
+    assert ("type" in arguments) == (code_base != "classification")
     if len(nearest.branches) == 1:
-        check(arguments, row(code_base, kind), {"model_type": ""})
+        kind = arguments.pop("type", None) or ("InternViT6B" if "norm_layer_type" in arguments else "vit_models")
+        check(arguments, row(code_base, kind), {})
         return
+    kind = arguments.pop("type", None) or CLASS_NAMES[len(nearest.branches)]
     sections = {name: arguments.pop(name) for name in list(arguments) if name.startswith("branch")}
     table = TABLE[code_base][kind]
     assert set(sections) == {name for name in table if name.startswith("branch")}
     check(arguments, table, {})
+    classes = {branch_class(code_base, section) for section in sections.values()}
     for section in sections.values():
         check(section, row(code_base, branch_class(code_base, section)), SECTION[code_base])
+    if code_base != "detection" or len(sections) == 2:
+        assert classes <= {"vit_models", "InternViT6B"}
+    elif len(sections) == 4:
+        assert classes == {"vit_models"}
 
 
 @pytest.mark.parametrize(("model", "family"), [(m, w.family) for m, choices in WEIGHTS.items() for w in choices])
@@ -117,7 +126,7 @@ def test_every_pretraining_makes_the_class_that_its_arguments_are_for(model: str
     if model.startswith("clip") or family == "clip":
         return
     chosen = next(w for w in WEIGHTS[model] if w.family == family)
-    design = Design.parse(f"{model}@512 vit_tiny@768; interactions=4")
+    design = Design.parse(f"{model}@512 vit_tiny@768 vit_tiny@1024; interactions=4")
     arguments = plain(exporter("official-detection", pretrain={model: family}).arguments(design))
     section = arguments["branch1"]
     assert branch_class("detection", section) in chosen.branch_class or chosen.branch_class == "UnifiedBertEncoder"
@@ -143,7 +152,10 @@ def test_pretraining_that_does_not_exist_is_refused() -> None:
     ):
         with pytest.raises(InputError, match=words):
             exporter("official-detection", pretrain=families).export(design)
-    with pytest.raises(InputError, match="no branch class for 'uni-perceiver'"):
-        exporter("official-segmentation", pretrain={"vit_base": "uni-perceiver"}).export(
-            Design.parse("vit_tiny@640 vit_base@512")
-        )
+    design = Design.parse("vit_tiny@640 vit_base@512")
+    for target in ("official-segmentation", "official-detection"):
+        with pytest.raises(InputError, match=r"no branch class for 'uni-perceiver' .* among 2 branches"):
+            exporter(target, pretrain={"vit_base": "uni-perceiver"}).export(design)
+    four = Design.parse("vit_tiny@1344 vit_small@896 vit_base@672 vit_large@448")
+    with pytest.raises(InputError, match=r"no branch class for 'mae' .* among 4 branches"):
+        exporter("official-detection", pretrain={"vit_base": "mae"}).export(four)
