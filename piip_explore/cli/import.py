@@ -34,11 +34,12 @@ def command(config: Path, weights: Path | None, out: Path | None, force: bool, a
     }
     if weights is not None and out is not None:
         from piip_explore.export import write_files
-        from piip_explore.export.checkpoints import convert, our_file
+        from piip_explore.export.checkpoints import our_file
+        from piip_explore.export.conversion import convert
 
-        converted, left_out = convert(imported, weights)
-        result["left_out"] = left_out
-        result["weights"] = str(*write_files({out.name: our_file(converted)}, out.parent, force=force))
+        converted = convert(imported, weights)
+        result |= {"left_out": converted.left_out, "fresh": converted.fresh}
+        result["weights"] = str(*write_files({out.name: our_file(converted.weights)}, out.parent, force=force))
     if as_json:
         click.echo(json.dumps(result))
         return
@@ -46,5 +47,7 @@ def command(config: Path, weights: Path | None, out: Path | None, force: bool, a
     for note in imported.notes:
         click.echo(f"  note: {note}")
     if "weights" in result:
-        parts = [f"{count} of {name}" for name, count in left_out.items()]
+        parts = [f"{count} of {name}" for name, count in converted.left_out.items()]
         click.echo(f"  wrote {result['weights']}" + (f"; left out tensors: {', '.join(parts)}" if parts else ""))
+        if converted.fresh:
+            click.echo(f"  fresh, for the checkpoint has none: {', '.join(converted.fresh)}")

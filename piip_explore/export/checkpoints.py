@@ -1,4 +1,4 @@
-"""Checkpoints in and out: files read as tensors only, the authors' names on one side and ours on the other.
+"""Checkpoint files in and out, read as tensors only.
 
 Our files are safetensors with the design in the metadata; their tensors are named as in `build(design)`. What the
 authors' state dicts hold and no network of ours reads (a class slot in a position embedding, the last norm of a
@@ -13,7 +13,6 @@ import io
 import pickle
 import re
 import warnings
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,10 +25,6 @@ from torch import Tensor
 
 from piip_explore.design import Design
 from piip_explore.errors import InputError
-from piip_explore.export.official_branch import branch_class
-from piip_explore.export.official_import import Imported
-from piip_explore.models import load_official
-from piip_explore.models.official_names import official_name
 
 UNUSED = "official."
 """Prefix, in our files, of the authors' tensors that no network of ours reads."""
@@ -176,103 +171,8 @@ def read_ours(path: Path) -> OurWeights:
     return OurWeights(Design.parse(checkpoint.metadata["design"]), state, unused)
 
 
-def to_official(
-    state: Mapping[str, Tensor],
-    code_base: str,
-    arguments: Mapping[str, Any],
-    unused: Mapping[str, Tensor] | None = None,
-) -> dict[str, Tensor]:
-    """Return a state dict under the authors' names: the inverse of `load_official`.
-
-    Args:
-        state: our state dict, branches in order from the highest resolution.
-        code_base: `detection`, `segmentation` or `classification`.
-        arguments: the authors' constructor arguments of the same network.
-        unused: the authors' tensors that our network does not read (`load_official(...).unused`). What their network
-            needs of these and is not given is made as it is initialised.
-
-    Raises:
-        InputError: two tensors for one name, or classes other than the 1000 that their separate heads have.
-    """
-    unused = dict(unused or {})
-    sections = [arguments[f"branch{i}"] for i in range(1, 9) if f"branch{i}" in arguments][::-1]
-    classes = [branch_class(section, code_base, str(section.get("pretrained") or "")) for section in sections]
-    for index, branch in enumerate(classes):
-        if branch in ("BEiT", "UnifiedBertEncoder"):
-            raise InputError(
-                f"weights of branch {len(classes) - index} cannot be written for the authors' {branch} class"
-            )
-    gamma = [index for index, branch in enumerate(classes) if branch == "vit_models"]
-    levels = arguments.get("out_interaction_indexes") or ()
-    kind = _merge_kind(state, code_base, len(sections))
-    if kind == "separate-heads" and state["head.heads.0.weight"].shape[0] != 1000:
-        raise InputError("the authors' separate heads have 1000 classes: train with 1000, or with merge=linear")
-    theirs: dict[str, Tensor] = {}
-    for name, tensor in state.items():
-        renamed = official_name(name, len(sections), kind, levels, gamma)
-        if renamed.endswith(".pos_embed"):
-            tensor = _with_class_slot(renamed, tensor, code_base, classes[len(sections) - int(renamed[6])], unused)
-        if renamed in theirs:
-            raise InputError(f"two tensors of ours are the authors' '{renamed}'")
-        theirs[renamed] = tensor
-    for index, kind_of_branch in enumerate(classes):
-        if kind_of_branch == "ConvNextHFWrapper":
-            width = state[f"branches.{index}.stages.3.blocks.0.gamma"]
-            norm = f"branch{len(sections) - index}.convnext_model.layernorm."
-            theirs |= {norm + "weight": torch.ones_like(width), norm + "bias": torch.zeros_like(width)}
-    return theirs | unused
-
-
-def _merge_kind(state: Mapping[str, Tensor], code_base: str, branches: int) -> str:
-    if "head.norms.0.weight" in state:
-        return "separate-heads"
-    if code_base == "classification":
-        return "linear"
-    return "conv-multilevel" if state[f"merge.sums.0.adapters.{branches - 1}.0.weight"].ndim == 1 else "conv"
-
-
-def _with_class_slot(name: str, position: Tensor, code_base: str, kind: str, unused: dict[str, Tensor]) -> Tensor:
-    """Put the slot back that the authors' InternViT6B has for a class token it does not use."""
-    slot = unused.pop(f"{name}[:, :1]", None)
-    if slot is None and kind == "InternViT6B" and code_base != "classification":
-        slot = torch.zeros_like(position[:, :1])
-    return position if slot is None else torch.cat([slot, position], 1)
-
-
-def in_sorted_order(state: Mapping[str, Tensor], design: Design) -> dict[str, Tensor]:
-    """Rename our state dict of a design in any order of branches to that of `design.sorted()`."""
-    rank = {str(index): str(place) for place, index in enumerate(design.order)}
-    one_branch = re.compile(r"(branches\.|head\.(?:norm|head)s\.|merge\.sums\.\d+\.(?:adapters|scales)\.)(\d+)(.*)")
-
-    def rename(name: str) -> str:
-        if match := one_branch.fullmatch(name):
-            return match[1] + rank[match[2]] + match[3]
-        if match := re.fullmatch(r"(interactions\.\d+\.directions\.)(\d+)_(\d+)(\..+)", name):
-            return f"{match[1]}{rank[match[2]]}_{rank[match[3]]}{match[4]}"
-        return name
-
-    return {rename(name): tensor for name, tensor in state.items()}
-
-
-def torch_file(state: Mapping[str, Tensor]) -> bytes:
-    """Return a PyTorch file as the authors' training code loads it: a state dict under `state_dict`."""
+def torch_file(state: Mapping[str, Tensor], wrapper: str) -> bytes:
+    """Return a PyTorch file as the authors' training code loads it: a state dict under the name `wrapper`."""
     buffer = io.BytesIO()
-    torch.save({"state_dict": {name: tensor.clone() for name, tensor in state.items()}}, buffer)
+    torch.save({wrapper: {name: tensor.clone() for name, tensor in state.items()}}, buffer)
     return buffer.getvalue()
-
-
-def convert(imported: Imported, path: Path) -> tuple[OurWeights, dict[str, int]]:
-    """Return the authors' checkpoint of an imported config as weights of ours, and how much was left out by module.
-
-    Raises:
-        InputError: an unreadable file, a code base without released checkpoints, or tensors that do not fit the config.
-    """
-    if imported.code_base == "llava" or len(imported.design.branches) == 1:
-        raise InputError(f"checkpoints of '{imported.design}' in the {imported.code_base} code cannot be converted")
-    checkpoint = read_checkpoint(path)
-    try:
-        model = load_official(imported.code_base, imported.backbone, checkpoint.tensors)
-    except InputError as error:
-        raise InputError(f"'{path}': {error}") from None
-    left_out = Counter(name.partition(".")[0] for name in checkpoint.left_out)
-    return OurWeights(imported.design, model.state_dict(), model.unused), dict(left_out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,9 +15,10 @@ from piip_explore.design import Branch, Design
 from piip_explore.errors import InputError
 from piip_explore.export.backbone import CodeBase, backbone
 from piip_explore.export.exporter import Exporter, Files
+from piip_explore.export.official_branch import branch_class
 from piip_explore.export.official_import import import_backbone
 from piip_explore.export.pretrained import WEIGHTS, Weights, check_families, weights
-from piip_explore.export.pyconfig import plain
+from piip_explore.export.pyconfig import Noted, plain
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,15 +46,23 @@ class OfficialExporter(Exporter):
         check_families(self.pretrain, design.branches)
         return {branch.model: weights(branch.model, self.pretrain.get(branch.model)) for branch in design.branches}
 
+    @abstractmethod
+    def stem(self, design: Design) -> str:
+        """Return the config's file name without its suffix."""
+
     def arguments(self, design: Design) -> dict[str, Any]:
-        """Return the backbone arguments of the design, or those kept.
+        """Return the backbone arguments of the design, or those kept; with `weights`, such that they are loaded.
 
         Raises:
             InputError: the kept arguments are those of another design or code base.
         """
-        if self.keep is None:
-            arguments = backbone(design, self.code_base, self.chosen_weights(design))
-            return arguments if self.weights is None else self._with_stored_positions(arguments)
+        arguments = backbone(design, self.code_base, self.chosen_weights(design)) if self.keep is None else None
+        if arguments is None:
+            arguments = self._kept(design)
+        return arguments if self.weights is None else self._loading(design, arguments)
+
+    def _kept(self, design: Design) -> dict[str, Any]:
+        assert self.keep is not None
         imported = import_backbone(self.keep, resolution=design.resolution)
         if imported.code_base != self.code_base or imported.design.id != design.id:
             raise InputError(
@@ -63,27 +73,58 @@ class OfficialExporter(Exporter):
 
     @cached_property
     def _stored(self) -> OurWeights:
-        from piip_explore.export.checkpoints import in_sorted_order, read_ours  # torch, for weights alone
+        from piip_explore.export.checkpoints import read_ours  # torch, for weights alone
+        from piip_explore.export.conversion import in_sorted_order
 
         assert self.weights is not None
         ours = read_ours(self.weights)
         return replace(ours, state=in_sorted_order(ours.state, ours.design), design=ours.design.sorted())
 
-    def _with_stored_positions(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Say the grid that the position embeddings in `weights` have, so that the authors' code makes room for it."""
-        if self.code_base == "classification":
-            return arguments  # this code base keeps positions at the branch's own grid
+    def _loading(self, design: Design, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Name the files of `weight_files`, and the grid that their position embeddings have.
+
+        In mm-based code the backbone reads its own `pretrained`. A ViT branch cannot go without one, for a word in it
+        chooses the class: it gets a file of what it resamples when it reads one, in the sizes that it has already.
+        """
         made = dict(arguments)
-        count = len(self._stored.design.branches)
-        for index in range(count):
-            position = self._stored.state.get(f"branches.{index}.pos_embed")
-            name = f"branch{count - index}"
-            if position is not None and name in made:
-                side = math.isqrt(position.shape[1])
-                made[name] = {**made[name], "pretrain_img_size": side * 16, "pretrain_patch_size": 16}
+        for number, section in self._vit_sections(arguments).items():
+            if self.code_base == "classification":
+                made[f"branch{number}"] = {**section, "pretrained": None}
+                continue
+            position = self._position(number)
+            side = math.isqrt(position.shape[1])
+            path = self._branch_file(design, number, section)
+            sizes = {"pretrain_img_size": side * 16, "pretrain_patch_size": 16}
+            made[f"branch{number}"] = {**section, **sizes, "pretrained": path}
+        if self.code_base != "classification":
+            made["pretrained"] = Noted(
+                f"{self.stem(design)}.pth", "written beside this file; training starts where it lies"
+            )
         return made
 
-    def weight_files(self, design: Design, stem: str) -> Files:
+    def _vit_sections(self, arguments: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
+        """Return the sections of the ViT branches in `weights` by the authors' numbers."""
+        numbers = range(1, len(self._stored.design.branches) + 1)
+        sections = {number: arguments.get(f"branch{number}") for number in numbers}
+        return {n: s for n, s in sections.items() if s is not None and self._name(n) in self._stored.state}
+
+    def _name(self, number: int) -> str:
+        return f"branches.{len(self._stored.design.branches) - number}.pos_embed"
+
+    def _position(self, number: int) -> Tensor:
+        return self._state()[self._name(number)]
+
+    def _state(self) -> Mapping[str, Tensor]:
+        """Return the stored weights, positions at the grid that the code base keeps them at."""
+        ours = self._stored
+        return ours.state if self.code_base == "detection" else _at_own_grids(ours.state, ours.design)
+
+    def _branch_file(self, design: Design, number: int, section: Mapping[str, Any]) -> str:
+        path = str(plain(section.get("pretrained")) or "")
+        word = _CLASS_WORDS[branch_class(section, self.code_base, path)]
+        return f"{self.stem(design)}_branch{number}_{word}.pth"
+
+    def weight_files(self, design: Design) -> Files:
         """Return the checkpoint under the authors' names as `stem`.pth, or nothing where no weights are given.
 
         Raises:
@@ -91,19 +132,30 @@ class OfficialExporter(Exporter):
         """
         if self.weights is None:
             return {}
-        from piip_explore.export.checkpoints import to_official, torch_file
+        from piip_explore.export.checkpoints import torch_file
+        from piip_explore.export.conversion import to_official
 
         ours = self._stored
         if ours.design.id != design.id:
             raise InputError(f"'{self.weights}' holds weights of '{ours.design}', not of '{design}'")
         if len(design.branches) == 1:
             raise InputError("weights of one branch alone have timm's names already: the authors' code loads those")
-        state = ours.state
+        arguments = plain(self.arguments(design))
+        theirs = to_official(self._state(), self.code_base, arguments, ours.unused)
         if self.code_base == "classification":
-            state = _at_own_grids(state, ours.design)
-        theirs = to_official(state, self.code_base, plain(self.arguments(design)), ours.unused)
-        prefix = "" if self.code_base == "classification" else "backbone."
-        return {f"{stem}.pth": torch_file({prefix + name: tensor for name, tensor in theirs.items()})}
+            return {f"{self.stem(design)}.pth": torch_file(theirs, "model")}
+        files: Files = {
+            f"{self.stem(design)}.pth": torch_file({f"backbone.{name}": t for name, t in theirs.items()}, "module")
+        }
+        for number, section in self._vit_sections(arguments).items():
+            names = ("pos_embed", "patch_embed.proj.weight")
+            resampled = {name: theirs[f"branch{number}.{name}"] for name in names}
+            files[section["pretrained"]] = torch_file(resampled, "model")
+        return files
+
+
+_CLASS_WORDS = {"vit_models": "deit", "BEiT": "beit", "UnifiedBertEncoder": "perceiver", "InternViT6B": "vit"}
+"""A word in a weights' path that makes the authors' detection code choose the class."""
 
 
 def _at_own_grids(state: Mapping[str, Tensor], design: Design) -> dict[str, Tensor]:

@@ -124,7 +124,8 @@ def _network(design: Design, weights: Path | None) -> Pyramid:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return build(design)
-    from piip_explore.export.checkpoints import in_sorted_order, read_ours
+    from piip_explore.export.checkpoints import read_ours
+    from piip_explore.export.conversion import in_sorted_order
 
     ours = read_ours(weights)
     if ours.design.id != design.id:

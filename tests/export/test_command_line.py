@@ -97,7 +97,7 @@ def test_weights_travel_both_ways(target: str, tmp_path: Path, capsys: pytest.Ca
     (config,) = tmp_path.glob("*piip*.py")
     checkpoint = config.with_suffix(".pth")
     if target != "official-classification":
-        assert f"load_from = '{checkpoint.name}'" in config.read_text()
+        assert f"pretrained='{checkpoint.name}'" in config.read_text()
     back = tmp_path / "back.safetensors"
     assert run("import", config, "--weights", checkpoint, "--out", back, "--json") == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["left_out"] == {}
