@@ -40,7 +40,7 @@ def by_module(modules: Mapping[str, tuple[int, int]], label: str) -> go.Figure:
         )
         figure.update_xaxes(title=title, row=1, col=column + 1)
     figure.update_yaxes(autorange="reversed")
-    return style.layout(figure, 80 + 26 * len(names), showlegend=False, bargap=0.3)
+    return style.layout(figure, 80 + 34 * len(names), showlegend=False, bargap=0.3)
 
 
 def side_by_side(designs: Mapping[str, Mapping[str, tuple[int, int]]], label: str) -> go.Figure:
