@@ -5,17 +5,22 @@ PIIP_EXPLORE_SCREENSHOTS=docs/images python -m pytest tests/dashboard/test_scree
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
 from piip_explore.dashboard import studies
 from piip_explore.dashboard.figures.front import Axis
 from piip_explore.dashboard.options import Options
 from piip_explore.dashboard.trials import front_rows
-from tests.dashboard.conftest import ROOT, View, served
+from tests.dashboard.conftest import PATIENCE, ROOT, View, served
+
+WIDTH = 1400
 
 FOLDER = os.environ.get("PIIP_EXPLORE_SCREENSHOTS")
 
@@ -39,9 +44,17 @@ def front() -> list[int]:
     return front_rows(trials.floats("gflops_published"), trials.score, axes, trials.scored).tolist()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.fixture(scope="module")
+def view(browser: Any, example: str) -> Iterator[View]:
+    """One window for all pictures, which keeps what it has loaded."""
+    context = browser.new_context(viewport={"width": WIDTH, "height": 1000}, reduced_motion="reduce")
+    context.set_default_timeout(1000 * PATIENCE)
+    yield View(context.new_page(), example)
+    context.close()
+
+
 @pytest.mark.parametrize("page", ["front", "design", "compare", "space", "study", "validity", "published"])
-def test_picture(window: Callable[..., View], example: str, page: str, scheme: str) -> None:
+def test_picture(view: View, page: str) -> None:
     assert FOLDER is not None
     members = front()
     middle = members[len(members) // 2]
@@ -52,12 +65,25 @@ def test_picture(window: Callable[..., View], example: str, page: str, scheme: s
         "space": "space?space=demo&space_budget=50",
         "study": "study?importance=true",
     }
-    view = window(example, color_scheme=scheme).open(paths.get(page, page))
-    view.steady()
-    height = view.page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
-    view.page.set_viewport_size({"width": 1400, "height": min(height, 2400)})
-    view.steady()
-    assert not view.page.query_selector_all("[data-testid=stException]")
-    folder = Path(FOLDER)
-    folder.mkdir(parents=True, exist_ok=True)
-    view.page.screenshot(path=folder / f"{page}-{scheme}.png")
+    view.page.set_viewport_size({"width": WIDTH, "height": 1000})
+    view.open(paths.get(page, page))
+    view.page.add_style_tag(content="[data-testid=stStatusWidget] { visibility: hidden; }")
+    for scheme in ("light", "dark"):
+        view.page.emulate_media(color_scheme=scheme)
+        view.steady()
+        height = view.page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+        view.page.set_viewport_size({"width": WIDTH, "height": min(height, 2400)})
+        view.steady()
+        assert not view.page.query_selector_all("[data-testid=stException]")
+        _save(view.page.screenshot(), Path(FOLDER) / f"{page}-{scheme}.png")
+
+
+def _save(picture: bytes, path: Path) -> None:
+    """Write a picture in 128 colours, a third of the file; those of small marks are kept, rare as they are."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    few = (
+        Image.open(io.BytesIO(picture))
+        .convert("RGB")
+        .quantize(128, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    )
+    few.save(path, optimize=True)
