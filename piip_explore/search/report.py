@@ -46,19 +46,16 @@ def front_table(columns: Columns, within: Mapping[str, float] | None = None) -> 
     table["standard_error"] = columns.standard_error[rows]
     table["crowding"] = pareto.crowding(losses)
     table["knee"] = np.arange(len(rows)) == (-1 if knee is None else knee)
-    table["tied"] = _ties(columns, rows, within)
+    table["tied"] = _ties(columns, rows)
     return table
 
 
-def _ties(
-    columns: Columns, front: np.ndarray[Any, np.dtype[np.int64]], within: Mapping[str, float] | None
-) -> list[list[int]]:
+def _ties(columns: Columns, front: np.ndarray[Any, np.dtype[np.int64]]) -> list[list[int]]:
     if "score" not in columns.objectives or np.isnan(columns.standard_error).all():
         return [[] for _ in front]
     full = np.flatnonzero(columns.full)
-    losses = columns.losses[full]
     score = columns.objectives.index("score")
-    tied = full[pareto.tied(losses, columns.standard_error[full], score)]
+    tied = full[pareto.tied(columns.losses[full], columns.standard_error[full], score)]
     return [
         [int(columns.number[row]) for row in tied if (columns.losses[member] <= columns.losses[row]).all()]
         for member in front
@@ -75,7 +72,10 @@ def front_text(columns: Columns, within: Mapping[str, float] | None = None) -> s
     """Return the front as lines for a terminal, with what its numbers depend on."""
     table = front_table(columns, within)
     if not len(table):
-        return "No design is evaluated in full yet."
+        if not columns.full.any():
+            return "No design is evaluated in full yet."
+        limits = ", ".join(f"{name} {_number(bound)}" for name, bound in (within or {}).items())
+        return f"None of the {columns.full.sum()} designs that are evaluated in full is within {limits}."
     noise = table["standard_error"].notna().any()
     heads = ["trial", *(_SHOWN.get(name, name) for name in columns.objectives), "", "design"]
     lines = [heads]
@@ -114,11 +114,13 @@ def budget(columns: Columns, max_gflops: float | None, max_params: float | None)
     """Return the bounds that `--max-gflops` and `--max-params` set on a study's objectives.
 
     Raises:
-        InputError: a bound on what is no objective of the study.
+        InputError: a bound that is no number above 0, or on what is no objective of the study.
     """
     bounds = {"gflops": max_gflops, "params": max_params}
     given = {name: bound for name, bound in bounds.items() if bound is not None}
-    for name in given:
+    for name, bound in given.items():
+        if not bound > 0:
+            raise InputError(f"--max-{name} {bound:g}: expected a number above 0")
         if name not in columns.objectives:
             raise InputError(
                 f"'{name}' is no objective of study '{columns.study}': {', '.join(columns.objectives)} are"

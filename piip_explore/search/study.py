@@ -152,14 +152,18 @@ class Study:
         """Record an outcome. A design that diverged or cannot be trained fails for good."""
         with self.store.lock():
             number = self._current(task)
+            rung = self.ledger.rungs[self.record.rungs.index(task.fidelity)]
+            other = rung.evaluated.get(task.design_id)
+            if number is None and other is None:  # another search runs it anew: what is done already counts
+                number = rung.under_way.get(task.design_id)
+            self.claimed.pop(task, None)
             if number is None:
                 return
-            other = self.ledger.rungs[self.record.rungs.index(task.fidelity)].evaluated.get(task.design_id)
-            if other is None:
-                self.store.finish(number, *self._end(number, task, outcome), {})
-            else:
+            if other is not None:
                 self._supersede(number, other)
-            del self.claimed[task]
+                return
+            state, values, attributes = self._end(number, task, outcome)
+            self.store.finish(number, state, values, attributes | {"worker": self._worker(task.device)}, {})
             self._refresh()
 
     def lost(self, task: Task, reason: str, *, final: bool = False) -> None:

@@ -76,9 +76,9 @@ class Supervisor:
         try:
             with self._signals():
                 while not self._finished():
-                    self.study.store.beat()
                     self._pass_on_stop()
                     for slot in self.slots:
+                        self.study.store.beat()  # before every slot: a proposal or a busy server may take its time
                         self._tend(slot)
                     self._listen()
                     self.study.store.settle()

@@ -84,6 +84,7 @@ def test_results_are_written_once(here, capsys):
         ),
         (["pareto", "--storage", "."], "'.' is not a file"),
         (["pareto", "--storage", "mysql://u:secret@h/d"], "storage 'mysql://' is not supported"),
+        (["pareto", "a", "--max-gflops", "nan"], "--max-gflops nan: expected a number above 0"),
         (["pareto", "a", "--history"], "--history need --out FILE"),
         (["show", "999", "a"], "study 'a' has no trial 999"),
         (["show", "vit_tony@224", "a"], "unknown model 'vit_tony'"),

@@ -83,6 +83,18 @@ def test_an_empty_study_has_columns(tmp_path):
     assert len(report.history(empty)) == 0
 
 
+def test_a_bound_that_nothing_meets_is_said(study):
+    assert (
+        report.front_text(study, {"gflops": 1.0})
+        == "None of the 20 designs that are evaluated in full is within gflops 1."
+    )
+
+
+def test_columns_come_in_the_order_in_which_they_are_written(study):
+    assert list(study.attributes)[:4] == ["design", "id", "fidelity", "rung"]
+    assert next(iter(study.params)).startswith("branch1.")
+
+
 def test_the_front_as_text_says_what_it_depends_on(study):
     text = report.front_text(study)
     assert len(text.splitlines()) == len(study.front()) + 2

@@ -149,6 +149,23 @@ def test_a_search_that_was_only_silent_does_not_cause_a_second_evaluation(path):
     assert other.done
 
 
+def test_what_a_slow_search_finishes_counts_though_another_has_taken_it_over(path):
+    study, other = study_of(path, 1), study_of(path, 1)
+    task = study.next("cpu")
+    alive, other.store.alive = other.store.alive, lambda lease: False
+    again = other.next("cpu")
+    other.store.alive = alive
+    assert again == task
+    study.complete(task, SCORES.evaluate(task, lambda share: None))
+    assert read(path, "s").state.tolist() == [FAIL, COMPLETE]
+    assert read(path, "s").attributes["worker"][1]["lease"] == study.lease
+    other.complete(again, Outcome("ok", 1.0, None, 1.0))
+    assert read(path, "s").values[1, 0] == SCORES.scores[task.design_id]
+    assert other.done
+    assert study.next("cpu") is None
+    assert study.done
+
+
 def test_a_trial_whose_creation_was_not_answered_is_not_evaluated_beside_its_second(path):
     study = study_of(path, 1)
     create, numbers = study.store.create, []

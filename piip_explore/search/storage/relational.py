@@ -23,7 +23,7 @@ SQLITE_WARNING = (
     "SQLite locks the whole file for every write: with several workers it is ten times slower than a journal file, "
     "and plain Optuna workers claim queued trials twice. A journal file (the default) needs no server either."
 )
-LEASE_SECONDS = 60.0
+LEASE_SECONDS = 120.0
 """How long a search on another machine may be silent before its trials are taken back."""
 
 _LEASE = "piip_explore:lease:"
@@ -204,7 +204,7 @@ class RelationalStorage:
 
     def beat(self) -> None:
         """Write the server's time into the lease, every few seconds."""
-        if self._lease is not None and time.monotonic() - self._beaten > LEASE_SECONDS / 6:
+        if self._lease is not None and time.monotonic() - self._beaten > LEASE_SECONDS / 12:
             self._renew()
 
     @patient

@@ -78,5 +78,6 @@ def _append(columns: dict[str, list[Any]], row: Mapping[str, Any], number: int) 
     for name, entries in columns.items():
         entries.append(row.get(name))
     if not row.keys() <= columns.keys():
-        for name in row.keys() - columns.keys():
-            columns[name] = [*[None] * number, row[name]]
+        for name in row:  # not the difference of the keys, a set: columns come in the order in which they are written
+            if name not in columns:
+                columns[name] = [*[None] * number, row[name]]
