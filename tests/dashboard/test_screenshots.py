@@ -79,7 +79,7 @@ def test_picture(view: View, page: str) -> None:
 
 
 def _save(picture: bytes, path: Path) -> None:
-    """Write a picture in 128 colours, a third of the file; those of small marks are kept, rare as they are."""
+    """Write a picture in 256 colours, a third of the file; those of small marks are kept, rare as they are."""
     path.parent.mkdir(parents=True, exist_ok=True)
     few = (
         Image.open(io.BytesIO(picture))
