@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from pyarrow import csv, parquet
 
 from piip_explore.cost.table import DesignTable
 from piip_explore.errors import InputError
+from piip_explore.files import write_whole
 
 _ROWS = 1 << 20
 """Rows written at a time."""
@@ -28,19 +28,11 @@ def write(table: DesignTable, path: Path) -> None:
         InputError: the file exists, cannot be made, or its name ends neither in .csv nor in .parquet.
     """
     check(path)
-    writers: dict[str, Callable[..., None]] = {".csv": _write_csv, ".parquet": _write_parquet}
+    writers: dict[str, Callable[[DesignTable, Path], None]] = {".csv": _write_csv, ".parquet": _write_parquet}
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-        os.close(handle)
+        write_whole(path, lambda partial: writers[path.suffix](table, partial))
     except OSError as error:
-        raise InputError(f"cannot write '{path}': {error.strerror}") from None
-    try:
-        writers[path.suffix](table, temporary)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        raise InputError(f"cannot write '{path}': {error.strerror or error}") from None
 
 
 def check(path: Path) -> None:
@@ -57,7 +49,7 @@ def check(path: Path) -> None:
         raise InputError(f"'{path}': there is no folder '{path.parent}'")
 
 
-def _write_csv(table: DesignTable, path: str) -> None:
+def _write_csv(table: DesignTable, path: Path) -> None:
     schema = pa.schema(
         (field.name, pa.string() if pa.types.is_dictionary(field.type) else field.type) for field in _schema(table)
     )
@@ -66,7 +58,7 @@ def _write_csv(table: DesignTable, path: str) -> None:
             writer.write(batch.cast(schema))
 
 
-def _write_parquet(table: DesignTable, path: str) -> None:
+def _write_parquet(table: DesignTable, path: Path) -> None:
     with parquet.ParquetWriter(path, _schema(table), compression="zstd") as writer:
         for batch in _batches(table):
             writer.write(batch)
