@@ -19,36 +19,42 @@ from triton.compiler import ASTSource  # noqa: E402
 from piip_explore.ops import triton_backend  # noqa: E402
 from piip_explore.ops import triton_kernels as kernels  # noqa: E402
 from piip_explore.ops.check import determinism  # noqa: E402
-from piip_explore.ops.launch import BACKWARD_WARPS, FORWARD_WARPS, launch  # noqa: E402
+from piip_explore.ops.launch import FORWARD, SAMPLING_GRADIENT, VALUE_GRADIENT, launch, launch_whole_rows  # noqa: E402
 
 HEADS, POINTS = 16, 4
 BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}
 WIDTHS = [6, 12, 24, 32, 36, 48, 100]
-WARPS = {
-    kernels.forward_kernel: FORWARD_WARPS,
-    kernels.sampling_gradient_kernel: BACKWARD_WARPS,
-    kernels.value_gradient_kernel: BACKWARD_WARPS,
-    kernels.cell_kernel: BACKWARD_WARPS,
-    kernels.ordered_value_gradient_kernel: BACKWARD_WARPS,
+PROGRAMS = {
+    kernels.forward_kernel: FORWARD,
+    kernels.sampling_gradient_kernel: SAMPLING_GRADIENT,
+    kernels.value_gradient_kernel: VALUE_GRADIENT,
 }
+KERNELS = [*PROGRAMS, kernels.cell_kernel, kernels.ordered_value_gradient_kernel]
 
 
-def compiled(kernel, width, dtype="bf16"):
+def tile_of(kernel, width, dtype="bf16"):
+    """The backend's choice: by the bytes of what the kernel reads, or adds to."""
+    if kernel not in PROGRAMS:
+        return launch_whole_rows(width, 4)
+    return launch(PROGRAMS[kernel], width, 4 if kernel is kernels.value_gradient_kernel else BYTES[dtype])
+
+
+def compiled(kernel, width, dtype="bf16", points=POINTS):
     """Compile as the backend launches: aligned pointers, 32-bit sizes. Returns PTX and disassembled machine code."""
-    tile = launch(width, BYTES[dtype], WARPS[kernel])
+    tile = tile_of(kernel, width, dtype)
     constants = {
         "HEADS": HEADS,
-        "POINTS": POINTS,
+        "POINTS": points,
         "WIDTH": width,
         "QUERIES": tile.queries,
         "LANES": tile.lanes,
         "COMPUTE": tl.float32,
-        "COLUMNS": POINTS,
+        "COLUMNS": triton.next_power_of_2(points),
     }
-    others = {"samples": "fp32", "cells": "i64", "order": "i64", "starts": "i64"}
+    others = {"samples": "fp32", "cells": "i32", "order": "i64", "starts": "i32"}
     if kernel is kernels.value_gradient_kernel:
         others["of_value"] = "fp32"
-    sizes = {"queries", "keys", "key_height", "key_width", "query_height", "query_width"}
+    sizes = {"queries", "keys", "key_height", "key_width", "query_height", "query_width", "first_map", "maps"}
     signature, attributes = {}, {}
     for place, name in enumerate(kernel.arg_names):
         if name in constants:
@@ -78,45 +84,64 @@ def vector_bytes(width, bytes_per_element, most=16):
     return min(row & -row, most)
 
 
+def pieces(kernel, width):
+    return -(-width // tile_of(kernel, width).lanes)
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("kernel", [kernels.forward_kernel, kernels.sampling_gradient_kernel], ids=lambda k: k.__name__)
 def test_corners_are_loaded_in_vectors(kernel, width):
-    """Every corner is one load (two where a thread has two rows) as wide as the row's alignment allows."""
+    """Every piece of a corner is one load, as wide as the row's alignment allows: a thread has one row."""
     ptx, _ = compiled(kernel, width)
     name = {4: "ld.global.b32", 8: "ld.global.v2.b32", 16: "ld.global.v4.b32"}[vector_bytes(width, 2)]
-    loads = ptx.count(name)
     upstream = 1 if kernel is kernels.sampling_gradient_kernel else 0
-    assert loads in {(4 * POINTS + upstream) * rows for rows in (1, 2)}
-    scalars = ptx.count("ld.global.b16")
-    # Offsets and logits, for each of a thread's two rows; Triton 3.9 loads them again for a second layout. A channel
-    # among them would be missing from the vectors above, whose number is exact.
-    assert scalars <= 2 * 2 * 3 * POINTS
+    assert ptx.count(name) == (4 * POINTS + upstream) * pieces(kernel, width)
+    # Two offsets and a logit per point. A channel among them would be missing from the vectors above.
+    assert ptx.count("ld.global.b16") == 3 * POINTS
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_additions_are_relaxed_vector_reductions(width, tmp_path):
-    """One reduction per corner, not one per channel; nothing waits for it, and no barrier follows it."""
+    """One reduction per piece of a corner, not one per channel; nothing waits for it, and no barrier follows it."""
     ptx, cubin = compiled(kernels.value_gradient_kernel, width)
     lanes = vector_bytes(width, 4) // 4
     atomics = re.findall(r"(?:atom|red)\.\S+", ptx)
     kinds = {kind.removeprefix("atom.").removeprefix("red.") for kind in atomics}  # Triton 3.9 writes `red` itself
     assert kinds == {f"global.gpu.relaxed.add.v{lanes}.f32"}
-    assert len(atomics) in {4 * POINTS, 8 * POINTS}
+    assert len(atomics) == 4 * POINTS * pieces(kernels.value_gradient_kernel, width)
     sass, _ = disassembled(cubin, tmp_path)
     assert len(re.findall(rf"\bREDG?\.E\.ADD\.F32x{lanes}\.\S*STRONG\.GPU", sass)) == len(atomics)
     assert not re.search(r"\b(ATOMG?|MEMBAR|ERRBAR|CCTL)\b", sass)
 
 
 @pytest.mark.parametrize("width", [6, 24, 100])
-@pytest.mark.parametrize("kernel", list(WARPS), ids=lambda k: k.__name__)
-def test_nothing_spills(kernel, width, tmp_path):
+@pytest.mark.parametrize("dtype", ["bf16", "fp32"])
+@pytest.mark.parametrize("kernel", PROGRAMS, ids=lambda k: k.__name__)
+def test_nothing_spills(kernel, dtype, width, tmp_path):
     """No local memory, and few enough registers for 512 threads on a multiprocessor."""
-    _, cubin = compiled(kernel, width)
-    sass, usage = disassembled(cubin, tmp_path)
+    sass, usage = disassembled(compiled(kernel, width, dtype)[1], tmp_path)
     assert usage["STACK"] == 0
     assert usage["LOCAL"] == 0
     assert not re.search(r"\b(LDL|STL)\b", sass)
     assert usage["REG"] <= 128
+
+
+@pytest.mark.parametrize("width", [6, 24, 100])
+@pytest.mark.parametrize(
+    "kernel", [kernels.cell_kernel, kernels.ordered_value_gradient_kernel], ids=lambda k: k.__name__
+)
+def test_nothing_spills_where_order_matters(kernel, width, tmp_path):
+    sass, usage = disassembled(compiled(kernel, width)[1], tmp_path)
+    assert usage["STACK"] == usage["LOCAL"] == 0
+    assert not re.search(r"\b(LDL|STL)\b", sass)
+
+
+@pytest.mark.parametrize("points", [1, 3, 8])
+@pytest.mark.parametrize("kernel", PROGRAMS, ids=lambda k: k.__name__)
+def test_other_numbers_of_points_do_not_spill(kernel, points, tmp_path):
+    sass, usage = disassembled(compiled(kernel, 48, points=points)[1], tmp_path)
+    assert usage["STACK"] == usage["LOCAL"] == 0
+    assert not re.search(r"\b(LDL|STL)\b", sass)
 
 
 @pytest.mark.parametrize("width", [6, 24, 100])
@@ -166,8 +191,8 @@ class CompileOnly:
 def test_the_backend_compiles_as_it_launches_and_once_for_all_sizes(monkeypatch):
     """Through the launcher itself: maps of any size, one pixel wide or divisible by 16, share the compiled kernels."""
     monkeypatch.setattr(triton.runtime.driver, "_active", FakeDriver())
-    hashes = {kernel.__name__: set() for kernel in WARPS}
-    stand_ins = {kernel.__name__: CompileOnly(kernel, hashes[kernel.__name__]) for kernel in WARPS}
+    hashes = {kernel.__name__: set() for kernel in KERNELS}
+    stand_ins = {kernel.__name__: CompileOnly(kernel, hashes[kernel.__name__]) for kernel in KERNELS}
     monkeypatch.setattr(triton_backend, "kernels", SimpleNamespace(**stand_ins))
     for key_grid, query_grid in (((1, 9), (3, 4)), ((16, 16), (16, 16)), ((98, 98), (70, 70))):
         keys, queries = key_grid[0] * key_grid[1], query_grid[0] * query_grid[1]

@@ -5,11 +5,12 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from piip_explore.errors import InputError
+from piip_explore.ops.check import determinism
 
 triton_backend = pytest.importorskip("piip_explore.ops.triton_backend", reason="Triton is not installed")
 
-GRIDS = ((40, 40), (28, 28))
-B, S, Q, HEADS, POINTS, WIDTH = 2, 1600, 784, 16, 4, 24
+FINE, COARSE = (40, 40), (28, 28)
+B, HEADS, POINTS, WIDTH = 2, 16, 4, 12
 
 
 class NoLaunch:
@@ -35,21 +36,26 @@ def peak_bytes(call):
     return peak
 
 
+@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize("grids", [(FINE, COARSE), (COARSE, FINE)], ids=["keys are finer", "queries are finer"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-def test_backward_stays_below_one_float32_value_and_the_gradients(monkeypatch, dtype):
+def test_backward_stays_below_one_float32_value_and_the_gradients(monkeypatch, dtype, grids, deterministic):
     monkeypatch.setattr(triton_backend, "kernels", NoLaunch())
-    shapes = [(B, S, HEADS * WIDTH), (B, Q, HEADS, POINTS, 2), (B, Q, HEADS, POINTS), (B, Q, HEADS * WIDTH)]
-    *inputs, upstream = (torch.zeros(shape, dtype=dtype) for shape in shapes)
-    peak = peak_bytes(lambda: triton_backend.backward(upstream, *inputs, *GRIDS, [True, True, True]))
+    keys, queries = (height * width for height, width in grids)
+    shapes = [(B, keys, HEADS * WIDTH), (B, queries, HEADS, POINTS, 2), (B, queries, HEADS, POINTS)]
+    inputs = [torch.zeros(shape, dtype=dtype) for shape in shapes]
+    upstream = torch.zeros(B, queries, HEADS * WIDTH, dtype=dtype)
+    with determinism(deterministic):
+        peak = peak_bytes(lambda: triton_backend.backward(upstream, *inputs, *grids, [True, True, True]))
     gradients = sum(x.numel() * x.element_size() for x in inputs)
     assert gradients <= peak < 4 * inputs[0].numel() + gradients
 
 
 def test_forward_allocates_its_output_alone(monkeypatch):
     monkeypatch.setattr(triton_backend, "kernels", NoLaunch())
-    shapes = [(B, S, HEADS * WIDTH), (B, Q, HEADS, POINTS, 2), (B, Q, HEADS, POINTS)]
+    shapes = [(B, 1600, HEADS * WIDTH), (B, 784, HEADS, POINTS, 2), (B, 784, HEADS, POINTS)]
     inputs = [torch.zeros(shape, dtype=torch.bfloat16) for shape in shapes]
-    assert peak_bytes(lambda: [triton_backend.forward(*inputs, *GRIDS)]) == 2 * B * Q * HEADS * WIDTH
+    assert peak_bytes(lambda: [triton_backend.forward(*inputs, FINE, COARSE)]) == 2 * B * 784 * HEADS * WIDTH
 
 
 def test_an_image_of_more_than_two_to_the_31_elements_is_refused():

@@ -3,7 +3,6 @@
 `tests/ops/test_interpreted.py` starts them in a process of their own; started otherwise they are not collected.
 """
 
-import dataclasses
 import os
 
 import pytest
@@ -13,11 +12,9 @@ collect_ignore_glob = [] if os.environ.get("TRITON_INTERPRET") == "1" else ["tes
 
 @pytest.fixture(autouse=True)
 def _larger_tiles(monkeypatch):
-    """Take 64 queries per program: the interpreter runs one program after the other, a tile as a NumPy array."""
+    """Take 64 whole rows per program: the interpreter runs one program after the other, a tile as a NumPy array."""
     from piip_explore.ops import triton_backend
-    from piip_explore.ops.launch import launch
+    from piip_explore.ops.launch import Launch, power_of_two
 
-    def larger(width, bytes_per_element, warps):
-        return dataclasses.replace(launch(width, bytes_per_element, warps), queries=64)
-
-    monkeypatch.setattr(triton_backend, "launch", larger)
+    monkeypatch.setattr(triton_backend, "launch", lambda program, width, _: Launch(64, power_of_two(width), 1))
+    monkeypatch.setattr(triton_backend, "launch_whole_rows", lambda width, _: Launch(64, power_of_two(width), 1))
