@@ -11,7 +11,6 @@ import pytest
 
 from piip_explore.cli import COMMANDS
 
-
 PROGRAM = [sys.executable, "-m", "piip_explore"]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
+from math import comb
 from typing import Any
 
 
@@ -39,6 +41,29 @@ class Counts:
 
     def __mul__(self, factor: Any) -> Counts:
         return Counts(*(value * factor for value in self.values()))
+
+    def __floordiv__(self, divisor: int) -> Counts:
+        return Counts(*(value // divisor for value in self.values()))
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """Counts as an exact polynomial of a whole number, by its differences at 1 (Newton's form)."""
+
+    differences: tuple[Counts, ...]
+
+    @classmethod
+    def through(cls, values: Sequence[Counts]) -> Polynomial:
+        """Return the polynomial of the least degree through values at 1, 2, 3, ..."""
+        differences = []
+        while values:
+            differences.append(values[0])
+            values = [after - before for before, after in pairwise(values)]
+        return cls(tuple(differences))
+
+    def at(self, number: int) -> Counts:
+        """Return the counts at `number`, 1 or more."""
+        return sum((d * comb(number - 1, k) for k, d in enumerate(self.differences)), Counts())
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ the other's width. Each branch itself is added to one table of its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 
 import numpy as np
@@ -18,10 +18,13 @@ from piip_explore.cost import modules
 from piip_explore.cost.accounting import Rules
 from piip_explore.cost.counts import Counts
 from piip_explore.cost.modules import Maps
+from piip_explore.errors import InputError
 from piip_explore.space import SpaceColumns
 from piip_explore.space.choices import Setting, misfit
 
 Integers = npt.NDArray[np.int64]
+_MOST = 1 << 56
+"""The most that a branch or a pair of branches may cost: the sum of a design's parts is a 64-bit integer."""
 
 
 class Place:
@@ -109,6 +112,7 @@ class Lookup:
             if is_target and place in out:
                 maps = Maps(branch.spec, branch.grid)
                 counts += modules.joining(self.rule, maps, maps, True, interaction, merge)
+            _check(counts)
             costs[number] = counts.macs, counts.params
         if len(self.places) == 1:
             self.tables[(0,)][form] += costs
@@ -119,22 +123,39 @@ class Lookup:
 
     def _add_pairs(self, form: int, setting: Setting, count: int, high: int, low: int) -> None:
         """Add what two branches have with each other, for all options of the places `high` and `low` at once."""
-        interaction, merge = setting
-        directions = [pair for pair in interaction.pairs(count) if {high, low} == set(pair)] if interaction else []
-        out = range(count) if merge.out is None else [number - 1 for number in merge.out]
+        interaction, _ = setting
         queries = {query for _, query in interaction.pairs(count)} if interaction else set()
         table = self.tables[high, low][form]
         for rows, spec_high, grids_high in self.places[high].by_model(setting, query=high in queries):
             for columns, spec_low, grids_low in self.places[low].by_model(setting, query=low in queries):
+                largest = {high: Maps(spec_high, int(grids_high.max())), low: Maps(spec_low, int(grids_low.max()))}
+                _check(self._pair(setting, count, high, low, largest))
                 maps = {high: Maps(spec_high, grids_high[:, None]), low: Maps(spec_low, grids_low)}
-                counts = Counts()
-                for source, query in directions:
-                    assert interaction is not None
-                    counts += modules.exchanges(self.rule, maps[source], maps[query], interaction, merge)
-                if low == count - 1 and high in out:
-                    counts += modules.joining(self.rule, maps[high], maps[low], False, interaction, merge)
-                if (high, low) == (0, count - 1):
-                    counts += modules.pyramid(self.rule, maps[high], maps[low], interaction, merge)
+                counts = self._pair(setting, count, high, low, maps)
                 cells = np.ix_(rows, columns)
                 table[(*cells, 0)] += counts.macs
                 table[(*cells, 1)] += counts.params
+
+    def _pair(self, setting: Setting, count: int, high: int, low: int, maps: Mapping[int, Maps]) -> Counts:
+        """Return what the branches at two places have with each other."""
+        interaction, merge = setting
+        directions = [pair for pair in interaction.pairs(count) if {high, low} == set(pair)] if interaction else []
+        out = range(count) if merge.out is None else [number - 1 for number in merge.out]
+        counts = Counts()
+        for source, query in directions:
+            assert interaction is not None
+            counts += modules.exchanges(self.rule, maps[source], maps[query], interaction, merge)
+        if low == count - 1 and high in out:
+            counts += modules.joining(self.rule, maps[high], maps[low], False, interaction, merge)
+        if (high, low) == (0, count - 1):
+            counts += modules.pyramid(self.rule, maps[high], maps[low], interaction, merge)
+        return counts
+
+
+def _check(counts: Counts) -> None:
+    """Check that sums of such counts fit into the 64 bits of the tables."""
+    if max(counts.macs, counts.params) > _MOST:
+        raise InputError(
+            f"designs of this space take {counts.macs:.1e} multiply-accumulates, more than can be summed exactly: "
+            "lower its resolutions"
+        )

@@ -24,14 +24,26 @@ from piip_explore.models.vit import VisionTransformer
 Named = dict[str, Counts]
 
 
-def vision_transformer(spec: catalog.ViT, grid: int, window: int | None, class_token: bool) -> Named:
-    """Count a ViT on a map of `grid` x `grid` patches: `outside` its blocks, a `global` and a `windowed` block."""
-    windows = [None] if window is None else [None, window]
-    short = replace(spec, depth=len(windows))
-    with torch.device("meta"):
-        branch = VisionTransformer(short, grid, windows, class_token)
-    names = ("global", "windowed")[: len(windows)]
-    return _branch(branch, short, grid, {name: f"blocks.{i}" for i, name in enumerate(names)})
+SIDES = range(1, 6)
+"""Sides of the maps, in patches, that a ViT is counted on: attention is a polynomial of degree four in the side."""
+
+
+def vision_transformer(spec: catalog.ViT, class_token: bool) -> Named:
+    """Count a ViT of one global block on maps of all `SIDES`: `outside 1`, ... its block, and `block 1`, ..."""
+    counts = {side: _vision_transformer(spec, side, None, class_token) for side in SIDES}
+    return {f"{name} {side}": counts[side][name] for side in SIDES for name in ("outside", "block")}
+
+
+def windowed_block(spec: catalog.ViT, window: int, class_token: bool) -> Named:
+    """Count a block of a ViT with windows: linear in the patches of its map (tokens) and in its windows (keys)."""
+    two, three = window + 1, 2 * window + 1  # sides of maps with two by two windows, and with three by three
+    of_two, of_three = (_vision_transformer(spec, side, window, class_token)["block"] for side in (two, three))
+    per_patch = Counts()
+    if window > 1:  # otherwise every patch is a window
+        wider = _vision_transformer(spec, two + 1, window, class_token)["block"]
+        per_patch = (wider - of_two) // ((two + 1) ** 2 - two**2)
+    per_window = (of_three - of_two - per_patch * (three**2 - two**2)) // (3**2 - 2**2)
+    return Bilinear(of_two - per_patch * two**2 - per_window * 2**2, per_patch, per_window).named()
 
 
 def convnext(spec: catalog.ConvNeXt, grid: int) -> Named:
@@ -78,6 +90,12 @@ class _Apply(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Any:
         return self.function(*inputs)
+
+
+def _vision_transformer(spec: catalog.ViT, side: int, window: int | None, class_token: bool) -> Named:
+    with torch.device("meta"):
+        branch = VisionTransformer(spec, side, [window], class_token)
+    return _branch(branch, spec, side, {"block": "blocks.0"})
 
 
 def _branch(

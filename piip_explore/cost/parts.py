@@ -1,17 +1,20 @@
 """The parts that every design's cost is a sum of, each counted once (`cost.measure`) and kept (`cost.store`). No torch.
 
-A cost is additive over branches and over directed pairs of branches. A branch is counted with one block of every
-distinct kind; one direction of an exchange, and what a branch's map passes on its way to the merge, are counted on a
-few tiny maps and are exact polynomials of the number of tokens after that.
+A cost is additive over branches and over directed pairs of branches. A ViT is counted with one block of every distinct
+kind on a few tiny maps; so are one direction of an exchange, and what a branch's map passes on its way to the merge.
+All of them are exact polynomials of the sizes of their maps after that. A ConvNeXt, whose stages round odd sizes down,
+is counted at every size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from math import ceil
 
 from piip_explore.catalog import ConvNeXt, ViT
-from piip_explore.cost.counts import Bilinear, Counts
+from piip_explore.cost.counts import Bilinear, Counts, Polynomial
 from piip_explore.cost.store import part
 from piip_explore.design import Interaction
 
@@ -25,10 +28,25 @@ class ViTParts:
     windowed_block: Counts | None
 
 
+@cache
 def vision_transformer(spec: ViT, grid: int, window: int | None, class_token: bool) -> ViTParts:
     """Return the parts of a ViT on a map of `grid` x `grid` patches."""
-    counts = part("vision_transformer", replace(spec, depth=1), grid, window, class_token)
-    return ViTParts(counts["outside"], counts["global"], counts.get("windowed"))
+    short = replace(spec, depth=1)
+    outside, block = _by_side(short, class_token)
+    windowed = None
+    if window is not None:
+        by_size = Bilinear(**part("windowed_block", short, window, class_token))
+        windowed = by_size.at(tokens=grid**2, keys=ceil(grid / window) ** 2)
+    return ViTParts(outside.at(grid), block.at(grid), windowed)
+
+
+@cache
+def _by_side(spec: ViT, class_token: bool) -> tuple[Polynomial, Polynomial]:
+    """Return what is outside the blocks of a ViT, and a global block, by the side of the map."""
+    counts = part("vision_transformer", spec, class_token)
+    sides = range(1, len(counts) // 2 + 1)
+    outside, block = ([counts[f"{name} {side}"] for side in sides] for name in ("outside", "block"))
+    return Polynomial.through(outside), Polynomial.through(block)
 
 
 def convnext(spec: ConvNeXt, grid: int) -> Counts:

@@ -3,7 +3,7 @@
 import pytest
 
 from piip_explore import catalog
-from piip_explore.cost import store
+from piip_explore.cost import parts, store
 from tests.cost.designs import SHORT_MODELS
 
 
@@ -17,5 +17,11 @@ def _own_parts(parts_folder, monkeypatch):
     monkeypatch.setenv("PIIP_EXPLORE_CACHE", str(parts_folder))
     for name, spec in SHORT_MODELS.items():
         monkeypatch.setitem(catalog.MODELS, name, spec)
+    _forget()
     yield
-    store.part.cache_clear()
+    _forget()
+
+
+def _forget() -> None:
+    for remembered in (store.part, parts.vision_transformer, parts._by_side):
+        remembered.cache_clear()

@@ -102,3 +102,14 @@ def test_more_options_than_a_byte_holds():
     assert table.columns.branches.dtype == np.int8
     assert len(table) == 127
     assert len(set(table.macs)) == 127
+
+
+@pytest.mark.parametrize("branches", [1, 2])
+def test_costs_that_64_bits_do_not_hold_are_not_summed(branches):
+    # One branch costs too much by itself; two in windows cost little, but each attends to all of the other.
+    model, window = ("vit[depth=9,dim=96000,heads=1]", "none") if branches == 1 else ("vit_huge", "w14")
+    slot = Slot((model,), (65536,), (window,))
+    settings_ = SettingChoices(interactions=(32,), attention=("regular",))
+    space = SearchSpace("vast", (slot,) * branches, (branches,), settings_)
+    with pytest.raises(InputError, match="more than can be summed exactly: lower its resolutions"):
+        enumerate_space(space)
