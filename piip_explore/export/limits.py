@@ -64,13 +64,24 @@ def exchanges(design: Design) -> Misfit | None:
     if len(design.branches) == 1:
         return None
     if design.interaction is None:
-        return Misfit("its branches never exchange", replace(design, interaction=Interaction(count=1)))
+        return Misfit("its branches never exchange", _both_ways(design, Interaction(count=1)))
     if design.interaction.direction != "both":
         words = {"up": "only from low resolution to high", "down": "only from high resolution to low"}
         how = words.get(design.interaction.direction, "between all pairs of branches")
-        mended = replace(design, interaction=replace(design.interaction, direction="both"))
+        mended = _both_ways(design, design.interaction)
         return Misfit(f"it exchanges {how} (direction={design.interaction.direction})", mended)
     return None
+
+
+def _both_ways(design: Design, interaction: Interaction) -> Design:
+    """Return the design with exchanges both ways, with as many heads as divide every branch's attention widths."""
+    widths = [
+        interaction.value_width(branch.spec.width(block))
+        for branch in design.branches
+        for block in catalog.positions(branch.spec, interaction.count)
+    ]
+    heads = math.gcd(interaction.heads, *widths)
+    return replace(design, interaction=replace(interaction, heads=heads, direction="both"))
 
 
 def merged_by(*kinds: MergeKind) -> Rule:

@@ -87,7 +87,9 @@ def exported(target: str, design: Design, state: dict[str, Tensor], folder: Path
 def test_the_backbone_and_its_branches_find_their_files(target: str, tmp_path: Path) -> None:
     design = Design.parse("vit_tiny@112 vit_small@64; interactions=2")
     state = random_weights(design)
-    config = exported(target, design, state, tmp_path, pretrain={"vit_small": "dinov2"} if target == "detection" else {})
+    config = exported(
+        target, design, state, tmp_path, pretrain={"vit_small": "dinov2"} if target == "detection" else {}
+    )
     arguments = import_config(config).backbone
     # The backbone strips these words off the names of a file that it reads itself.
     whole = torch.load(tmp_path / arguments["pretrained"], weights_only=True)["module"]

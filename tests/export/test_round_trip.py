@@ -6,10 +6,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
-from piip_explore import Design
+from piip_explore import Design, catalog
 from piip_explore.errors import InputError
 from piip_explore.export import exporter
 from piip_explore.export.config_evaluator import evaluate
@@ -60,6 +60,47 @@ def test_all_spaces_are_here() -> None:
 @given(data=st.data(), target=st.sampled_from(OFFICIAL))
 def test_every_design_of_a_space_comes_back(path: Path, data: st.DataObject, target: str, tmp_path_factory) -> None:
     check_round_trip(target, data.draw(designs(path)), tmp_path_factory.getbasetemp())
+
+
+MODELS = [
+    *catalog.MODELS,
+    "vit[depth=12,dim=160,heads=2]",
+    "vit[depth=6,dim=144,heads=4]",
+    "vit[depth=24,dim=512,heads=8]",
+]
+
+
+@st.composite
+def any_designs(draw: st.DrawFn) -> Design:
+    """Draw designs of any structure that there can be, most of which some target cannot express."""
+    branches = []
+    for _ in range(draw(st.integers(1, 5))):
+        model = draw(st.sampled_from(MODELS))
+        size = draw(st.integers(4, 60)) * 32
+        window = "" if "convnext" in model else draw(st.sampled_from(["", ":w7", ":w14", ":w14g3"]))
+        branches.append(f"{model}@{size}{window}")
+    options = []
+    if len(branches) > 1:
+        count = draw(st.sampled_from([0, 1, 2, 4, 6]))
+        options.append(f"interactions={count}")
+        if count:
+            options.append(f"heads={draw(st.sampled_from([2, 4, 8]))}")
+            options.append(f"attention={draw(st.sampled_from(['deformable', 'regular']))}")
+            options.append(f"direction={draw(st.sampled_from(['both', 'up', 'down', 'all']))}")
+            options.append(f"project={draw(st.sampled_from(['yes', 'no']))}")
+        merges = ["conv", "linear", "none", "conv-multilevel", "separate-heads"]
+        options.append(f"merge={draw(st.sampled_from(merges))}")
+    try:
+        return Design.parse("; ".join([" ".join(branches), *options]))
+    except InputError:
+        reject()
+
+
+@pytest.mark.parametrize("target", OFFICIAL)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(design=any_designs())
+def test_any_design_or_the_nearest_to_it_comes_back(target: str, design: Design, tmp_path_factory) -> None:
+    check_round_trip(target, design, tmp_path_factory.getbasetemp())
 
 
 @pytest.mark.parametrize("target", OFFICIAL)
