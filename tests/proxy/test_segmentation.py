@@ -1,4 +1,4 @@
-"""Mean IoU and the segmentation loss against cases computed by hand."""
+"""Likelihood, mean IoU and the segmentation loss against cases computed by hand."""
 
 import math
 
@@ -35,7 +35,20 @@ def test_batches_add_up():
     whole.update(logits, torch.tensor([0, 1]))
     parts.update(logits[:1], torch.tensor([0]))
     parts.update(logits[1:], torch.tensor([1]))
-    assert whole.compute() == parts.compute()
+    assert whole.compute() == pytest.approx(parts.compute())
+
+
+def test_likelihood_by_hand():
+    samples = _samples([[[0, 0], [1, 255]]])
+    logits = torch.log(torch.tensor([[0.5, 0.5], [0.25, 0.75]]))[:, [0, 1]]  # a row per pixel row
+    logits = logits.T.reshape(1, 2, 2, 1).expand(1, 2, 2, 2)
+    plain = Segmentation(head_size=1, balance=0.0).evaluation(samples, 2)
+    plain.update(logits, torch.tensor([0]))
+    # Two pixels of class 0 at one half each, one of class 1 at three quarters; the ignored one counts nowhere.
+    assert plain.compute()["likelihood"] == pytest.approx(100 * (0.5 * 0.5 * 0.75) ** (1 / 3))
+    balanced = Segmentation(head_size=1, balance=1.0).evaluation(samples, 2)
+    balanced.update(logits, torch.tensor([0]))
+    assert balanced.compute()["likelihood"] == pytest.approx(100 * (0.5 * 0.75) ** (1 / 2))
 
 
 def test_loss_weighs_classes_and_skips_ignored_pixels():
