@@ -149,13 +149,33 @@ _DEMO = Preset(
     fresh_rate=3.0,
 )
 
+# Small batches: on a CPU they cost nothing, and what starts fresh needs steps more than it needs images.
 _CPU = replace(
     _DEMO,
     name="cpu",
-    samples=2048,
+    data=EmbeddedScenes(SceneRules(digits=5, clutter=4)),
+    train_images=8192,
+    val_images=512,
+    samples=4096,
+    batch=16,
     rate=5e-4,
     fresh_rate=10.0,
-    warm_start=WarmStart(samples=8192, rate=2e-3),
+    warm_start=WarmStart(samples=49152, rate=1e-3),
+)
+
+_CPU_DETECTION = replace(_CPU, name="cpu-detection", task=TASKS["detection"]())
+
+# Classification is published at 96 to 384 pixels: factors of 2 and 4 keep every size exact.
+_ONE_OBJECT = SceneRules(crowd=1, smallest=0.15, tail=1.0)
+_CLASSIFICATION_SIZES = (96, 128, 192, 320, 384)
+
+_CPU_CLASSIFICATION = replace(
+    _CPU,
+    name="cpu-classification",
+    task=TASKS["classification"](),
+    data=EmbeddedScenes(replace(_ONE_OBJECT, digits=5, clutter=4)),
+    shrink=Shrink(resolution=4, width=8, patch=2, depth=3),
+    warm_start=WarmStart(samples=49152, rate=1e-3, resolutions=_CLASSIFICATION_SIZES),
 )
 
 _GPU = Preset(
@@ -164,33 +184,33 @@ _GPU = Preset(
     data=EmbeddedScenes(),
     shrink=Shrink(resolution=7, width=4, patch=2, depth=1),
     size=256,
-    train_images=8192,
+    train_images=16384,
     val_images=1024,
     samples=32768,
     batch=64,
     rate=3e-4,
-    warm_start=WarmStart(samples=131072, rate=1e-3),
+    warm_start=WarmStart(samples=262144, rate=1e-3),
 )
 
 _GPU_DETECTION = replace(_GPU, name="gpu-detection-60s", task=TASKS["detection"](head_size=64, dim=64))
 
-# Classification is published at 96 to 384 pixels: a factor of 2 keeps every size exact.
 _GPU_CLASSIFICATION = replace(
     _GPU,
     name="gpu-classification-60s",
     task=TASKS["classification"](),
-    data=EmbeddedScenes(SceneRules(crowd=1, smallest=0.15, tail=1.0)),
+    data=EmbeddedScenes(_ONE_OBJECT),
     shrink=Shrink(resolution=2, width=4, patch=2, depth=1),
-    warm_start=WarmStart(samples=131072, rate=1e-3, resolutions=(96, 128, 192, 320, 384)),
+    warm_start=WarmStart(samples=262144, rate=1e-3, resolutions=_CLASSIFICATION_SIZES),
 )
 
 
 def _longer(base: Preset) -> Preset:
     """Return the recipe at six times the images seen."""
-    return replace(base, name=base.name.replace("60s", "5min"), samples=6 * base.samples, train_images=16384)
+    return replace(base, name=base.name.replace("60s", "5min"), samples=6 * base.samples)
 
 
-_ALL = (_DEMO, _CPU, *(p for base in (_GPU, _GPU_DETECTION, _GPU_CLASSIFICATION) for p in (base, _longer(base))))
+_ON_CPU = (_DEMO, _CPU, _CPU_DETECTION, _CPU_CLASSIFICATION)
+_ALL = (*_ON_CPU, *(p for base in (_GPU, _GPU_DETECTION, _GPU_CLASSIFICATION) for p in (base, _longer(base))))
 
 PRESETS = {recipe.name: recipe for recipe in _ALL}
 """All presets by name, one family per hardware class; see docs/proxy.md for what was measured with which."""
