@@ -15,7 +15,11 @@ import click
 @click.option("--rows", type=click.Path(path_type=Path), help="Train these rows instead: a CSV like designs.csv.")
 @click.option("--seeds", default=2, show_default=True, type=click.IntRange(1, 100), help="Runs per design.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of all runs; a killed validation goes on there.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of all runs; a killed validation goes on there.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the statistics as JSON.")
 def command(
     preset: str, tables: str, rows: Path | None, seeds: int, device: str, out: Path | None, as_json: bool
