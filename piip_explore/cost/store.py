@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from functools import cache
 from importlib import import_module, metadata
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 import piip_explore
 from piip_explore.cost.counts import Counts, from_json, to_json
+from piip_explore.files import write_whole
 
 _CODE = ("catalog.py", "design", "models", "ops", "cost/counts.py", "cost/measure.py", "cost/trace.py")
 
@@ -35,7 +35,7 @@ def part(name: str, *arguments: Any) -> dict[str, Counts]:
     if kept is None:
         kept = getattr(import_module("piip_explore.cost.measure"), name)(*arguments)
         with contextlib.suppress(OSError):  # a folder that cannot be written costs time, not the answer
-            _write(path, {"part": key, "counts": to_json(kept)})
+            write_whole(path, lambda partial: partial.write_text(json.dumps({"part": key, "counts": to_json(kept)})))
     return kept
 
 
@@ -65,15 +65,3 @@ def _read(path: Path, key: str) -> dict[str, Counts] | None:
         return from_json(data["counts"]) if data["part"] == key else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-
-
-def _write(path: Path, data: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w") as file:
-            json.dump(data, file)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 
 import torch
 from safetensors.torch import load_file, save_file
 
+from piip_explore.files import write_whole
 from piip_explore.proxy.data.source import Samples, cache_dir
 
 
@@ -21,8 +21,6 @@ def cached(key: str, device: torch.device, make: Callable[[], Samples]) -> Sampl
     if path.exists():
         return Samples(**load_file(path, device=str(device)))
     samples = make()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    save_file({name: column.cpu().contiguous() for name, column in vars(samples).items()}, partial)
-    partial.replace(path)
+    columns = {name: column.cpu().contiguous() for name, column in vars(samples).items()}
+    write_whole(path, lambda partial: save_file(columns, partial))
     return samples.to(device)
