@@ -51,8 +51,8 @@ def launch(program: Program, width: int, bytes_per_element: int) -> Launch:
     while lanes * PIECES < width:
         lanes *= 2
     lanes = min(lanes, power_of_two(width))
-    # Four-byte rows that 16 bytes do not divide: the compiler lays the tile out in vectors of 16 bytes all the same, and
-    # between several warps the locations would then pass through shared memory.
+    # Four-byte rows that 16 bytes do not divide: the compiler lays the tile out in vectors of 16 bytes all the same,
+    # and between several warps the locations would then pass through shared memory.
     warps = 1 if bytes_per_element == 4 and vector < 4 else program.warps
     return Launch(max(32 * vector // lanes, 1) * warps, lanes, warps)
 
