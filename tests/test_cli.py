@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,13 @@ def test_a_full_disk_is_one_line_and_exit_1():
 
 def test_an_interrupt_is_one_line_and_exit_1(tmp_path):
     os.mkfifo(tmp_path / "space.yaml")
-    command = subprocess.Popen([*PROGRAM, "enumerate", "space.yaml"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    command = subprocess.Popen(
+        [*PROGRAM, "enumerate", "space.yaml"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
     with open(tmp_path / "space.yaml", "w"):  # waits until the command opens the file, and makes it wait for content
         command.send_signal(signal.SIGINT)
         _, error = command.communicate(timeout=300)
