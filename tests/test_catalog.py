@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from piip_explore import catalog
@@ -64,7 +66,7 @@ def test_convnext_blocks_count_their_downsampling_layers():
         ("convnext[depths=3-3-27-3,dims=8-16-32-64]", (2, 6, 10, 13, 16, 19, 22, 25, 28, 31, 34, 38)),
     ],
 )
-def test_published_positions_of_twelve_exchanges(name, expected):
+def test_published_positions_of_twelve_interactions(name, expected):
     assert catalog.positions(catalog.model(name), 12) == expected
 
 
@@ -75,8 +77,51 @@ def test_positions_follow_the_rule():
     assert catalog.positions(catalog.model("convnext_tiny"), 2) == (9, 20)
 
 
-def test_the_published_encoder_of_two_exchanges_halves_convnext_a_block_later():
+def test_the_published_encoder_of_two_interactions_halves_convnext_a_block_later():
     assert catalog.positions(catalog.model("convnext_base"), 2) == (19, 38)
+
+
+@pytest.mark.parametrize(
+    ("spelling", "name"),
+    [
+        ("ViT-T", "vit_tiny"),
+        ("ViT-Ti/16", "vit_tiny"),
+        ("vit-small", "vit_small"),
+        ("VIT_BASE", "vit_base"),
+        ("deit3_large_patch16_384.fb_in22k_ft_in1k", "vit_large"),
+        ("DINOv2-L", "vit_large"),
+        ("InternViT-6B", "intern_vit_6b"),
+        ("InternViT-6B-224px", "intern_vit_6b"),
+        ("BEiTv2-L", "beit_large"),
+        ("CLIP-B", "clip_base"),
+        ("vit_base_patch16_clip_224.openai", "clip_base"),
+        ("ConvNeXt-B", "convnext_base"),
+        ("convnext_tiny.fb_in1k", "convnext_tiny"),
+        ("vit_base_patch14_reg4_dinov2.lvd142m", "dinov2_reg_base"),
+        ("dinov2_vitg14_reg4_pretrain", "dinov2_reg_giant"),
+        ("vit_small_plus_patch16_dinov3.lvd1689m", "dinov3_small_plus"),
+        ("dinov3-vith16plus-pretrain-lvd1689m", "dinov3_huge_plus"),
+        ("dinov3_vitb16", "dinov3_base"),
+        ("vit_giantopt_patch16_siglip_256.v2_webli", "siglip2_giant"),
+        ("siglip2-base-patch16-224", "siglip2_base"),
+        ("vit_pe_spatial_large_patch14_448.fb", "pe_spatial_large"),
+    ],
+)
+def test_spellings_of_papers_and_timm_mean_the_catalogued_model(spelling, name):
+    assert catalog.canonical_name(spelling) == name
+    assert catalog.model(spelling) is catalog.MODELS[name]
+
+
+@pytest.mark.parametrize("spelling", ["vit_base_patch32_224", "ViT-B/32", "vit_base_patch14_dinov2", "ViT-H/14"])
+def test_another_patch_is_not_taken_for_the_catalogued_model(spelling):
+    with pytest.raises(InputError, match=r"has patches of \d+, and the catalog's 'vit_(base|huge)' of 16: write 'vit_"):
+        catalog.model(spelling)
+
+
+@pytest.mark.parametrize("spelling", ["resnet50", "convnextv2_tiny", "vit_base_r50_s16_384", "vit_giant", "swin_t"])
+def test_another_architecture_is_not_taken_for_a_vit(spelling):
+    with pytest.raises(InputError, match=f"unknown model '{spelling}': "):
+        catalog.model(spelling)
 
 
 @pytest.mark.parametrize("name", catalog.MODELS)
@@ -88,6 +133,40 @@ def test_positions_rise_to_the_last_block(name, count):
     assert list(positions) == sorted(set(positions))
     assert positions[0] >= 0
     assert positions[-1] == spec.blocks - 1
+
+
+def test_siglip_of_another_patch_is_named():
+    with pytest.raises(InputError, match="has patches of 14, and the catalog's 'siglip2_so400m' of 16"):
+        catalog.model("vit_so400m_patch14_siglip_378.v2_webli")
+
+
+@pytest.mark.parametrize(
+    ("name", "hidden", "weights"),
+    [
+        # 4 d^2 of attention, 3 d x 4096 of the gated MLP
+        ("dinov2_reg_giant", 4096, 40 * (4 * 1536 + 3 * 4096) * 1536),
+        ("dinov3_7b", 8192, 40 * (4 * 4096 + 3 * 8192) * 4096),
+        ("siglip2_so400m", 4304, 27 * (4 * 1152 + 2 * 4304) * 1152),
+    ],
+)
+def test_other_mlps(name, hidden, weights):
+    spec = catalog.model(name)
+    assert (spec.hidden, spec.weights) == (hidden, weights)
+
+
+def test_no_two_models_have_one_structure_and_size():
+    assert len(set(catalog.MODELS.values())) == len(catalog.MODELS)
+
+
+def test_free_models_take_the_structure_of_a_catalogued_one():
+    spec = catalog.model("dinov3_base[depth=3,dim=96,heads=2,patch=8]")
+    assert spec == replace(catalog.MODELS["dinov3_large"], depth=3, dim=96, heads=2, patch=8)
+    with pytest.raises(InputError, match="unknown model 'convnext_tiny"):
+        catalog.model("convnext_tiny[depth=3,dim=96,heads=2]")
+    with pytest.raises(InputError, match="heads whose width is a multiple of 4, not 26"):
+        catalog.model("dinov3_base[depth=3,dim=52,heads=2]")
+    with pytest.raises(InputError, match="no model of the catalog has the structure of"):
+        catalog.free_vit(ViT(1, 16, 1, registers=3))
 
 
 def test_free_models():
@@ -108,6 +187,10 @@ def test_free_models():
         ("vit[heads=2, dim=160, depth=12]", "vit[depth=12,dim=160,heads=2]"),
         ("vit[depth=12,dim=160,heads=2,patch=16]", "vit[depth=12,dim=160,heads=2]"),
         ("vit[patch=8,depth=12,dim=160,heads=2]", "vit[depth=12,dim=160,heads=2,patch=8]"),
+        ("dinov3_base[depth=3,dim=96,heads=2,patch=16]", "dinov3_tiny[depth=3,dim=96,heads=2]"),
+        ("DINOv3-ViTB16[depth=12,dim=768,heads=12]", "dinov3_base"),
+        ("vit_base[depth=3,dim=96,heads=2]", "vit[depth=3,dim=96,heads=2]"),
+        ("dinov2_reg_base[depth=12,dim=96,heads=2,patch=7]", "dinov2_reg_small[depth=12,dim=96,heads=2,patch=7]"),
         ("convnext[dims=8-8-8-8,patch=4,depths=1-1-1-1]", "convnext[depths=1-1-1-1,dims=8-8-8-8]"),
         ("convnext[dims=8-8-8-8,patch=2,depths=1-1-1-1]", "convnext[depths=1-1-1-1,dims=8-8-8-8,patch=2]"),
     ],
@@ -120,7 +203,7 @@ def test_one_spelling(name, canonical):
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("vit_tine", "unknown model 'vit_tine': expected one of vit_tiny, vit_small, "),
+        ("vit_tine", "unknown model 'vit_tine': did you mean 'vit_tiny'?"),
         ("resnet[depth=3]", "unknown model 'resnet[depth=3]': "),
         ("vit[depth=12,dim=160]", "'vit[depth=12,dim=160]' lacks heads"),
         ("vit[depth=12]", "'vit[depth=12]' lacks dim, heads"),

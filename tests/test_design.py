@@ -10,12 +10,21 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from piip_explore.design import Branch, Design, Interaction, Merge
+from piip_explore.design import Branch, Design, Interaction, Merge, parse_window
+from piip_explore.design.options import OPTIONS, plain, setting_of, show, values_of
 from piip_explore.errors import InputError
 
 DIGITS = "9" * 5000  # more than `int` reads
 TSB = "vit_tiny@1120:w14 vit_small@896:w14 vit_base@448:w14; merge=linear"
 
+PAPER_LETTERS = {
+    "vit_tiny": "T",
+    "vit_small": "S",
+    "vit_base": "B",
+    "vit_large": "L",
+    "vit_huge": "H",
+    "intern_vit_6b": "6B",
+}
 MODELS = ["vit_tiny", "vit_base", "clip_large", "vit[depth=12,dim=160,heads=2]", "vit[depth=4,dim=64,heads=2,patch=8]"]
 CONVNEXTS = ["convnext_tiny", "convnext[depths=1-1-3-1,dims=32-64-64-96,patch=2]"]
 BRANCHES = st.builds(
@@ -46,7 +55,8 @@ def designs(draw) -> Design:
     numbers = st.sets(st.integers(1, len(branches)), min_size=1).map(lambda chosen: tuple(sorted(chosen)))
     kind = draw(st.sampled_from(["conv", "linear", "conv-multilevel", "separate-heads", "none"]))
     try:
-        return Design(branches, draw(st.none() | INTERACTIONS), Merge(kind, draw(st.none() | numbers)))
+        merge = Merge(kind, draw(st.none() | numbers), draw(st.sampled_from(["published", "scalar", "channel"])))
+        return Design(branches, draw(st.none() | INTERACTIONS), merge)
     except InputError:
         assume(False)
         raise
@@ -62,7 +72,7 @@ def test_parse_and_print_are_inverse(design):
 
 @given(designs(), st.randoms())
 def test_the_order_of_branches_does_not_change_the_id(design, random):
-    # Equal branches are told apart by their place alone, so only different ones are exchanged.
+    # Equal branches are told apart by their place alone, so only different ones are swapped.
     assume(len(set(design.branches)) == len(design.branches))
     order = list(range(len(design.branches)))
     random.shuffle(order)
@@ -119,6 +129,17 @@ def test_one_architecture_has_one_id():
             "vit_tiny@448 vit_base@224; attention=regular; points=8; ratio=0.25",
             "vit_tiny@448 vit_base@224; attention=regular",
         ),
+        # maps are published with a scalar each, heads without; and where nothing is merged nothing is weighted
+        ("vit_tiny@448 vit_base@224; weighting=scalar", "vit_tiny@448 vit_base@224"),
+        ("vit_tiny@448 vit_base@224; merge=none; weighting=channel", "vit_tiny@448 vit_base@224; merge=none"),
+        (
+            "vit_tiny@448 vit_base@224; weighting=channel; merge=linear",
+            "vit_tiny@448 vit_base@224; merge=linear; weighting=channel",
+        ),
+        (
+            "vit_tiny@448 vit_base@224; merge=separate-heads; weighting=scalar",
+            "vit_tiny@448 vit_base@224; merge=separate-heads; weighting=scalar",
+        ),
         # windows as large as the map, or with every block global, are global attention
         ("vit_base@448:w28", "vit_base@448"),
         ("vit_base@448:w27", "vit_base@448:w27"),
@@ -161,7 +182,7 @@ def test_equal_resolutions_put_the_wider_branch_last():
     assert Design.parse("vit_base@224 vit_tiny@224; interactions=0").directed_pairs == ()
 
 
-def test_one_sided_exchanges_ask_nothing_of_the_branch_they_only_read():
+def test_one_sided_interactions_ask_nothing_of_the_branch_they_only_read():
     # 72 / 2 = 36 channels are not divisible by 16 heads; only the branch that is written to needs that.
     narrow = "vit[depth=12,dim=72,heads=3]"
     with pytest.raises(InputError, match="heads=16 does not divide the attention width 36"):
@@ -188,9 +209,9 @@ def test_designs_are_values():
         ("vit_base@448:w", "window ':w' of branch "),
         ("vit_base@448:w14g", "window ':w14g' of branch "),
         ("vit_base@448:w14gx", "window ':w14gx' of branch "),
-        ("vit_base@448:w0", "window 0 of 'vit_base': expected a positive whole number"),
-        ("vit_base@448:w14g0", "global_every 0 of 'vit_base': expected a positive whole number"),
-        ("vit_bas@448", "unknown model 'vit_bas': expected one of vit_tiny, "),
+        ("vit_base@448:w0", "window ':w0' of branch 'vit_base@448:w0': expected ':wN' or ':wNgK'"),
+        ("vit_base@448:w14g0", "window ':w14g0' of branch "),
+        ("vit_bas@448", "unknown model 'vit_bas': did you mean 'vit_base'?"),
         ("vit_base@450", "resolution 450 of 'vit_base': expected a multiple of its patch, 16"),
         ("vit_base@65552", "resolution 65552 of 'vit_base': expected at most 65536"),
         (f"vit_base@{DIGITS}", "branch 'vit_base@99999"),
@@ -198,43 +219,42 @@ def test_designs_are_values():
         ("vit_base@²", "branch 'vit_base@²': expected model@resolution"),
         ("vit_base@0", "resolution 0 of 'vit_base': expected a multiple of its patch, 16"),
         ("convnext_tiny@450", "resolution 450 of 'convnext_tiny': expected a multiple of its patch, 4"),
-        ("convnext_tiny@28", "'convnext_tiny@28': a ConvNeXt branch needs at least 32 pixels"),
-        ("convnext_tiny@448:w14", "'convnext_tiny': a ConvNeXt branch has no attention windows; drop ':w14'"),
-        ("convnext_tiny@448:w0", "'convnext_tiny': a ConvNeXt branch has no attention windows; drop ':w0'"),
+        ("convnext_tiny@28", "'convnext_tiny@28': 'convnext_tiny' needs at least 32 pixels"),
+        ("convnext_tiny@448:w14", "'convnext_tiny' has no attention windows: drop ':w14'"),
         (
             "vit_base@448; merge=linear",
             "'vit_base@448' alone is a plain single-branch model: drop everything after ';'",
         ),
         ("vit_base@448; heads=8", "'vit_base@448' alone is a plain single-branch model: drop everything after ';'"),
-        (
-            "vit_tiny@448 vit_base@224; head=8",
-            "option 'head=8': expected key=value with one of interactions, attention, ",
-        ),
+        ("vit_tiny@448 vit_base@224; head=8", "option 'head=8': did you mean 'heads'?"),
+        ("vit_tiny@448 vit_base@224; x=8", "option 'x=8': expected one of interactions, attention, "),
         ("vit_tiny@448 vit_base@224; merge", "option 'merge': expected key=value"),
         ("vit_tiny@448 vit_base@224;;", "option '': expected key=value"),
         ("vit_tiny@448 vit_base@224;; merge=conv", "option '': expected key=value"),
+        ("vit_tiny@448 vit_base@224; merge=liner", "merge 'liner': did you mean 'linear'?"),
         ("vit_tiny@448 vit_base@224; merge=sum", "merge 'sum': expected one of conv, linear, conv-multilevel, "),
         ("vit_tiny@448 vit_base@224; merge=conv; merge=conv", "option 'merge' is given twice"),
+        ("vit_tiny@448 vit_base@224; weighting=chanel", "weighting 'chanel': did you mean 'channel'?"),
         ("vit_tiny@448 vit_base@224; attention=flash", "attention 'flash': expected one of deformable, regular"),
         ("vit_tiny@448 vit_base@224; direction=left", "direction 'left': expected one of both, up, down, all"),
-        ("vit_tiny@448 vit_base@224; project=maybe", "project 'maybe': expected one of yes, no"),
+        ("vit_tiny@448 vit_base@224; project=maybe", "option 'project=maybe': expected yes or no, not 'maybe'"),
         ("vit_tiny@448 vit_base@224; interactions=two", "option 'interactions=two': expected a whole number"),
         ("vit_tiny@448 vit_base@224; interactions=-1", "interactions -1: expected a whole number from 1 to 9999"),
         ("vit_tiny@448 vit_base@224; heads=0", "heads 0: expected a whole number from 1 to 9999"),
         ("vit_tiny@448 vit_base@224; points=10000", "points 10000: expected a whole number from 1 to 9999"),
         ("vit_tiny@448 vit_base@224; points=1_0", "option 'points=1_0': expected a whole number"),
         (f"vit_tiny@448 vit_base@224; heads={DIGITS}", "option 'heads=99999"),
-        (f"vit_tiny@448 vit_base@224; out={DIGITS}", "out=99999"),
+        (f"vit_tiny@448 vit_base@224; out={DIGITS}", "option 'out=99999"),
         ("vit_tiny@448 vit_base@224; points=1.5", "option 'points=1.5': expected a whole number"),
         ("vit_tiny@448 vit_base@224; ratio=0", "ratio 0: expected a number above 0 and up to 16"),
-        ("vit_tiny@448 vit_base@224; ffn=nan", "ffn nan: expected a number above 0 and up to 16"),
+        ("vit_tiny@448 vit_base@224; ffn=nan", "option 'ffn=nan': expected a number, not 'nan'"),
         ("vit_tiny@448 vit_base@224; out=0", "out=0: expected different branch numbers from 1 to 2 in rising order"),
         ("vit_tiny@448 vit_base@224; out=1,1", "out=1,1: expected different branch numbers from 1 to 2"),
         ("vit_tiny@448 vit_base@224; out=3", "out=3: expected different branch numbers from 1 to 2"),
-        ("vit_tiny@448 vit_base@224; out=first", "out=first: expected 'all' or branch numbers such as 'out=1,3'"),
+        ("vit_tiny@448 vit_base@224; out=first", "option 'out=first': expected 'all' or branch numbers such as 1,3, "),
         (
             "vit_tiny@448 vit_base@224; interactions=0; heads=4",
-            "interactions=0 leaves no exchange: drop its other options",
+            "interactions=0 leaves no interaction: drop its other options",
         ),
         ("vit_tiny@448 vit_base@224; interactions=13", "interactions=13: 'vit_tiny@448' has only 12 blocks to follow"),
         (
@@ -249,11 +269,11 @@ def test_designs_are_values():
         ("vit_tiny@448 vit_base@224; ffn=0.001", "ffn=0.001 leaves no hidden channel in 'vit_tiny@448'"),
         (
             "vit_tiny@448 vit_base@224; interactions=3; merge=conv-multilevel",
-            "merge=conv-multilevel merges after exchanges too: it needs interactions=4 or more",
+            "merge=conv-multilevel merges after interactions too: it needs interactions=4 or more",
         ),
         (
             "vit_tiny@448 vit_base@224; interactions=0; merge=conv-multilevel",
-            "merge=conv-multilevel merges after exchanges too: it needs interactions=4 or more",
+            "merge=conv-multilevel merges after interactions too: it needs interactions=4 or more",
         ),
         (
             "vit_tiny@448 convnext_base@224; merge=separate-heads",
@@ -273,10 +293,63 @@ def test_mistakes_that_no_text_makes():
         Design(())
     with pytest.raises(InputError, match=r"every K-th block global .* needs a window"):
         Branch("vit_base", 448, None, 3)
-    with pytest.raises(InputError, match="alone is a plain single-branch model: it takes no exchanges and no merge"):
+    with pytest.raises(InputError, match="alone is a plain single-branch model: it takes no interactions and no merge"):
         Design((Branch("vit_base", 448),), Interaction())
+    with pytest.raises(InputError, match="window 0 of 'vit_base': expected a positive whole number"):
+        Branch("vit_base", 448, 0)
+    with pytest.raises(InputError, match="global_every 0 of 'vit_base': expected a positive whole number"):
+        Branch("vit_base", 448, 14, 0)
     with pytest.raises(InputError, match="out=: expected different branch numbers"):
         Design((Branch("vit_base", 448), Branch("vit_tiny", 448)), None, Merge("conv", ()))
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("ViT-S@448", "vit_small@448"),
+        ("ViT-B/16@448", "vit_base@448"),
+        ("ConvNeXt-T@448,ViT_Large@224", "convnext_tiny@448 vit_large@224"),
+        ("vit_small_patch16_224.augreg_in21k@448, InternViT-6B@224", "vit_small@448 intern_vit_6b@224"),
+        ("vit[depth=12,dim=160,heads=2]@448:w14,vit_base@224;", "vit[depth=12,dim=160,heads=2]@448:w14 vit_base@224"),
+    ],
+)
+def test_names_and_commas_as_people_type_them(text, canonical):
+    assert str(Design.parse(text)) == canonical
+
+
+@pytest.mark.parametrize("name", ["PIIP-T", "PIIP-SB", "PIIP-TSB", "piip-tsbl", "PIIP-H6B", "PIIP-TTSSBBLLHH"])
+def test_a_name_of_the_papers_is_answered_with_a_design(name):
+    with pytest.raises(InputError, match="names models without their resolutions: did you mean ") as caught:
+        Design.parse(f"{name}; merge=linear")
+    proposed = Design.parse(str(caught.value).split("'")[3])
+    assert "".join(PAPER_LETTERS[branch.model] for branch in proposed.branches) == name.upper().removeprefix("PIIP-")
+    assert list(proposed.branches) == sorted(proposed.branches, key=lambda branch: -branch.resolution)
+
+
+def test_branches_and_options_have_one_codec():
+    assert Branch.parse("vit_base@448:w14g3") == Branch("vit_base", 448, 14, 3)
+    assert [parse_window(form) for form in ("none", "w14", "w14g3")] == [(None, None), (14, None), (14, 3)]
+    assert Branch.parse("vit_base@448:w14g3").window_text == "w14g3"
+    for name, form, value in [
+        ("interactions", 0, 0),
+        ("interactions", "6", 6),
+        ("ratio", 1, 1.0),
+        ("ffn", "0.125", 0.125),
+        ("project", False, False),
+        ("project", "no", False),
+        ("out", "all", None),
+        ("out", [3, 1], (1, 3)),
+        ("out", 2, (2,)),
+    ]:
+        assert OPTIONS[name].parse(form) == value
+        assert OPTIONS[name].parse(show(value)) == OPTIONS[name].parse(plain(value)) == value
+
+
+@given(designs())
+def test_the_setting_of_a_design_is_that_of_its_options(design):
+    setting = (design.interaction, design.merge)
+    if len(design.branches) > 1:
+        assert setting_of(values_of(setting), len(design.branches)) == setting
 
 
 def test_a_design_loads_no_heavy_package():

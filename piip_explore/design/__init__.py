@@ -7,12 +7,14 @@ its canonical form (options at their default are left out, a window as large as 
 catalogued structure gets the catalog's name). One architecture has one form, and so one id.
 """
 
-from piip_explore.design.branch import MAX_RESOLUTION, Branch, rank
+from piip_explore.design.branch import MAX_RESOLUTION, NO_WINDOW, Branch, parse_window, rank
 from piip_explore.design.design import Design
-from piip_explore.design.exchange import Attention, Direction, Interaction, Merge, MergeKind
+from piip_explore.design.interaction import Attention, Direction, Interaction
+from piip_explore.design.merge import Merge, MergeKind, Weighting
 
 __all__ = [
     "MAX_RESOLUTION",
+    "NO_WINDOW",
     "Attention",
     "Branch",
     "Design",
@@ -20,5 +22,7 @@ __all__ = [
     "Interaction",
     "Merge",
     "MergeKind",
+    "Weighting",
+    "parse_window",
     "rank",
 ]

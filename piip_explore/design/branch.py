@@ -1,7 +1,8 @@
-"""One branch of a design, and the order of branches."""
+"""One branch of a design, its text form, and the order of branches."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from piip_explore import catalog
@@ -9,6 +10,12 @@ from piip_explore.errors import InputError
 
 MAX_RESOLUTION = 1 << 16
 """The largest resolution of a branch in pixels; an image of more is a mistake, not a design."""
+
+NO_WINDOW = "none"
+"""The text form of global attention."""
+
+_SIZE = re.compile(r"[0-9]{1,9}")
+_WINDOW = re.compile(r"w([0-9]{1,9})(?:g([0-9]{1,9}))?")
 
 
 @dataclass(frozen=True)
@@ -39,9 +46,9 @@ class Branch:
             raise InputError(f"resolution {self.resolution} of '{self.model}': expected at most {MAX_RESOLUTION}")
         if isinstance(spec, catalog.ConvNeXt):
             if self.window is not None or self.global_every is not None:
-                raise InputError(f"'{self.model}': a ConvNeXt branch has no attention windows; drop ':w{self.window}'")
-            if self.grid < 8:
-                raise InputError(f"'{self}': a ConvNeXt branch needs at least {8 * spec.patch} pixels")
+                raise InputError(f"'{self.model}' has no attention windows: drop ':w{self.window}'")
+            if self.grid < (least := 1 << len(spec.depths) - 1):
+                raise InputError(f"'{self}': '{self.model}' needs at least {least * spec.patch} pixels")
             return
         for name, value in (("window", self.window), ("global_every", self.global_every)):
             if value is not None and value < 1:
@@ -70,9 +77,61 @@ class Branch:
             return None
         return self.window
 
+    def check_channels(self, channels: int) -> None:
+        """Check that the branch takes images of so many channels: all do but another package's, which take three.
+
+        Raises:
+            InputError: it does not.
+        """
+        if isinstance(self.spec, catalog.OwnBranch) and channels != 3:
+            raise InputError(f"'{self}' is another package's model, which takes images of 3 channels, not {channels}")
+
+    @classmethod
+    def parse(cls, form: str) -> Branch:
+        """Parse the text form, `model@resolution`, with `:wN` or `:wNgK` behind it for windows.
+
+        Raises:
+            InputError: the sentence names the token and what was expected.
+        """
+        model, at, rest = form.partition("@")
+        size, colon, window = rest.partition(":")
+        if not at or not _SIZE.fullmatch(size):
+            raise InputError(
+                f"branch '{form}': expected model@resolution, such as 'vit_base@448' or 'vit_base@448:w14'"
+            )
+        if not colon:
+            return cls(model, int(size))
+        try:
+            windows = parse_window(window)
+        except InputError:
+            raise InputError(
+                f"window ':{window}' of branch '{form}': expected ':wN' or ':wNgK', such as ':w14' or ':w14g3'"
+            ) from None
+        return cls(model, int(size), *windows)
+
+    @property
+    def window_text(self) -> str:
+        """The windows' text form: `none`, `w14` or `w14g3`."""
+        every = f"g{self.global_every}" if self.global_every else ""
+        return f"w{self.window}{every}" if self.window else NO_WINDOW
+
     def __str__(self) -> str:
-        window = f":w{self.window}" if self.window else ""
-        return f"{self.model}@{self.resolution}{window}" + (f"g{self.global_every}" if self.global_every else "")
+        return f"{self.model}@{self.resolution}" + (f":{self.window_text}" if self.window else "")
+
+
+def parse_window(form: str) -> tuple[int | None, int | None]:
+    """Parse the windows' text form: return `Branch.window` and `Branch.global_every`.
+
+    Raises:
+        InputError: it is neither `none` nor `wN` nor `wNgK`.
+    """
+    if form == NO_WINDOW:
+        return None, None
+    match = _WINDOW.fullmatch(form)
+    if match is None or any(number and int(number) == 0 for number in match.groups()):
+        raise InputError(f"window '{form}': expected {NO_WINDOW}, wN or wNgK, such as w14 or w14g3")
+    side, every = match.groups()
+    return int(side), int(every) if every else None
 
 
 def rank(branch: Branch) -> tuple[int, int, int, str, int, int]:

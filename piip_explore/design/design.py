@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 
-from piip_explore.design import text
+from piip_explore.design import drawing, text
 from piip_explore.design.branch import Branch, rank
-from piip_explore.design.exchange import Interaction, Merge
+from piip_explore.design.interaction import Interaction
+from piip_explore.design.merge import Merge
 from piip_explore.errors import InputError
 
 _NO_MERGE = Merge("none")
@@ -15,7 +16,7 @@ _NO_MERGE = Merge("none")
 
 @dataclass(frozen=True)
 class Design:
-    """One architecture: branches in text order, exchanges (None: there are none) and merge.
+    """One architecture: branches in text order, interactions (None: there are none) and merge.
 
     Raises:
         InputError: parts that do not fit each other; the sentence names the part.
@@ -28,24 +29,15 @@ class Design:
     def __post_init__(self) -> None:
         if not self.branches:
             raise InputError("a design needs at least one branch, such as 'vit_base@448'")
-        out = self.merge.out
-        if out is not None:
-            if sorted(set(out)) != list(out) or not set(out) <= set(range(1, len(self.branches) + 1)) or not out:
-                numbers = ",".join(map(str, out))
-                raise InputError(
-                    f"out={numbers}: expected different branch numbers from 1 to {len(self.branches)} in rising order"
-                )
-            if len(out) == len(self.branches):
-                object.__setattr__(self, "merge", replace(self.merge, out=None))
+        object.__setattr__(self, "merge", self.merge.among(len(self.branches)))
         if len(self.branches) == 1:
             if self.interaction is not None or self.merge.kind != "none":
                 raise InputError(
-                    f"'{self.branches[0]}' alone is a plain single-branch model: it takes no exchanges and no merge"
+                    f"'{self.branches[0]}' alone is a plain single-branch model: it takes no interactions and no merge"
                 )
             return
         if self.interaction is not None:
-            if self.interaction.direction == "all" and len(self.branches) == 2:
-                object.__setattr__(self, "interaction", replace(self.interaction, direction="both"))
+            object.__setattr__(self, "interaction", self.interaction.among(len(self.branches)))
             queries = {query for _, query in self.directed_pairs}
             for index, branch in enumerate(self.branches):
                 self.interaction.check(branch, query=index in queries)
@@ -71,9 +63,9 @@ class Design:
 
     @property
     def directed_pairs(self) -> tuple[tuple[int, int], ...]:
-        """All (from, to) exchanges of one interaction as branch indices, in the order in which their pairs run.
+        """All (from, to) directions of one interaction as branch indices, in the order in which their pairs run.
 
-        Pairs run from the highest resolution to the lowest (spec, forward pass, point 4).
+        Pairs run from the highest resolution to the lowest (docs/architecture.md, point 4).
         """
         if self.interaction is None:
             return ()
@@ -99,7 +91,12 @@ class Design:
         Raises:
             InputError: the sentence names the token and what was expected.
         """
-        return cls(*text.parse(form))
+        branches, setting = text.parse(form)
+        return cls(branches, *setting)
+
+    def _repr_svg_(self) -> str:
+        """Return the architecture as SVG, which notebooks show."""
+        return drawing.svg(self)
 
     def __str__(self) -> str:
-        return text.show(self.branches, self.interaction, self.merge)
+        return text.write(self.branches, (self.interaction, self.merge))

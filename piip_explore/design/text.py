@@ -3,69 +3,73 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from typing import Any
 
 from piip_explore.design.branch import Branch
-from piip_explore.design.exchange import Interaction, Merge, expect
-from piip_explore.errors import InputError
+from piip_explore.design.merge import Merge
+from piip_explore.design.options import OPTIONS, Setting, setting_of, show, values_of
+from piip_explore.errors import InputError, expected
 
-_NUMBER = re.compile(r"[0-9]{1,9}")
-_WINDOW = re.compile(r"w([0-9]{1,9})(?:g([0-9]{1,9}))?")
+_BETWEEN_BRANCHES = re.compile(r"(?:\s|,(?![^\[]*\]))+")
+"""Spaces and commas, but not the commas inside the brackets of a free model."""
 
 
-def parse(text: str) -> tuple[tuple[Branch, ...], Interaction | None, Merge]:
-    """Read the parts of a design: branches, exchanges and merge.
+def parse(form: str) -> tuple[tuple[Branch, ...], Setting]:
+    """Read the parts of a design: branches, and interactions and merge.
 
     Raises:
         InputError: the sentence names the token and what was expected.
     """
-    head, *options = text.split(";")
-    branches = tuple(_parse_branch(token) for token in head.split())
+    head, *options = form.split(";")
+    if name := _PAPER_NAME.fullmatch(head.strip()):
+        raise InputError(
+            f"'{name[0]}' names models without their resolutions: did you mean '{_with_resolutions(name[1])}'?"
+        )
+    for token in head.split():
+        if token.partition("=")[0] in OPTIONS:
+            raise InputError(f"option '{token}' stands among the branches: put a ';' before it, such as '; {token}'")
+    branches = tuple(Branch.parse(token) for token in _BETWEEN_BRANCHES.split(head) if token)
     if not branches:
-        raise InputError(f"no branch in '{text}': expected something like 'vit_base@448:w14'")
+        raise InputError(f"no branch in '{form}': expected something like 'vit_base@448:w14'")
     values = _parse_options(options)
-    kind, out = values.pop("merge", None), values.pop("out", None)
     if len(branches) == 1:
-        if values.pop("count", 0) or values or kind not in (None, "none") or out not in (None, (1,)):
+        if any(value not in _NOTHING.get(name, ()) for name, value in values.items()):
             raise InputError(f"'{branches[0]}' alone is a plain single-branch model: drop everything after ';'")
-        return branches, None, Merge("none")
-    interaction = None if values.get("count") == 0 else Interaction(**values)
-    if interaction is None and len(values) > 1:
-        raise InputError("interactions=0 leaves no exchange: drop its other options (attention, heads, ...)")
-    return branches, interaction, Merge(kind or "conv", out)
+        return branches, (None, Merge("none"))
+    if values.get("interactions") == 0 and not values.keys() <= _NOTHING.keys():
+        raise InputError("interactions=0 leaves no interaction: drop its other options (attention, heads, ...)")
+    return branches, setting_of(values, len(branches))
 
 
-def show(branches: tuple[Branch, ...], interaction: Interaction | None, merge: Merge) -> str:
+_NOTHING: dict[str, tuple[Any, ...]] = {
+    "interactions": (0,),
+    "merge": ("none",),
+    "out": (None, (1,)),
+    "weighting": ("published",),
+}
+"""The options that say nothing new of one branch alone."""
+
+
+def write(branches: tuple[Branch, ...], setting: Setting) -> str:
     """Print the parts of a design; options at their default are left out."""
     parts = [" ".join(map(str, branches))]
     if len(branches) > 1:
-        parts += _show_interaction(interaction)
-        if merge.kind != Merge().kind:
-            parts.append(f"merge={merge.kind}")
-        if merge.out is not None:
-            parts.append(f"out={','.join(map(str, merge.out))}")
+        values = values_of(setting)
+        parts += [f"{name}={show(values[name])}" for name, option in OPTIONS.items() if values[name] != option.default]
     return "; ".join(parts)
 
 
-def _parse_branch(token: str) -> Branch:
-    model, at, rest = token.partition("@")
-    size, colon, window = rest.partition(":")
-    if not at or not _NUMBER.fullmatch(size):
-        raise InputError(f"branch '{token}': expected model@resolution, such as 'vit_base@448' or 'vit_base@448:w14'")
-    if not colon:
-        return Branch(model, int(size))
-    match = _WINDOW.fullmatch(window)
-    if match is None:
-        raise InputError(
-            f"window ':{window}' of branch '{token}': expected ':wN' or ':wNgK', such as ':w14' or ':w14g3'"
-        )
-    side, every = match.groups()
-    return Branch(model, int(size), int(side), int(every) if every else None)
+_PAPER_NAME = re.compile(r"PIIP-((?:[TSBLH]|6B)+)", re.IGNORECASE)
+_LETTERS = {"T": "tiny", "S": "small", "B": "base", "L": "large", "H": "huge"}
+_RESOLUTIONS = (448, 896, 1120, 1344, 1568, 1792)
+"""From the largest model to the smallest, as the papers' PIIP-TSB has them."""
 
 
-_FIELDS = {"interactions": "count"}
-_OPTIONS = ["interactions", *(f.name for f in fields(Interaction) if f.name != "count"), "merge", "out"]
+def _with_resolutions(letters: str) -> str:
+    """Return a design of the models that a paper's name stands for, such as `TSB`."""
+    models = ["intern_vit_6b" if one == "6B" else f"vit_{_LETTERS[one]}" for one in re.findall("6B|.", letters.upper())]
+    resolutions = [*_RESOLUTIONS, *[_RESOLUTIONS[-1]] * len(models)][: len(models)]
+    return " ".join(f"{model}@{size}" for model, size in zip(models, reversed(resolutions), strict=True))
 
 
 def _parse_options(items: list[str]) -> dict[str, Any]:
@@ -74,52 +78,14 @@ def _parse_options(items: list[str]) -> dict[str, Any]:
         items = items[:-1]  # a closing ';'
     for item in items:
         key, equals, value = (part.strip() for part in item.partition("="))
-        if key not in _OPTIONS or not equals:
-            raise InputError(f"option '{item.strip()}': expected key=value with one of {', '.join(_OPTIONS)}")
-        name = _FIELDS.get(key, key)
-        if name in values:
+        if not equals:
+            raise InputError(f"option '{item.strip()}': expected key=value with one of {', '.join(OPTIONS)}")
+        if key not in OPTIONS:
+            raise InputError(f"option '{item.strip()}': {expected(key, OPTIONS)}")
+        if key in values:
             raise InputError(f"option '{key}' is given twice")
-        values[name] = _parse_value(key, value)
-    return values
-
-
-def _parse_value(key: str, value: str) -> Any:
-    if key in ("attention", "direction", "merge"):
-        return value
-    if key == "project":
-        expect("project", value, ("yes", "no"))
-        return value == "yes"
-    if key == "out":
-        if value == "all":
-            return None
-        numbers = [number.strip() for number in value.split(",")]
-        if not all(map(_NUMBER.fullmatch, numbers)):
-            raise InputError(f"out={value}: expected 'all' or branch numbers such as 'out=1,3'")
-        return tuple(sorted(int(number) for number in numbers))
-    if key in ("ratio", "ffn"):
         try:
-            return float(value)
-        except ValueError:
-            raise InputError(f"option '{key}={value}': expected a number") from None
-    if not _NUMBER.fullmatch(value.removeprefix("-")):
-        raise InputError(f"option '{key}={value}': expected a whole number")
-    return int(value)
-
-
-def _show_interaction(interaction: Interaction | None) -> list[str]:
-    if interaction is None:
-        return ["interactions=0"]
-    texts = []
-    for field in fields(Interaction):
-        value = getattr(interaction, field.name)
-        if value != field.default:
-            shown = _show_value(value)
-            texts.append(f"{'interactions' if field.name == 'count' else field.name}={shown}")
-    return texts
-
-
-def _show_value(value: bool | int | float | str) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    # The shortest digits that read back as the same number.
-    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+            values[key] = OPTIONS[key].read(value)
+        except InputError as error:
+            raise InputError(f"option '{key}={value}': {error}") from None
+    return values

@@ -1,112 +1,67 @@
-"""The axes of a space: what a sampler chooses from, one value at a time."""
+"""The axes of designs: what a sampler chooses from, one value at a time.
+
+Axes number branches from the highest resolution (1) to the lowest, as `Design.sorted()` does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from piip_explore.design import Branch, Design
-from piip_explore.errors import InputError
-from piip_explore.space.choices import SettingChoices, Slot, branch_of, setting_of
+import numpy as np
+import numpy.typing as npt
 
-Value = str | int | float
+from piip_explore.design import NO_WINDOW, Branch
+from piip_explore.design.options import OPTIONS, Plain, plain, values_of
+from piip_explore.space.columns import SpaceColumns
+
+_ABSENT: dict[str, Plain] = {"model": "none", "resolution": 0, "window": NO_WINDOW}
+"""The choices of a branch that a design does not have."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One choice to make: its name and the values to choose from, rising where they are numbers."""
+    """One choice that differs between designs; `choices` rise where they are numbers."""
 
     name: str
-    choices: tuple[Value, ...]
+    choices: tuple[Plain, ...]
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the choices are numbers."""
+        return all(isinstance(choice, int | float) for choice in self.choices)
 
 
-def axes_of(slots: tuple[Slot, ...], counts: tuple[int, ...], choices: SettingChoices) -> tuple[Axis, ...]:
-    """Return the axes: the number of branches, then per branch model, resolution and window, then the settings."""
-    axes = [Axis("branches", counts)]
-    for number, slot in enumerate(slots, 1):
-        axes += [
-            Axis(f"branch{number}.model", slot.models),
-            Axis(f"branch{number}.resolution", slot.resolutions),
-            Axis(f"branch{number}.window", slot.windows),
-        ]
-    for field in fields(choices):
-        axes.append(Axis(field.name, tuple(_show(value) for value in getattr(choices, field.name))))
-    return tuple(axes)
+def axes_of(columns: SpaceColumns, rows: npt.NDArray[np.int64]) -> tuple[tuple[Axis, ...], npt.NDArray[np.int16]]:
+    """Return the axes that differ between the designs of some rows, and the rows' codes into their choices.
+
+    The codes are (rows, axes), column-major.
+    """
+    axes: list[Axis] = []
+    codes: list[npt.NDArray[np.int16]] = []
+
+    def add(name: str, values: Sequence[Plain], picked: npt.NDArray[np.integer]) -> None:
+        used = {values[code] for code in np.unique(picked)}
+        if len(used) < 2:
+            return
+        choices = tuple(sorted(used, key=lambda v: (isinstance(v, str), v)))
+        lookup = np.array([choices.index(value) if value in used else -1 for value in values], dtype=np.int16)
+        axes.append(Axis(name, choices))
+        codes.append(lookup[picked])
+
+    for place in range(columns.branches.shape[1]):
+        picked = columns.branches[rows, place].astype(np.int64) + 1  # 0: no such branch
+        for part, absent in _ABSENT.items():
+            values = [absent, *(_part(branch, part) for branch in columns.branch_options)]
+            add(f"branch{place + 1}.{part}", values, picked)
+    settings = [values_of(setting) for setting in columns.settings]
+    setting = columns.setting[rows].astype(np.int64)
+    for option in OPTIONS:
+        add(option, [plain(values[option]) for values in settings], setting)
+    stacked = np.stack(codes, axis=1) if codes else np.zeros((len(rows), 0), dtype=np.int16)
+    return tuple(axes), np.asfortranarray(stacked)
 
 
-def _show(value: Any) -> Value:
-    """Spell a setting's value as a design's text does."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if value is None:
-        return "all"
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    assert isinstance(value, str | int | float)
+def _part(branch: Branch, part: str) -> Plain:
+    value: Plain = branch.window_text if part == "window" else getattr(branch, part)
     return value
-
-
-def design_from(
-    values: Mapping[str, Value], axes: tuple[Axis, ...], choices: SettingChoices
-) -> tuple[tuple[Branch, ...], Design | None]:
-    """Return the branches that axis values name, slot by slot, and the design, None where its parts do not fit.
-
-    Raises:
-        InputError: a value is missing or none of its axis' choices.
-    """
-    _check(values, axes)
-    count = int(values["branches"])
-    branches = tuple(
-        branch_of(
-            (
-                str(values[f"branch{number}.model"]),
-                int(values[f"branch{number}.resolution"]),
-                str(values[f"branch{number}.window"]),
-            )
-        )
-        for number in range(1, count + 1)
-    )
-    combination = {
-        field.name: next(value for value in getattr(choices, field.name) if _show(value) == values[field.name])
-        for field in fields(choices)
-    }
-    setting = setting_of(combination, count)
-    if setting is None:
-        return branches, None
-    try:
-        # `out` counts from the highest resolution, so the branches go in that order.
-        return branches, Design(Design(branches).sorted().branches, *setting)
-    except InputError:
-        return branches, None
-
-
-def values_of(
-    design: Design, assigned: tuple[int, ...], slots: tuple[Slot, ...], choices: SettingChoices, axes: tuple[Axis, ...]
-) -> dict[str, Value]:
-    """Return axis values that name a sorted design whose branch i is in slot `assigned[i]`.
-
-    Axes that say nothing about this design (a branch or exchange it does not have) take their first choice.
-    """
-    values = {axis.name: axis.choices[0] for axis in axes}
-    values["branches"] = len(design.branches)
-    for branch, index in zip(design.branches, assigned, strict=True):
-        model, resolution, window = slots[index].branches[branch]
-        number = index + 1
-        values |= {
-            f"branch{number}.model": model,
-            f"branch{number}.resolution": resolution,
-            f"branch{number}.window": window,
-        }
-    combination = choices.settings(len(design.branches))[design.interaction, design.merge]
-    return values | {name: _show(value) for name, value in combination.items()}
-
-
-def _check(values: Mapping[str, Value], axes: tuple[Axis, ...]) -> None:
-    for axis in axes:
-        if axis.name not in values:
-            raise InputError(f"axis '{axis.name}' has no value: expected one of {', '.join(map(str, axis.choices))}")
-        if values[axis.name] not in axis.choices:
-            raise InputError(
-                f"axis '{axis.name}' is {values[axis.name]}: expected one of {', '.join(map(str, axis.choices))}"
-            )

@@ -61,7 +61,7 @@ def list_chains(tables: Tables, group: Group) -> npt.NDArray[np.signedinteger]:
 
 
 def assign(tables: Tables, codes: tuple[int, ...]) -> tuple[int, ...] | None:
-    """Return a different slot for every branch of a tuple, None if there is no such assignment."""
+    """Return a different slot for every branch of a tuple, None if they do not all fit."""
 
     def fill(place: int, free: tuple[int, ...]) -> tuple[int, ...] | None:
         if place == len(codes):

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from piip_explore.design import Branch
+from piip_explore.design.options import Setting
 from piip_explore.space.chains import list_chains
-from piip_explore.space.choices import Setting
 from piip_explore.space.tables import Tables
 
 

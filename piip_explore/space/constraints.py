@@ -23,7 +23,9 @@ class Constraints:
     `decreasing_resolution`: resolutions fall strictly from slot to slot (in a pool: no two are equal).
     `max_resolution_ratio`: the largest resolution over the smallest.
     The limits on GFLOPs (10^9 multiply-accumulates under `accounting`) and on millions of parameters need costs: the
-    space only carries them, `piip_explore.cost.table` applies them. Limits are inclusive.
+    space only carries them, `piip_explore.cost.table` applies them. So does `piip_explore.latency` with
+    `max_latency_ms`, a text such as `25@h100`: milliseconds as predicted from a device profile. `max_train_gb`, such as
+    `24@16`, limits what fp32 training with AdamW takes: GB at so many images per step. Limits are inclusive.
     """
 
     parameter_inverted: bool = False
@@ -34,6 +36,8 @@ class Constraints:
     min_mparams: float | None = None
     max_mparams: float | None = None
     accounting: Accounting = "published"
+    max_latency_ms: str | None = None
+    max_train_gb: str | None = None
 
     def follows(self, branches: Sequence[Branch]) -> npt.NDArray[np.bool_]:
         """Return the matrix of which branch may come after which in a design, both in the order of `branches`.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import yaml
 
-from piip_explore.errors import InputError
+from piip_explore.errors import InputError, expected
+
+_LARGEST = 1_000_000
+"""Characters of a text; PyYAML takes minutes for a hundred million."""
 
 T = TypeVar("T")
 Read = Callable[[Any], T]
@@ -44,11 +46,7 @@ class Section:
                 Place(place.file, _line(key_node), place.key).fail("expected a name before the colon")
             key, here = str(key_node.value), Place(place.file, key_node.start_mark.line + 1, place.key)
             if key not in keys:
-                close = difflib.get_close_matches(key, keys, 1)
-                here.fail(
-                    f"unknown key '{key}': "
-                    + (f"did you mean '{close[0]}'?" if close else f"expected {', '.join(keys)}")
-                )
+                here.fail(f"unknown key '{key}': {expected(key, keys)}")
             if key in self._nodes:
                 here.fail(f"key '{key}' is given twice")
             self._nodes[key], self._lines[key] = value, here.line
@@ -56,6 +54,8 @@ class Section:
     @classmethod
     def document(cls, text: str, file: str, keys: Sequence[str]) -> Section:
         """Read the mapping that is the whole text."""
+        if len(text) > _LARGEST:
+            Place(file, 1).fail(f"{len(text):,} characters are too many for a space: expected at most {_LARGEST:,}")
         try:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
@@ -131,44 +131,15 @@ def _line(node: yaml.Node) -> int:
 
 
 def _plain(node: yaml.Node) -> Any:
+    parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    if any(not isinstance(part, yaml.ScalarNode) and part.value for part in parts):
+        # No value is one; merge keys and repeated anchors in it grow without bounds.
+        raise InputError("expected a single value or a list of them, not lists or mappings in one another")
     loader = yaml.SafeLoader("")
     try:
         return loader.construct_document(node)
     except Exception:  # PyYAML's constructors raise whatever they stumble over in a value that is not what its tag says
         what = f"'{node.value}'" if isinstance(node, yaml.ScalarNode) else "this list or mapping"
-        raise InputError(f"{what} is no {node.tag.removeprefix('tag:yaml.org,2002:')}") from None
+        raise InputError(f"{what} is not {node.tag.removeprefix('tag:yaml.org,2002:')}") from None
     finally:
         loader.dispose()
-
-
-def text(value: Any) -> str:
-    """Read a text."""
-    if not isinstance(value, str) or not value.strip():
-        raise InputError(f"expected a text, not {_show(value)}")
-    return value.strip()
-
-
-def whole(value: Any) -> int:
-    """Read a whole number."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InputError(f"expected a whole number, not {_show(value)}")
-    return value
-
-
-def number(value: Any) -> float:
-    """Read a finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
-        raise InputError(f"expected a number, not {_show(value)}")
-    return float(value)
-
-
-def flag(value: Any) -> bool:
-    """Read yes or no."""
-    answer = {"yes": True, "no": False}.get(value, value) if isinstance(value, str) else value
-    if not isinstance(answer, bool):
-        raise InputError(f"expected yes or no, not {_show(value)}")
-    return answer
-
-
-def _show(value: Any) -> str:
-    return "nothing" if value is None else f"'{value}'"

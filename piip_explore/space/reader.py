@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -10,26 +9,28 @@ from typing import Any
 import numpy as np
 
 from piip_explore import catalog
-from piip_explore.design import MAX_RESOLUTION, Interaction, Merge
-from piip_explore.errors import InputError
+from piip_explore.design import MAX_RESOLUTION, NO_WINDOW, Merge, parse_window
+from piip_explore.design.options import OPTIONS, flag, number, whole, word
+from piip_explore.errors import InputError, expected
+from piip_explore.preset_names import TASKS, check_preset, merge_serves
+from piip_explore.space.bounds import parse_bound, parse_training_bound
 from piip_explore.space.chains import count_chains
 from piip_explore.space.choices import SettingChoices, Slot, branch_of, misfit, setting_of
 from piip_explore.space.constraints import ACCOUNTINGS, Constraints
-from piip_explore.space.document import Section, flag, number, text, whole
-from piip_explore.space.searchspace import SearchSpace
+from piip_explore.space.definition import Definition
+from piip_explore.space.document import Section
 from piip_explore.space.tables import Group, Tables, tabulate
 
 SLOT_KEYS = ["models", "resolutions", "windows"]
 POOL_KEYS = ["branches", *SLOT_KEYS]
-SETTING_KEYS = [field.name for field in fields(SettingChoices)]
 CONSTRAINT_KEYS = [field.name for field in fields(Constraints)]
-KEYS = ["name", "description", "branches", "pool", *SETTING_KEYS, "constraints", "proxy"]
+KEYS = ["name", "description", "task", "branches", "pool", *OPTIONS, "constraints", "proxy"]
 PROXY_KEYS = ["preset", "budget"]
 MAX_BRANCHES = 8
 """The most branches of a space's designs; more would only be a slip."""
 
 
-def read(source: str, file: str) -> SearchSpace:
+def read(source: str, file: str) -> Definition:
     """Read a space.
 
     Raises:
@@ -39,17 +40,19 @@ def read(source: str, file: str) -> SearchSpace:
     slots, counts = _branches(document)
     settings = _settings(document, max(counts))
     constraints = _constraints(document)
-    space = SearchSpace(
-        name=document.value("name", text, ""),
+    space = Definition(
+        name=document.value("name", word, ""),
         slots=slots,
         counts=counts,
         settings=settings,
         constraints=constraints,
-        description=document.value("description", text, ""),
+        description=document.value("description", word, ""),
+        task=document.value("task", _task, None),
         proxy=_proxy(document),
     )
     if not space.name:
         document.place.fail("key 'name' is missing")
+    _check_task(document, space)
     _check_constraints(document, space)
     _check_settings(document, space)
     return space
@@ -75,7 +78,7 @@ def _count(value: Any) -> int:
 
 
 def _slot(section: Section) -> Slot:
-    models = section.values("models", lambda value: catalog.canonical_name(text(value)))
+    models = section.values("models", lambda value: catalog.canonical_name(word(value)))
     if section.is_mapping("resolutions"):
         resolutions = _range(section.section("resolutions", ["from", "to", "step"]))
         place = section.at("resolutions")
@@ -86,7 +89,7 @@ def _slot(section: Section) -> Slot:
                 place.fail(str(error))
     else:
         resolutions = tuple(sorted(section.values("resolutions", _resolution(models))))
-    windows = section.values("windows", _window(models), ("none",))
+    windows = section.values("windows", _window(models), (NO_WINDOW,))
     return Slot(models, resolutions, windows)
 
 
@@ -110,7 +113,7 @@ def _range(section: Section) -> tuple[int, ...]:
 def _resolution(models: Sequence[str]) -> Callable[[Any], int]:
     def read_resolution(value: Any) -> int:
         for model in models:
-            branch_of((model, whole(value), "none"))
+            branch_of(model, whole(value))
         return whole(value)
 
     return read_resolution
@@ -120,53 +123,26 @@ def _window(models: Sequence[str]) -> Callable[[Any], str]:
     windowed = any(isinstance(catalog.model(model), catalog.ViT) for model in models)
 
     def read_window(value: Any) -> str:
-        window = text(value)
-        if window != "none":
-            if not windowed:
-                raise InputError("windows are for ViT models, and there is none here")
-            if not re.fullmatch(r"w[1-9]\d*(g[1-9]\d*)?", window):
-                raise InputError(f"expected none, wN or wNgK, such as w14 or w14g3, not '{window}'")
+        window = word(value)
+        if parse_window(window) != (None, None) and not windowed:
+            raise InputError("windows are for ViT models, and there is none here")
         return window
 
     return read_window
 
 
 def _settings(document: Section, branches: int) -> SettingChoices:
-    default = SettingChoices()
-    readers: dict[str, Callable[[Any], Any]] = {
-        "interactions": _interactions,
-        "merge": lambda value: Merge(text(value)).kind,  # type: ignore[arg-type]
-        "out": lambda value: _out(value, branches),
-        "project": flag,
-    }
     values: dict[str, Any] = {}
-    for key in SETTING_KEYS:
-        values[key] = document.values(key, readers.get(key, _option(key)), getattr(default, key))
-        if key not in ("attention", "project", "direction", "merge", "out"):
+    for key, option in OPTIONS.items():
+        read = _out(branches) if key == "out" else option.parse
+        values[key] = document.values(key, read, (option.default,))
+        if isinstance(option.default, int | float) and not isinstance(option.default, bool):
             values[key] = tuple(sorted(values[key]))
     return SettingChoices(**values)
 
 
-def _interactions(value: Any) -> int:
-    return 0 if whole(value) == 0 else Interaction(whole(value)).count
-
-
-def _option(key: str) -> Callable[[Any], Any]:
-    kind = type(getattr(Interaction(), key, None))
-    read_kind: Callable[[Any], Any] = {int: whole, float: number}.get(kind, text)
-    return lambda value: getattr(Interaction(**{key: read_kind(value)}), key)
-
-
-def _out(value: Any, branches: int) -> tuple[int, ...] | None:
-    if value == "all":
-        return None
-    numbers = [str(item).strip() for item in (value if isinstance(value, list) else str(value).split(","))]
-    if not numbers or not all(item.isdecimal() for item in numbers):
-        raise InputError(f"expected 'all' or branch numbers such as [1, 3], not '{value}'")
-    out = tuple(sorted({int(item) for item in numbers}))
-    if len(out) < len(numbers) or out[0] < 1 or out[-1] > branches:
-        raise InputError(f"expected different branch numbers from 1 to {branches}, not '{value}'")
-    return None if len(out) == branches else out
+def _out(branches: int) -> Callable[[Any], tuple[int, ...] | None]:
+    return lambda value: Merge(out=OPTIONS["out"].parse(value)).among(branches).out
 
 
 def _constraints(document: Section) -> Constraints:
@@ -185,7 +161,9 @@ def _constraints(document: Section) -> Constraints:
     if (limits["max_resolution_ratio"] or 1) < 1:
         section.at("max_resolution_ratio").fail("the largest resolution over the smallest is never below 1")
     accounting: Any = section.value("accounting", _accounting, "published")
-    return Constraints(**flags, **limits, accounting=accounting)
+    latency = section.value("max_latency_ms", _latency, None)
+    memory = section.value("max_train_gb", _training, None)
+    return Constraints(**flags, **limits, accounting=accounting, max_latency_ms=latency, max_train_gb=memory)
 
 
 def _positive(value: Any) -> float | None:
@@ -194,9 +172,17 @@ def _positive(value: Any) -> float | None:
     return number(value)
 
 
+def _latency(value: Any) -> str | None:
+    return str(parse_bound(word(value)))
+
+
+def _training(value: Any) -> str | None:
+    return str(parse_training_bound(str(value)))
+
+
 def _accounting(value: Any) -> str:
     if value not in ACCOUNTINGS:
-        raise InputError(f"unknown accounting '{value}': expected one of {', '.join(ACCOUNTINGS)}")
+        raise InputError(f"unknown accounting '{value}': {expected(str(value), ACCOUNTINGS)}")
     return str(value)
 
 
@@ -204,8 +190,33 @@ def _proxy(document: Section) -> dict[str, Any]:
     if "proxy" not in document:
         return {}
     section = document.section("proxy", PROXY_KEYS)
-    found = {"preset": section.value("preset", text, None), "budget": section.value("budget", _budget, None)}
+    found = {"preset": section.value("preset", _preset, None), "budget": section.value("budget", _budget, None)}
     return {key: value for key, value in found.items() if value is not None}
+
+
+def _preset(value: Any) -> str:
+    check_preset(word(value))
+    return word(value)
+
+
+def _task(value: Any) -> str:
+    if word(value) not in TASKS:
+        raise InputError(f"unknown task '{value}': {expected(word(value), TASKS)}")
+    return word(value)
+
+
+def _check_task(document: Section, space: Definition) -> None:
+    """Say which preset or merge does not go with the space's task."""
+    preset, task = space.proxy.get("preset"), space.task
+    if task is None:
+        return
+    if preset is not None and check_preset(preset).task != task:
+        document.at("proxy").fail(
+            f"preset '{preset}' trains {check_preset(preset).task}, but the space's task is {task}"
+        )
+    for merge in space.settings.merge:
+        if max(space.counts) > 1 and not merge_serves(merge, task):
+            document.at("merge").fail(f"{merge} does not go with the space's task, {task}")
 
 
 def _budget(value: Any) -> int | None:
@@ -214,7 +225,7 @@ def _budget(value: Any) -> int | None:
     return whole(value)
 
 
-def _check_constraints(document: Section, space: SearchSpace) -> None:
+def _check_constraints(document: Section, space: Definition) -> None:
     """Say which constraint leaves no combination of branches, if they do."""
     if _branches_exist(space.tables, space.counts):
         return
@@ -233,11 +244,11 @@ def _branches_exist(tables: Tables, counts: Sequence[int]) -> bool:
     return any(count_chains(tables, Group(count, allowed, np.empty(0, np.intp))) for count in counts)
 
 
-def _check_settings(document: Section, space: SearchSpace) -> None:
+def _check_settings(document: Section, space: Definition) -> None:
     """Say which choice of a setting is in no design of the space, and why."""
     live = [group for group in space.tables.groups if count_chains(space.tables, group)]
     settings = {(group.branches, space.tables.settings[code]) for group in live for code in group.settings}
-    used: dict[str, list[Any]] = {key: [] for key in SETTING_KEYS}
+    used: dict[str, list[Any]] = {key: [] for key in OPTIONS}
     for count in space.counts:
         for combination in space.settings.combinations():
             if count == 1 or (count, setting_of(combination, count)) in settings:
@@ -245,13 +256,13 @@ def _check_settings(document: Section, space: SearchSpace) -> None:
                     used[key].append(value)
     if not live:
         document.place.fail(f"the space is empty: {_why_unused(space, {})}")
-    for key in SETTING_KEYS:
+    for key in OPTIONS:
         for value in getattr(space.settings, key):
             if value not in used[key]:
                 document.at(key).fail(f"{value} is in no design of the space: {_why_unused(space, {key: value})}")
 
 
-def _why_unused(space: SearchSpace, choice: dict[str, Any]) -> str:
+def _why_unused(space: Definition, choice: dict[str, Any]) -> str:
     """Return the reason why the first setting with a choice fits no branches."""
     for count in space.counts:
         for combination in space.settings.combinations():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+import html
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -12,44 +14,32 @@ from typing import Any
 import numpy as np
 
 from piip_explore.design import Design
+from piip_explore.design.options import OPTIONS, plain
 from piip_explore.errors import InputError
-from piip_explore.space.axes import Axis, Value, axes_of, design_from, values_of
 from piip_explore.space.chains import assign, count_chains
-from piip_explore.space.choices import SettingChoices, Slot
 from piip_explore.space.columns import Block, SpaceColumns, blocks, columns
-from piip_explore.space.constraints import Constraints
-from piip_explore.space.tables import Tables, tabulate
+from piip_explore.space.definition import Definition
+from piip_explore.space.reader import read
+from piip_explore.space.shipped import locate
 
 MAX_LISTED = 100_000_000
-"""The most designs that a space lists as columns (about 1 GB); larger ones can be sampled through their axes."""
+"""The most designs that a space lists as columns (about 1 GB)."""
 
 
 @dataclass(frozen=True)
-class SearchSpace:
-    """A set of designs: choices of branches and settings, and constraints.
-
-    A design of n branches, for every n of `counts`, has one branch from each of the first n `slots`; the order of the
-    branches does not count. Its settings are any combination of `settings` that fits the branches. A design is in the
-    space once, however many choices mean it. `docs/spaces.md` describes the YAML form.
-    """
-
-    name: str
-    slots: tuple[Slot, ...]
-    counts: tuple[int, ...]
-    settings: SettingChoices = field(default_factory=SettingChoices)
-    constraints: Constraints = field(default_factory=Constraints)
-    description: str = ""
-    proxy: Mapping[str, Any] = field(default_factory=dict, hash=False)
+class SearchSpace(Definition):
+    """A set of designs: it has a length, is iterated over, and holds a design or not. `Definition` says what it is."""
 
     @classmethod
     def load(cls, path: str | Path) -> SearchSpace:
-        """Read a space from a YAML file.
+        """Read a space from a YAML file, or one that comes with the package by its name, such as `coco_tsb`.
 
         Raises:
             InputError: the file cannot be read, or says something impossible; the sentence says where.
         """
+        path = locate(path)
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise InputError(f"cannot read the space '{path}': {reason}") from None
@@ -62,19 +52,20 @@ class SearchSpace:
         Raises:
             InputError: the text says something impossible; the sentence says where.
         """
-        from piip_explore.space.reader import read  # the reader makes spaces, so it imports this module
-
-        return read(text, name)
-
-    @cached_property
-    def tables(self) -> Tables:
-        """The branch options, settings and which of them go together."""
-        return tabulate(self.slots, self.counts, self.settings, self.constraints)
+        said = read(text, name)
+        return cls(**{field.name: getattr(said, field.name) for field in fields(said)})
 
     @cached_property
     def size(self) -> int:
         """Number of designs; limits on GFLOPs and parameters are not applied. Exact below 2^53."""
         return sum(count_chains(self.tables, group) * len(group.settings) for group in self.tables.groups)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[Design]:
+        """Iterate over all designs, in the order of the columns."""
+        return map(self.design, range(self.size))
 
     def columns(self) -> SpaceColumns:
         """Return all designs as integer columns; limits on GFLOPs and parameters are not applied.
@@ -129,46 +120,26 @@ class SearchSpace:
         """Tell whether a design is in the space; limits on GFLOPs and parameters are not applied."""
         return isinstance(design, Design) and self._place(design) is not None
 
-    @cached_property
-    def axes(self) -> tuple[Axis, ...]:
-        """The choices to make for a design, one by one: names and values, plain strings and numbers."""
-        return axes_of(self.slots, self.counts, self.settings)
-
-    def design_from(self, values: Mapping[str, Value]) -> Design | None:
-        """Return the design that one value for every axis means, None if it is invalid or against a constraint.
-
-        Raises:
-            InputError: a value is missing or is none of its axis' choices.
-        """
-        branches, design = design_from(values, self.axes, self.settings)
-        if design is None or design not in self:
-            return None
-        if self.constraints.decreasing_resolution and len(set(self.slots)) > 1 and branches != design.branches:
-            return None  # the slots are in order of resolution, and these branches are not
-        return design
-
-    def values_of(self, design: Design) -> dict[str, Value]:
-        """Return a value for every axis such that `design_from` gives the design, whatever the order of its branches.
-
-        Axes that say nothing about this design (a branch or exchange that it does not have) take their first choice.
-
-        Raises:
-            InputError: the design is not in the space.
-        """
-        place = self._place(design)
-        assigned = place and assign(self.tables, place[0])
-        if not assigned:
-            raise InputError(f"'{design}' is not in the space '{self.name}'")
-        return values_of(design.sorted(), assigned, self.slots, self.settings, self.axes)
-
     def summary(self) -> dict[str, Any]:
-        """Return name, axes, constraints and size as plain values, for the record and to compare spaces."""
+        """Return name, task, choices, constraints and size as plain values, for the record and to compare spaces."""
         return {
             "name": self.name,
-            "axes": {axis.name: list(axis.choices) for axis in self.axes},
+            "task": self.task,
+            "choices": self.choices(),
             "constraints": asdict(self.constraints),
             "size": self.size,
         }
+
+    def _repr_html_(self) -> str:
+        """Return the choices as an HTML table, which notebooks show."""
+        import pandas as pd
+
+        choices = self.choices().items()
+        shown = [(name, values) for name, values in choices if len(values) > 1 or name.startswith("branches[")]
+        rows = [(name, ", ".join(map(str, values))) for name, values in shown]
+        table = pd.DataFrame(rows, columns=["choice", "values"])
+        with pd.option_context("display.max_colwidth", None):
+            return f"<p>{html.escape(self.name)}: {self.size:,} designs</p>{table.to_html(index=False)}"
 
     def _place(self, design: Design) -> tuple[tuple[int, ...], int, int] | None:
         """Return the branch codes, the setting's code and the group's number of a design, None if it is not here."""
@@ -193,3 +164,15 @@ class SearchSpace:
     @cached_property
     def _setting_codes(self) -> dict[Any, int]:
         return {setting: code for code, setting in enumerate(self.tables.settings)}
+
+
+def choices_of(summary: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
+    """Return the choices in a `SearchSpace.summary()`, also in one of before.
+
+    Such a summary may keep choices as axes, and lack an option that came later: its designs had the default.
+    """
+    found = summary.get("choices")
+    if found is None:
+        axes = summary["axes"].items()
+        found = {re.sub(r"^branch(\d+)\.(.*)", r"branches[\1].\2s", name): values for name, values in axes}
+    return {**found, **{name: [plain(option.default)] for name, option in OPTIONS.items() if name not in found}}

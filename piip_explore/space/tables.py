@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from piip_explore.design import Branch, rank
-from piip_explore.space.choices import Setting, SettingChoices, Slot, misfit
+from piip_explore.design.options import Setting
+from piip_explore.space.choices import SettingChoices, Slot, misfit
 from piip_explore.space.constraints import Constraints
 
 
@@ -64,7 +65,7 @@ def tabulate(slots: Sequence[Slot], counts: Sequence[int], choices: SettingChoic
 
 
 class _Fits:
-    """Which branch options a setting fits; asked once per model, for the answer does not depend on the rest."""
+    """Which branch options a setting fits; asked once per model, because the answer depends on nothing else."""
 
     def __init__(self, branches: Sequence[Branch]) -> None:
         self.models = {branch.model: branch for branch in branches}

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piip_explore.design import Design, Interaction, Merge
+from piip_explore.design.options import OPTIONS, values_of
 from piip_explore.errors import InputError
-from piip_explore.space import Constraints, SearchSpace, SettingChoices, Slot
+from piip_explore.space import Constraints, SearchSpace, SettingChoices, Slot, axes_of
 from piip_explore.space.choices import branch_of
 
 MODELS = ["vit_tiny", "vit_base", "vit_large", "convnext_tiny", "vit[depth=3,dim=96,heads=2]"]
@@ -40,6 +41,7 @@ SETTINGS = st.builds(
     direction=subsets(["both", "up", "down", "all"]),
     merge=subsets(["conv", "conv-multilevel", "separate-heads", "none"]),
     out=subsets([None, (1,), (1, 2), (3,)]),
+    weighting=subsets(["published", "scalar", "channel"]),
 )
 CONSTRAINTS = st.builds(
     Constraints,
@@ -80,7 +82,7 @@ def by_hand(space: SearchSpace) -> set[Design]:
     for count in space.counts:
         slots = space.slots[:count]
         for choices in product(*(product(s.models, s.resolutions, s.windows) for s in slots)):
-            branches = tuple(map(branch_of, choices))
+            branches = tuple(branch_of(*choice) for choice in choices)
             pool = len(set(space.slots)) == 1
             orders = permutations(branches) if pool else [branches]
             if not any(meets(order, space.constraints) for order in orders):
@@ -90,11 +92,11 @@ def by_hand(space: SearchSpace) -> set[Design]:
                 continue
             ordered = Design(branches).sorted().branches
             for combination in space.settings.combinations():
-                kind, out = combination.pop("merge"), combination.pop("out")
-                exchanges = combination.pop("interactions")
+                kind, out, weighting = (combination.pop(name) for name in ("merge", "out", "weighting"))
+                interactions = combination.pop("interactions")
                 try:
-                    interaction = Interaction(exchanges, **combination) if exchanges else None
-                    found.add(Design(ordered, interaction, Merge(kind, out)))
+                    interaction = Interaction(interactions, **combination) if interactions else None
+                    found.add(Design(ordered, interaction, Merge(kind, out, weighting)))
                 except InputError:
                     pass
     return found
@@ -127,29 +129,40 @@ def test_rows_columns_and_designs_agree(space, data):
 
 
 @settings(max_examples=100, deadline=None)
-@given(spaces(), st.data())
-def test_axis_values_lead_to_a_design_and_back(space, data):
-    values = {axis.name: data.draw(st.sampled_from(axis.choices)) for axis in space.axes}
-    design = space.design_from(values)
-    if design is not None:
-        assert design in space
-        again = space.values_of(design)
-        assert list(again) == [axis.name for axis in space.axes]
-        assert space.design_from(again) == design
+@given(spaces())
+def test_axes_tell_all_designs_apart(space):
+    axes, codes = axes_of(space.columns(), np.arange(space.size))
+    assert len(np.unique(codes, axis=0)) == space.size
+    for place, axis in enumerate(axes):
+        assert len(axis.choices) > 1
+        assert set(codes[:, place].tolist()) == set(range(len(axis.choices))), "a choice of no design"
+        if axis.ordered:
+            assert list(axis.choices) == sorted(axis.choices)
 
 
 @settings(max_examples=50, deadline=None)
 @given(spaces())
-def test_axis_values_reach_every_design(space):
-    for design in space.designs(range(min(space.size, 30))):
-        assert space.design_from(space.values_of(design)) == design
-    if len(space.axes) and np.prod([len(axis.choices) for axis in space.axes], dtype=float) < 500:
-        names = [axis.name for axis in space.axes]
-        reached = {
-            space.design_from(dict(zip(names, values, strict=True)))
-            for values in product(*(axis.choices for axis in space.axes))
-        }
-        assert reached - {None} == set(space.designs(range(space.size)))
+def test_an_axis_is_spelled_as_in_the_text_of_a_design(space):
+    axes, codes = axes_of(space.columns(), np.arange(space.size))
+    for row in range(0, space.size, 1 + space.size // 20):
+        design = space.design(row)
+        values = {axis.name: axis.choices[code] for axis, code in zip(axes, codes[row], strict=True)}
+        for number in range(1, 1 + max(space.counts)):
+            for part, absent in (("model", "none"), ("resolution", 0), ("window_text", "none")):
+                name = f"branch{number}.{part.removesuffix('_text')}"
+                there = number <= len(design.branches)
+                expected = getattr(design.branches[number - 1], part) if there else absent
+                assert values.get(name, expected) == expected
+        spelled = values_of((design.interaction, design.merge))
+        for name in OPTIONS.keys() & values.keys():
+            assert OPTIONS[name].parse(values[name]) == spelled[name]
+
+
+@settings(max_examples=50, deadline=None)
+@given(spaces())
+def test_a_space_is_a_collection_of_its_designs(space):
+    assert len(space) == space.size
+    assert list(space) == space.designs(range(space.size))
 
 
 @settings(max_examples=100, deadline=None)
@@ -182,12 +195,11 @@ def test_ten_million_designs_are_counted_and_listed_as_small_columns():
     assert space.index_of(space.design(row)) == row
 
 
-def test_a_space_too_large_to_list_can_still_be_counted_and_sampled():
+def test_a_space_too_large_to_list_can_still_be_counted():
     slot = Slot(("vit_tiny", "vit_small"), tuple(range(224, 1793, 16)), ("none", "w14", "w28"))
     space = SearchSpace("huge", (slot,) * 4, (4,), SettingChoices(interactions=(3, 6)))
     options = len(slot.branches)
     assert space.size == 2 * comb(options + 3, 4)  # multisets of four
     with pytest.raises(InputError, match=r"space 'huge' has [\d,]+ designs, more than can be listed"):
         space.columns()
-    design = space.design_from({axis.name: axis.choices[-1] for axis in space.axes})
-    assert design in space
+    assert Design.parse("vit_small@1792:w28 vit_tiny@1792:w14 vit_small@224 vit_tiny@224; interactions=6") in space

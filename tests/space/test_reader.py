@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from piip_explore.design import Design
 from piip_explore.errors import InputError
-from piip_explore.space import Constraints, SearchSpace, SettingChoices, Slot
+from piip_explore.space import Constraints, SearchSpace, SettingChoices, Slot, choices_of
+
+ROOT = Path(__file__).parents[2]
 
 TWO = """\
 name: two
@@ -44,8 +49,8 @@ def test_reads_slots_settings_and_constraints():
         decreasing_resolution=True, max_resolution_ratio=2, max_gflops=100, min_mparams=1.5, accounting="built"
     )
     assert space.proxy == {"preset": "demo", "budget": 12}
-    # 224 over 112, or 448 (windowed or not) over 224 or 336; two models below; none, or 12 exchanges with and without
-    # projections; three choices of out.
+    # 224 over 112, or 448 (windowed or not) over 224 or 336; two models below; none, or 12 interactions with and
+    # without projections; three choices of out.
     assert space.size == (1 + 2 * 2) * 2 * 3 * 3
     assert Design.parse("vit_tiny@448:w14 vit_base@224; merge=linear; out=2; project=no") in space
     assert Design.parse("vit_tiny@448:w14 vit_base@112; merge=linear") not in space
@@ -64,23 +69,38 @@ def test_reads_a_pool_and_settings_default_to_those_of_a_design():
     ]
 
 
-def test_axes_and_summary_are_plain():
-    space = SearchSpace.parse(TWO, "two.yaml")
-    axes = {axis.name: axis.choices for axis in space.axes}
-    assert axes["branches"] == (2,)
-    assert axes["branch1.resolution"] == (224, 448)
-    assert axes["branch2.model"] == ("vit_small", "vit_base")
-    assert axes["project"] == ("yes", "no")
-    assert axes["out"] == ("all", "1", "2")
-    assert space.summary()["axes"] == {name: list(choices) for name, choices in axes.items()}
-    assert space.summary()["constraints"]["max_gflops"] == 100
-    with pytest.raises(InputError, match=r"axis 'heads' has no value: expected one of 16"):
-        space.design_from({name: choices[0] for name, choices in axes.items() if name != "heads"})
-    with pytest.raises(InputError, match=r"axis 'out' is 3: expected one of all, 1, 2"):
-        space.design_from({name: choices[0] for name, choices in axes.items()} | {"out": "3"})
+def test_the_summary_is_plain():
+    summary = SearchSpace.parse(TWO, "two.yaml").summary()
+    choices = summary["choices"]
+    assert choices["branches"] == [2]
+    assert choices["branches[1].resolutions"] == [224, 448]
+    assert choices["branches[2].models"] == ["vit_small", "vit_base"]
+    assert choices["project"] == ["yes", "no"]
+    assert choices["out"] == ["all", "1", "2"]
+    assert summary["constraints"]["max_gflops"] == 100
+    assert json.loads(json.dumps(summary)) == summary
 
 
-def test_slots_in_order_of_resolution_are_not_exchanged():
+def test_choices_are_read_from_summaries_of_before():
+    """Studies of earlier versions hold the demo's space like this."""
+    branch = {
+        "model": ["vit[depth=6,dim=96,heads=3]", "vit_tiny", "vit_small"],
+        "resolution": [224, 336, 448, 560, 672, 784, 896],
+        "window": ["none"],
+    }
+    axes = {
+        "branches": [2, 3],
+        **{f"branch{number}.{name}": values for number in (1, 2, 3) for name, values in branch.items()},
+        "interactions": [3, 6],
+        **{"attention": ["deformable"], "heads": [16], "points": [4], "ratio": [0.5], "ffn": [0.25]},
+        **{"project": ["yes"], "direction": ["both"], "merge": ["conv"], "out": ["all"]},
+    }
+    stored = {"name": "demo", "axes": axes, "constraints": {"parameter_inverted": True}, "size": 196}
+    now = choices_of(SearchSpace.load(ROOT / "search_spaces" / "demo.yaml").summary())
+    assert choices_of(stored) == {name: now[name] for name in choices_of(stored)}
+
+
+def test_slots_in_order_of_resolution_are_not_swapped():
     text = (
         "name: s\nbranches: [{models: vit_tiny, resolutions: [112, 224]}, {models: vit_small, resolutions: [112, 224]}]"
     )
@@ -89,9 +109,6 @@ def test_slots_in_order_of_resolution_are_not_exchanged():
     upside_down = Design.parse("vit_small@224 vit_tiny@112")
     assert upside_down in free
     assert upside_down not in ordered
-    values = free.values_of(upside_down)
-    assert (values["branch1.model"], values["branch1.resolution"]) == ("vit_tiny", 112)
-    assert ordered.design_from(values) is None
     assert (free.size, ordered.size) == (4, 1)
 
 
@@ -106,7 +123,7 @@ POOL = "name: p\npool: {models: [vit_tiny, vit_small], branches: 2, resolutions:
         ("name: [", "f, line 1: not YAML: "),
         ("name: p", "f, line 1: expected either 'branches' (a list with one entry per branch) or 'pool'"),
         ("\nname: p\ninteraction: 3", "f, line 3: unknown key 'interaction': did you mean 'interactions'?"),
-        ("name: p\nzzz: 3", "f, line 2: unknown key 'zzz': expected name, description, "),
+        ("name: p\nzzz: 3", "f, line 2: unknown key 'zzz': expected one of name, description, "),
         ("name: p\nname: q", "f, line 2: key 'name' is given twice"),
         ("pool: {models: vit_tiny, branches: 1, resolutions: 224}", "f, line 1: key 'name' is missing"),
         (
@@ -115,7 +132,7 @@ POOL = "name: p\npool: {models: [vit_tiny, vit_small], branches: 2, resolutions:
         ),
         (
             "name: p\nbranches:\n  - {models: vit_tiny, resolutions: 224}\n\n  - models: vit_tine\n    resolutions: 22",
-            "f, line 5, branches[2].models: unknown model 'vit_tine': expected one of ",
+            "f, line 5, branches[2].models: unknown model 'vit_tine': did you mean 'vit_tiny'?",
         ),
         (
             "name: p\nbranches:\n  - {models: vit_tiny, resolutions: 224}\n  - {model: vit_tiny, resolutions: 224}",
@@ -150,7 +167,7 @@ POOL = "name: p\npool: {models: [vit_tiny, vit_small], branches: 2, resolutions:
         (POOL % ", windows: 14", "f, line 2, pool.windows: expected a text, not '14'"),
         (
             POOL % ", windows: g14",
-            "f, line 2, pool.windows: expected none, wN or wNgK, such as w14 or w14g3, not 'g14'",
+            "f, line 2, pool.windows: window 'g14': expected none, wN or wNgK, such as w14 or w14g3",
         ),
         (POOL % ", windows: [none, none]", "f, line 2, pool.windows: none is listed twice"),
         (POOL % ", windows: []", "f, line 2, pool.windows: the list is empty"),
@@ -184,7 +201,7 @@ POOL = "name: p\npool: {models: [vit_tiny, vit_small], branches: 2, resolutions:
         ),
         (
             "name: p\npool: {models: vit_tiny, branches: !!bool x, resolutions: 224}",
-            "f, line 2, pool.branches: 'x' is no ",
+            "f, line 2, pool.branches: 'x' is not bool",
         ),
         ("name: p\n? [pool]\n: 1", "f, line 2: expected a name before the colon"),
         ("[" * 20_000, "f, line 1: lists and mappings are nested too deeply to be a space"),
@@ -201,16 +218,16 @@ POOL = "name: p\npool: {models: [vit_tiny, vit_small], branches: 2, resolutions:
         ),
         (
             POOL % "" + "direction: down_up",
-            "f, line 3, direction: direction 'down_up': expected one of both, up, down, ",
+            "f, line 3, direction: direction 'down_up': did you mean 'down'?",
         ),
         (POOL % "" + "merge: sum", "f, line 3, merge: merge 'sum': expected one of conv, linear, "),
         (POOL % "" + "ratio: 0", "f, line 3, ratio: ratio 0: expected a number above 0 and up to 16"),
         (POOL % "" + "ratio: a", "f, line 3, ratio: expected a number, not 'a'"),
         (POOL % "" + "ffn: .nan", "f, line 3, ffn: expected a number, not 'nan'"),
         (POOL % "" + "project: maybe", "f, line 3, project: expected yes or no, not 'maybe'"),
-        (POOL % "" + "out: [all, 3]", "f, line 3, out: expected different branch numbers from 1 to 2, not '3'"),
-        (POOL % "" + "out: first", "f, line 3, out: expected 'all' or branch numbers such as [1, 3], not 'first'"),
-        (POOL % "" + "out: [[]]", "f, line 3, out: expected 'all' or branch numbers such as [1, 3], not '[]'"),
+        (POOL % "" + "out: [all, 3]", "f, line 3, out: out=3: expected different branch numbers from 1 to 2"),
+        (POOL % "" + "out: first", "f, line 3, out: expected 'all' or branch numbers such as 1,3, not 'first'"),
+        (POOL % "" + "out: [[]]", "f, line 3, out: expected 'all' or branch numbers such as 1,3, not '[]'"),
         (
             POOL % "" + "heads: [16, 7]",
             "f, line 3, heads: 7 is in no design of the space: heads=7 does not divide the attention width 96 of ",
@@ -221,7 +238,8 @@ POOL = "name: p\npool: {models: [vit_tiny, vit_small], branches: 2, resolutions:
         ),
         (
             POOL % "" + "interactions: [3, 12]\nmerge: conv-multilevel",
-            "f, line 3, interactions: 3 is in no design of the space: merge=conv-multilevel merges after exchanges too",
+            "f, line 3, interactions: 3 is in no design of the space: "
+            "merge=conv-multilevel merges after interactions too",
         ),
         (
             POOL % "" + "constraints:\n  max_resolution_ratio: 1\n  decreasing_resolution: yes",
@@ -251,6 +269,9 @@ POOL = "name: p\npool: {models: [vit_tiny, vit_small], branches: 2, resolutions:
         ),
         (POOL % "" + "proxy: demo", "f, line 3, proxy: expected a mapping with the keys preset, budget"),
         (POOL % "" + "proxy: {preset: [demo]}", "f, line 3, proxy.preset: expected a text, not '['demo']'"),
+        (POOL % "" + "proxy: {preset: dmo}", "f, line 3, proxy.preset: unknown preset 'dmo': did you mean 'demo'?"),
+        (POOL % "" + "task: detecting", "f, line 3, task: unknown task 'detecting': did you mean 'detection'?"),
+        (POOL % "" + "task: detection\nproxy: {preset: demo}", "f, line 4, proxy: preset 'demo' trains segmentation"),
         (POOL % "" + "proxy: {budget: many}", "f, line 3, proxy.budget: expected a whole number, not 'many'"),
         (POOL % "" + "proxy: {budget: 0}", "f, line 3, proxy.budget: expected a positive number of designs, not 0"),
         (POOL % "" + "proxy: {prest: demo}", "f, line 3, proxy: unknown key 'prest': did you mean 'preset'?"),
@@ -263,6 +284,19 @@ def test_every_mistake_has_its_sentence(text, sentence):
     assert "\n" not in str(caught.value)
 
 
+def test_a_value_that_would_grow_without_bounds_is_refused():
+    bomb = "interactions:\n  - &a0 {k: 1}\n"
+    for level in range(1, 40):
+        bomb += f"  - &a{level} {{<<: [" + ", ".join([f"*a{level - 1}"] * 9) + "]}\n"
+    with pytest.raises(InputError, match="line 4, interactions: expected a single value or a list of them"):
+        SearchSpace.parse(POOL % "" + bomb, "f")
+
+
+def test_a_text_that_is_far_too_long_is_refused_before_it_is_read():
+    with pytest.raises(InputError, match="10,000,006 characters are too many for a space: expected at most 1,000,000"):
+        SearchSpace.parse("name: " + "x" * 10_000_000, "f")
+
+
 def test_a_free_model_in_a_flow_list_gets_a_hint():
     text = "name: p\npool: {models: [vit[depth=12,dim=96,heads=3]], branches: 1, resolutions: 224}"
     with pytest.raises(InputError, match=r"f, line 2: not YAML: .*put quotes around"):
@@ -270,7 +304,7 @@ def test_a_free_model_in_a_flow_list_gets_a_hint():
 
 
 def test_a_file_that_cannot_be_read(tmp_path):
-    with pytest.raises(InputError, match=r"cannot read the space '.*none.yaml': No such file"):
+    with pytest.raises(InputError, match=r"none.yaml': no such file; expected one of ade20k_tsb_sbl"):
         SearchSpace.load(tmp_path / "none.yaml")
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"bytes.yaml': it is not UTF-8 text"):

@@ -1,17 +1,16 @@
-"""What happens between branches: the exchanges, and the merge at the end."""
+"""The interactions between branches."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from piip_explore import catalog
 from piip_explore.design.branch import Branch
-from piip_explore.errors import InputError
+from piip_explore.errors import InputError, expected
 
 Attention = Literal["deformable", "regular"]
 Direction = Literal["both", "up", "down", "all"]
-MergeKind = Literal["conv", "linear", "conv-multilevel", "separate-heads", "none"]
 
 _MOST = 9999
 """Bound of the counts below: far above any use, and small enough for every cost to be a number."""
@@ -19,10 +18,10 @@ _MOST = 9999
 
 @dataclass(frozen=True)
 class Interaction:
-    """The exchanges between branches: how many, by which attention, and in which directions.
+    """The interactions between branches: how many, by which attention, and in which directions.
 
     `ratio` is the width of the deformable attention's values over the query width, `ffn` the hidden width of the
-    exchange's feed-forward network over the query width; `project=False` drops the projection and all three norms.
+    interaction's feed-forward network over the query width; `project=False` drops the projection and all three norms.
     `direction`: `both` ways between adjacent branches, `up` (the low resolution informs the high), `down`, or `all`
     (both ways between every two branches). Regular attention has no points and keeps the full width: there `points`
     and `ratio` mean nothing and read as their defaults.
@@ -44,20 +43,25 @@ class Interaction:
         for name in ("ratio", "ffn"):
             if not 0 < getattr(self, name) <= 16:
                 raise InputError(f"{name} {getattr(self, name):g}: expected a number above 0 and up to 16")
-        expect("attention", self.attention, get_args(Attention))
-        expect("direction", self.direction, get_args(Direction))
+        for name, allowed in (("attention", get_args(Attention)), ("direction", get_args(Direction))):
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name} '{getattr(self, name)}': {expected(getattr(self, name), allowed)}")
         if self.attention == "regular":
             object.__setattr__(self, "points", type(self).points)
             object.__setattr__(self, "ratio", type(self).ratio)
+
+    def among(self, branches: int) -> Interaction:
+        """Return the one spelling among so many branches: two have one pair, so `all` of it is `both`."""
+        return replace(self, direction="both") if self.direction == "all" and branches == 2 else self
 
     def value_width(self, query_width: int) -> int:
         """Width of the values that a query branch of `query_width` channels attends to."""
         return int(query_width * self.ratio) if self.attention == "deformable" else query_width
 
     def pairs(self, branches: int) -> tuple[tuple[int, int], ...]:
-        """All (from, to) exchanges between `branches` branches, numbered from 0 at the highest resolution.
+        """All (from, to) directions between `branches` branches, numbered from 0 at the highest resolution.
 
-        Pairs run from the highest resolution to the lowest (spec, forward pass, point 4).
+        Pairs run from the highest resolution to the lowest (docs/architecture.md, point 4).
         """
         reach = branches if self.direction == "all" else 2
         pairs = [(high, low) for high in range(branches) for low in range(high + 1, min(high + reach, branches))]
@@ -65,7 +69,7 @@ class Interaction:
         return tuple(pair for high, low in pairs for pair, wanted in (((high, low), down), ((low, high), up)) if wanted)
 
     def check(self, branch: Branch, *, query: bool) -> None:
-        """Check that the exchanges fit a branch; `query`: the branch is written to by them, not only read.
+        """Check that the interactions fit a branch; `query`: the branch is written to by them, not only read.
 
         Raises:
             InputError: too few blocks, or an attention width that the heads do not divide.
@@ -86,44 +90,3 @@ class Interaction:
                 )
             if int(channels * self.ffn) == 0:
                 raise InputError(f"ffn={self.ffn:g} leaves no hidden channel in '{branch}'")
-
-
-@dataclass(frozen=True)
-class Merge:
-    """How the branches' last maps become the output.
-
-    `out` are the numbers of the branches that feed it (from 1, in text order), None for all of them.
-    """
-
-    kind: MergeKind = "conv"
-    out: tuple[int, ...] | None = None
-
-    def __post_init__(self) -> None:
-        expect("merge", self.kind, get_args(MergeKind))
-
-    def levels(self, interaction: Interaction | None) -> tuple[int, ...]:
-        """Numbers of the exchanges (from 0) after which maps are merged beside the final ones.
-
-        Published with twelve exchanges: after 0, 1 and 10, which for ConvNeXt are the ends of its first three stages;
-        with another number, the first two and the last but one.
-        """
-        if self.kind != "conv-multilevel" or interaction is None:
-            return ()
-        return (0, 1, interaction.count - 2)
-
-    def check(self, interaction: Interaction | None, branch: Branch) -> None:
-        """Check that the merge fits the exchanges and a branch.
-
-        Raises:
-            InputError: too few exchanges to merge after, or a branch without the tokens that the merge reads.
-        """
-        if self.kind == "conv-multilevel" and (interaction is None or interaction.count < 4):
-            raise InputError("merge=conv-multilevel merges after exchanges too: it needs interactions=4 or more")
-        if self.kind == "separate-heads" and isinstance(branch.spec, catalog.ConvNeXt):
-            raise InputError("merge=separate-heads reads tokens of ViT branches: it takes no ConvNeXt branch")
-
-
-def expect(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Raise InputError unless the option `name` has one of the allowed values."""
-    if value not in allowed:
-        raise InputError(f"{name} '{value}': expected one of {', '.join(allowed)}")

@@ -1,0 +1,21 @@
+"""What the model names mean: sizes and structure of every branch model, as data."""
+
+from piip_explore.catalog.kinds import ConvNeXt, Model, OwnBranch, Rotary, ViT, is_pyramid
+from piip_explore.catalog.models import MODELS
+from piip_explore.catalog.naming import canonical_name, free_vit, model, structure
+from piip_explore.catalog.positions import positions
+
+__all__ = [
+    "MODELS",
+    "ConvNeXt",
+    "Model",
+    "OwnBranch",
+    "Rotary",
+    "ViT",
+    "canonical_name",
+    "free_vit",
+    "is_pyramid",
+    "model",
+    "positions",
+    "structure",
+]

@@ -1,0 +1,153 @@
+"""From a name to a model, and back: catalogued names, free ones with their sizes, and those of other packages."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import cache
+
+from piip_explore import plugins
+from piip_explore.catalog.kinds import ConvNeXt, Model, OwnBranch, ViT
+from piip_explore.catalog.models import MODELS
+from piip_explore.catalog.spelling import catalogued, unknown
+from piip_explore.errors import InputError
+
+_FREE = re.compile(r"([\w.-]+)\[([^\]]*)\]")
+_PLAIN = ViT(1, 1, 1)
+"""The structure of `vit[...]`; its sizes do not matter."""
+
+
+@cache
+def model(name: str) -> Model:
+    """Return the specification behind a branch model's name, catalogued or free.
+
+    Free models are written `vit[depth=12,dim=160,heads=2]` (optionally `patch=8`) and
+    `convnext[depths=3-3-9-3,dims=24-48-96-192]` (optionally `patch=2`); `dinov3_base[depth=12,dim=160,heads=2]` has the
+    structure of a catalogued ViT at other sizes.
+
+    Raises:
+        InputError: the name is unknown, or a free model lacks or misstates a size.
+    """
+    if known := catalogued(name):
+        return MODELS[known]
+    if name in plugins.offered("branches"):
+        return _own(name)
+    match = _FREE.fullmatch(name)
+    if match is None:
+        raise InputError(unknown(name))
+    family, text = match.groups()
+    if family == "convnext":
+        return _free_convnext(name, text)
+    template = _PLAIN if family == "vit" else MODELS.get(catalogued(family) or "")
+    if not isinstance(template, ViT):
+        raise InputError(unknown(name))
+    return _free_vit(name, text, template)
+
+
+def canonical_name(name: str) -> str:
+    """Return the one spelling of a model: the catalog's name for its structure if there is one.
+
+    Other free models list their sizes in a fixed order without defaults, after `vit`, `convnext` or the first
+    catalogued model of their structure.
+    """
+    if written := catalogued(name):
+        return written
+    spec = model(name)
+    if isinstance(spec, OwnBranch):
+        return name
+    for known, structure in MODELS.items():
+        if structure == spec:
+            return known
+    if isinstance(spec, ViT):
+        return free_vit(spec)
+    patch = f",patch={spec.patch}" if spec.patch != 4 else ""
+    return f"convnext[depths={_dashed(spec.depths)},dims={_dashed(spec.dims)}{patch}]"
+
+
+def free_vit(spec: ViT) -> str:
+    """Return the name of a ViT with the structure of `vit[...]` or of a catalogued model, by its sizes."""
+    templates = {"vit": _PLAIN, **MODELS}
+    for family, template in templates.items():
+        if not isinstance(template, ViT):
+            continue
+        if replace(template, depth=spec.depth, dim=spec.dim, heads=spec.heads, patch=spec.patch) == spec:
+            patch = f",patch={spec.patch}" if spec.patch != template.patch else ""
+            return f"{family}[depth={spec.depth},dim={spec.dim},heads={spec.heads}{patch}]"
+    raise InputError(f"no model of the catalog has the structure of {spec}")
+
+
+def structure(spec: Model) -> str:
+    """Return the sizes of a model in words, and what a ViT has beside them."""
+    if isinstance(spec, OwnBranch) and len(spec.depths) == 1:
+        return f"{spec.modules}, {spec.depths[0]} blocks of width {spec.dims[0]}"
+    if isinstance(spec, ConvNeXt):
+        kind = spec.modules if isinstance(spec, OwnBranch) else "ConvNeXt"
+        return f"{kind}, stages of {_dashed(spec.depths)} blocks of width {_dashed(spec.dims)}"
+    extras = {
+        "class token": spec.class_token,
+        f"{spec.registers} registers": spec.registers,
+        "rotary positions": spec.rotary,
+        "SwiGLU": spec.activation == "swiglu",
+        "no LayerScale": not spec.layer_scale,
+    }
+    return ", ".join(
+        [
+            f"ViT, {spec.depth} blocks of width {spec.dim}",
+            f"{spec.heads} heads",
+            *(e for e, has in extras.items() if has),
+        ]
+    )
+
+
+def _own(name: str) -> OwnBranch:
+    if not re.fullmatch(r"[A-Za-z][\w.-]*", name):
+        raise InputError(f"model '{name}' of an installed package: expected letters, digits, '_', '.' and '-'")
+    spec = plugins.load("branches", name)
+    if not isinstance(spec, OwnBranch):
+        raise InputError(f"model '{name}' of an installed package: expected a piip_explore.catalog.OwnBranch")
+    return spec
+
+
+def _dashed(values: tuple[int, ...]) -> str:
+    return "-".join(map(str, values))
+
+
+def _sizes(name: str, text: str, required: set[str]) -> dict[str, tuple[int, ...]]:
+    sizes: dict[str, tuple[int, ...]] = {}
+    for item in text.split(","):
+        key, _, value = item.strip().partition("=")
+        if key not in required | {"patch"} or key in sizes:
+            wanted = ", ".join(sorted(required | {"patch"}))
+            raise InputError(f"'{item.strip()}' in '{name}': expected each of {wanted} once, as key=value")
+        if not re.fullmatch(r"[1-9]\d{0,5}(-[1-9]\d{0,5})*", value):
+            raise InputError(f"'{item.strip()}' in '{name}': expected a positive whole number")
+        sizes[key] = tuple(map(int, value.split("-")))
+    if missing := required - sizes.keys():
+        raise InputError(f"'{name}' lacks {', '.join(sorted(missing))}")
+    return sizes
+
+
+def _one(name: str, key: str, values: tuple[int, ...]) -> int:
+    if len(values) != 1:
+        raise InputError(f"'{key}={_dashed(values)}' in '{name}': expected one number")
+    return values[0]
+
+
+def _free_vit(name: str, text: str, template: ViT) -> ViT:
+    sizes = {key: _one(name, key, values) for key, values in _sizes(name, text, {"depth", "dim", "heads"}).items()}
+    spec = replace(template, **sizes)  # type: ignore[arg-type]
+    if spec.dim % spec.heads:
+        raise InputError(f"'{name}': dim {spec.dim} is not divisible by heads {spec.heads}")
+    if spec.rotary and spec.dim // spec.heads % 4:
+        raise InputError(
+            f"'{name}': rotary positions need heads whose width is a multiple of 4, not {spec.dim // spec.heads}"
+        )
+    return spec
+
+
+def _free_convnext(name: str, text: str) -> ConvNeXt:
+    sizes = _sizes(name, text, {"depths", "dims"})
+    depths, dims = sizes["depths"], sizes["dims"]
+    if len(depths) != 4 or len(dims) != 4:
+        raise InputError(f"'{name}': depths and dims need four numbers each, such as 3-3-9-3")
+    return ConvNeXt(depths, dims, _one(name, "patch", sizes.get("patch", (4,))))

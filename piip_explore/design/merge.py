@@ -1,0 +1,73 @@
+"""The merge of the branches' last maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from piip_explore import catalog
+from piip_explore.design.branch import Branch
+from piip_explore.design.interaction import Interaction
+from piip_explore.errors import InputError, expected
+
+MergeKind = Literal["conv", "linear", "conv-multilevel", "separate-heads", "none"]
+Weighting = Literal["published", "scalar", "channel"]
+
+
+@dataclass(frozen=True)
+class Merge:
+    """How the branches' last maps become the output.
+
+    `out` are the numbers of the branches that feed it (from 1, in text order), None for all of them. `weighting` is
+    what a branch counts for in the sum: as `published`, a learned scalar for maps and equal shares for separate heads;
+    a learned `scalar`; or a learned weight for every `channel` (of separate heads, for every class). Without a merge it
+    means nothing and reads as `published`, and so does `scalar` where that is what is published.
+    """
+
+    kind: MergeKind = "conv"
+    out: tuple[int, ...] | None = None
+    weighting: Weighting = "published"
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("merge", self.kind, get_args(MergeKind)),
+            ("weighting", self.weighting, get_args(Weighting)),
+        ):
+            if value not in allowed:
+                raise InputError(f"{name} '{value}': {expected(value, allowed)}")
+        if self.kind == "none" or (self.weighting == "scalar" and self.kind != "separate-heads"):
+            object.__setattr__(self, "weighting", type(self).weighting)
+
+    def among(self, branches: int) -> Merge:
+        """Return the one spelling among so many branches: `out` that names them all is None.
+
+        Raises:
+            InputError: `out` names a branch that does not exist, or is not in rising order.
+        """
+        if self.out is None:
+            return self
+        if sorted(set(self.out)) != list(self.out) or not set(self.out) <= set(range(1, branches + 1)) or not self.out:
+            numbers = ",".join(map(str, self.out))
+            raise InputError(f"out={numbers}: expected different branch numbers from 1 to {branches} in rising order")
+        return replace(self, out=None) if len(self.out) == branches else self
+
+    def levels(self, interaction: Interaction | None) -> tuple[int, ...]:
+        """Numbers of the interactions (from 0) after which maps are merged beside the final ones.
+
+        Published with twelve interactions: after 0, 1 and 10, which for ConvNeXt are the ends of its first three
+        stages; with another number, the first two and the last but one.
+        """
+        if self.kind != "conv-multilevel" or interaction is None:
+            return ()
+        return (0, 1, interaction.count - 2)
+
+    def check(self, interaction: Interaction | None, branch: Branch) -> None:
+        """Check that the merge fits the interactions and a branch.
+
+        Raises:
+            InputError: too few interactions to merge after, or a branch without the tokens that the merge reads.
+        """
+        if self.kind == "conv-multilevel" and (interaction is None or interaction.count < 4):
+            raise InputError("merge=conv-multilevel merges after interactions too: it needs interactions=4 or more")
+        if self.kind == "separate-heads" and isinstance(branch.spec, catalog.ConvNeXt):
+            raise InputError("merge=separate-heads reads tokens of ViT branches: it takes no ConvNeXt branch")

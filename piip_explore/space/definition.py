@@ -1,0 +1,47 @@
+"""What the file of a space says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any
+
+from piip_explore.design.options import Plain, plain
+from piip_explore.space.choices import SettingChoices, Slot
+from piip_explore.space.constraints import Constraints
+from piip_explore.space.tables import Tables, tabulate
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A set of designs as it is described: choices of branches and settings, and constraints.
+
+    A design of n branches, for every n of `counts`, has one branch from each of the first n `slots`; the order of the
+    branches does not count. Its settings are any combination of `settings` that fits the branches. A design is in the
+    space once, however many choices mean it. `task` is what the designs are for, None where the file does not say.
+    `docs/spaces.md` describes the YAML form.
+    """
+
+    name: str
+    slots: tuple[Slot, ...]
+    counts: tuple[int, ...]
+    settings: SettingChoices = field(default_factory=SettingChoices)
+    constraints: Constraints = field(default_factory=Constraints)
+    description: str = ""
+    task: str | None = None
+    proxy: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @cached_property
+    def tables(self) -> Tables:
+        """The branch options, settings and which of them go together."""
+        return tabulate(self.slots, self.counts, self.settings, self.constraints)
+
+    def choices(self) -> dict[str, list[Plain]]:
+        """Return all choices under the names that they have in a file with one entry per branch."""
+        found: dict[str, list[Plain]] = {"branches": list(self.counts)}
+        for number, slot in enumerate(self.slots, 1):
+            found |= {f"branches[{number}].{part.name}": list(getattr(slot, part.name)) for part in fields(slot)}
+        for option in fields(self.settings):
+            found[option.name] = [plain(value) for value in getattr(self.settings, option.name)]
+        return found
