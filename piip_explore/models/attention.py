@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from piip_explore.catalog import ViT
-from piip_explore.models.layers import NORM_EPS
+from piip_explore.models import rotary
 
 Grid = tuple[int, int]
 
@@ -19,37 +19,54 @@ class SelfAttention(nn.Module):
 
     Windows are padded at the right and bottom with zeros *before* the projection to queries, keys and values, so that
     padding takes part as the bias does (the released detection checkpoints were trained so). A window at least as
-    large as the map is global attention without padding. A class token attends to every token, and every token
-    attends to it.
+    large as the map is global attention without padding. Prefix tokens (a class token, registers) belong to no window:
+    they attend to every token, and every token attends to them. Rotary positions are those in the whole map, in windows
+    as in global attention, so that a window only limits what a patch sees; padding stands where a larger map would
+    continue, and prefix tokens are not turned.
 
     Args:
         spec: the branch's model.
         window: side of the windows in patches, None for global attention.
         grid: side of the map that a relative position bias is laid out for.
-        class_token: whether the first token is a class token.
+        class_token: whether the first token is a class token; the model's registers follow it.
     """
 
     def __init__(self, spec: ViT, window: int | None, grid: int, class_token: bool) -> None:
         super().__init__()
-        self.heads, self.window, self.class_token = spec.heads, window, class_token
+        self.heads, self.window, self.prefix, self.rotary = spec.heads, window, spec.prefix(class_token), spec.rotary
         self.qkv = nn.Linear(spec.dim, 3 * spec.dim, bias=spec.qkv_bias)
-        self.q_norm = nn.RMSNorm(spec.dim, eps=NORM_EPS) if spec.qk_norm else nn.Identity()
-        self.k_norm = nn.RMSNorm(spec.dim, eps=NORM_EPS) if spec.qk_norm else nn.Identity()
+        self.q_norm = nn.RMSNorm(spec.dim, eps=spec.norm_eps) if spec.qk_norm else nn.Identity()
+        self.k_norm = nn.RMSNorm(spec.dim, eps=spec.norm_eps) if spec.qk_norm else nn.Identity()
         self.proj = nn.Linear(spec.dim, spec.dim)
         self.bias = None
         if spec.position == "relative":
             self.bias = RelativeBias(min(window or grid, grid), spec.heads, class_token)
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
-        """Attend within `x` (B, [1 +] H*W, C) whose patches lie on `grid` (H, W)."""
+        """Attend within `x` (B, prefix + H*W, C) whose patches are on `grid` (H, W)."""
         if self.window is None or self.window >= max(grid):
             mask = None if self.bias is None else self.bias(grid)
-            return self.proj(self._attend(*self._project(x), mask))
+            q, k, v = self._project(x)
+            if self.rotary is not None:
+                angles = self._angles(x, grid, grid)
+                q, k = (torch.cat([t[:, : self.prefix], self._turn(t[:, self.prefix :], angles)], 1) for t in (q, k))
+            return self.proj(self._attend(q, k, v, mask))
         return self._windowed(x, grid, self.window)
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v = self.qkv(x).chunk(3, dim=-1)
         return self.q_norm(q), self.k_norm(k), v
+
+    def _angles(self, x: Tensor, grid: Grid, cells: Grid) -> Tensor:
+        """Return the angles (1, rows * columns, C / heads / 2) of the cells of a map of `grid`."""
+        assert self.rotary is not None
+        return rotary.angles(self.rotary, x.shape[-1] // self.heads, grid, cells, x.device)[None]
+
+    def _turn(self, x: Tensor, angles: Tensor) -> Tensor:
+        """Turn queries or keys (B * windows, tokens, C) by the angles (windows, tokens, C / heads / 2)."""
+        assert self.rotary is not None
+        of_heads = x.unflatten(0, (-1, angles.shape[0])).unflatten(-1, (self.heads, -1))
+        return rotary.turn(of_heads, angles, self.rotary.halves).flatten(-2).flatten(0, 1)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
         q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (q, k, v))
@@ -58,10 +75,14 @@ class SelfAttention(nn.Module):
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
 
     def _windowed(self, x: Tensor, grid: Grid, window: int) -> Tensor:
-        head, patches = (x[:, :1], x[:, 1:]) if self.class_token else (x[:, :0], x)
+        head, patches = x[:, : self.prefix], x[:, self.prefix :]
         q, k, v = self._project(_to_windows(patches, grid, window))
+        if self.rotary is not None:
+            cells = _padded(grid, window)
+            angles = _to_windows(self._angles(x, grid, cells), cells, window)
+            q, k = self._turn(q, angles), self._turn(k, angles)
         mask = None if self.bias is None else self.bias((window, window))
-        if not self.class_token:
+        if not self.prefix:
             return self.proj(_from_windows(self._attend(q, k, v, mask), grid, window))
         head_q, head_k, head_v = self._project(head)
         per_window = q.shape[0] // x.shape[0]
@@ -112,18 +133,23 @@ class RelativeBias(nn.Module):
         return torch.cat([first, rest], 1)
 
 
+def _padded(grid: Grid, window: int) -> Grid:
+    """Return the sides of a map that is padded to whole windows."""
+    return math.ceil(grid[0] / window) * window, math.ceil(grid[1] / window) * window
+
+
 def _to_windows(x: Tensor, grid: Grid, window: int) -> Tensor:
     """Cut patches (B, H*W, C) into zero-padded windows (B * windows, window^2, C)."""
-    rows, columns = (math.ceil(side / window) for side in grid)
+    height, width = _padded(grid, window)
     x = x.unflatten(1, grid)
-    x = F.pad(x, (0, 0, 0, columns * window - grid[1], 0, rows * window - grid[0]))
-    x = x.unflatten(2, (columns, window)).unflatten(1, (rows, window)).transpose(2, 3)
+    x = F.pad(x, (0, 0, 0, width - grid[1], 0, height - grid[0]))
+    x = x.unflatten(2, (-1, window)).unflatten(1, (-1, window)).transpose(2, 3)
     return x.reshape(-1, window * window, x.shape[-1])
 
 
 def _from_windows(x: Tensor, grid: Grid, window: int) -> Tensor:
     """Put windows back together and crop the padding: the inverse of `_to_windows`."""
-    rows, columns = (math.ceil(side / window) for side in grid)
-    x = x.reshape(-1, rows, columns, window, window, x.shape[-1]).transpose(2, 3)
+    height, width = _padded(grid, window)
+    x = x.reshape(-1, height // window, width // window, window, window, x.shape[-1]).transpose(2, 3)
     x = x.flatten(3, 4).flatten(1, 2)
     return x[:, : grid[0], : grid[1]].flatten(1, 2)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from piip_explore.catalog import ConvNeXt
-from piip_explore.models.attention import Grid
-from piip_explore.models.layers import NORM_EPS, DropPath, to_map, to_tokens
+from piip_explore.models.layers import NORM_EPS, DropPath
+from piip_explore.models.map_branch import MapBranch
 from piip_explore.models.vit import Mlp
 
 
@@ -32,7 +31,7 @@ class ConvNeXtBlock(nn.Module):
         super().__init__()
         self.conv_dw = nn.Conv2d(dim, dim, 7, padding=3, groups=dim)
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
-        self.mlp = Mlp(dim, 4 * dim, nn.GELU())
+        self.mlp = Mlp(dim, 4 * dim, "gelu")
         self.gamma = nn.Parameter(torch.ones(dim))
         self.drop_path = DropPath(drop_path)
 
@@ -53,19 +52,16 @@ class Stage(nn.Module):
         self.blocks = nn.ModuleList(ConvNeXtBlock(dim, rate) for rate in drop_paths)
 
 
-class ConvNeXtBranch(nn.Module):
-    """A ConvNeXt branch: stem and four stages; no final norm and no head.
+class ConvNeXtBranch(MapBranch):
+    """A ConvNeXt branch: stem and four stages. Arguments are those of `VisionTransformer`."""
 
-    Between groups of blocks its map travels as tokens (B, H*W, C), as that of a ViT does. Arguments are those of
-    `VisionTransformer`.
-    """
-
-    prefix = 0
-
-    def __init__(self, spec: ConvNeXt, drop_path: float = 0.0, checkpointing: bool = False) -> None:
+    def __init__(
+        self, spec: ConvNeXt, drop_path: float = 0.0, checkpointing: bool = False, in_channels: int = 3
+    ) -> None:
         super().__init__()
-        self.spec, self.checkpointing = spec, checkpointing
-        self.stem = nn.Sequential(nn.Conv2d(3, spec.dims[0], spec.patch, spec.patch), LayerNorm2d(spec.dims[0]))
+        self.spec, self.checkpointing, self.in_channels = spec, checkpointing, in_channels
+        stem = nn.Conv2d(in_channels, spec.dims[0], spec.patch, spec.patch)
+        self.stem = nn.Sequential(stem, LayerNorm2d(spec.dims[0]))
         rates = iter(drop_path * i / max(sum(spec.depths) - 1, 1) for i in range(sum(spec.depths)))
         self.stages = nn.ModuleList(
             Stage(spec.dims[max(s - 1, 0)], dim, [next(rates) for _ in range(depth)], downsample=s > 0)
@@ -81,18 +77,6 @@ class ConvNeXtBranch(nn.Module):
             layers += [] if isinstance(stage.downsample, nn.Identity) else [stage.downsample]
             layers += list(stage.blocks)
         return layers
-
-    def embed(self, images: Tensor) -> tuple[Tensor, Grid]:
-        """Run the stem on images (B, 3, H, W); return tokens (B, positions, dims[0]) and the map's grid."""
-        x = self.stem(images)
-        return to_tokens(x), (x.shape[2], x.shape[3])
-
-    def run(self, x: Tensor, grid: Grid, start: int, stop: int) -> tuple[Tensor, Grid]:
-        """Run layers `start` to `stop` - 1 on tokens (B, H*W, C); return tokens and grid."""
-        x = to_map(x, grid)
-        for layer in self.layers()[start:stop]:
-            x = checkpoint(layer, x, use_reentrant=False) if self.checkpointing and self.training else layer(x)
-        return to_tokens(x), (x.shape[2], x.shape[3])
 
 
 def _initialise(module: nn.Module) -> None:

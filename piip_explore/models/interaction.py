@@ -1,4 +1,4 @@
-"""Exchanges between branches: what one interaction of PIIP does (arXiv 2501.07783, Sec. III; spec, points 4 to 7)."""
+"""Interactions: how features flow between branches (arXiv 2501.07783, Sec. III; docs/architecture.md, 4 to 7)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from piip_explore.design import Interaction
 from piip_explore.models.attention import Grid
 from piip_explore.models.layers import NORM_EPS, DropPath, to_map, to_tokens
 from piip_explore.ops import deformable_attention
+from piip_explore.ops.precision import without_autocast
 
 
 class DeformableAttention(nn.Module):
@@ -50,9 +51,13 @@ class DeformableAttention(nn.Module):
 
     def forward(self, query: Tensor, key: Tensor, query_grid: Grid, key_grid: Grid) -> Tensor:
         """Attend from queries (B, Hq*Wq, dim) to a map (B, Hk*Wk, dim_key); return (B, Hq*Wq, dim)."""
-        offsets = self.sampling_offsets(query).unflatten(-1, (self.heads, self.points, 2))
+        offsets = without_autocast(self.sampling_offsets, query).unflatten(-1, (self.heads, self.points, 2))
         logits = self.attention_weights(query).unflatten(-1, (self.heads, self.points))
-        return self.output_proj(deformable_attention(self.value_proj(key), offsets, logits, key_grid, query_grid))
+        return self.output_proj(self.attend(self.value_proj(key), offsets, logits, key_grid, query_grid))
+
+    def attend(self, value: Tensor, offsets: Tensor, logits: Tensor, key_grid: Grid, query_grid: Grid) -> Tensor:
+        """Sample the values (`ops.deformable_attention`); tracers that know no custom operators replace this."""
+        return deformable_attention(value, offsets, logits, key_grid, query_grid)
 
 
 class RegularAttention(nn.Module):
@@ -88,10 +93,10 @@ class ConvFFN(nn.Module):
         return self.fc2(F.gelu(x))
 
 
-class Direction(nn.Module):
-    """One direction of an exchange: the features of one branch flow into those of another.
+class DirectedInteraction(nn.Module):
+    """One direction of an interaction: the features of one branch flow into those of another.
 
-    Both of its contributions are scaled by vectors that start at zero, so that a fresh exchange changes nothing.
+    Both of its contributions are scaled by vectors that start at zero, so that a fresh interaction changes nothing.
     """
 
     def __init__(self, dim_from: int, dim: int, options: Interaction, drop_path: float = 0.0) -> None:
@@ -120,14 +125,14 @@ class Direction(nn.Module):
         return x + self.cffn_gamma * self.drop_path(self.ffn(self.ffn_norm(x), grid))
 
 
-class Exchange(nn.Module):
-    """One interaction: all directed exchanges between branches, pair after pair.
+class InteractionLayer(nn.Module):
+    """One interaction of a network: all its directions between branches, pair after pair.
 
-    Both directions of a pair read the features from before that pair's exchange; a later pair reads what an earlier
-    pair wrote (spec, point 4).
+    Both directions of a pair read the features from before that pair's interaction; a later pair reads what an earlier
+    pair wrote (docs/architecture.md, point 4).
 
     Args:
-        widths: channels of every branch at this exchange.
+        widths: channels of every branch at this interaction.
         pairs: directed (from, to) branch indices in running order (`Design.directed_pairs`).
         options: the design's interaction.
         drop_path: stochastic-depth rate.
@@ -138,7 +143,7 @@ class Exchange(nn.Module):
     ) -> None:
         super().__init__()
         self.directions = nn.ModuleDict(
-            {f"{a}_{q}": Direction(widths[a], widths[q], options, drop_path) for a, q in pairs}
+            {f"{a}_{q}": DirectedInteraction(widths[a], widths[q], options, drop_path) for a, q in pairs}
         )
         self.pairs: list[list[tuple[int, int]]] = []
         for a, q in pairs:
@@ -148,7 +153,7 @@ class Exchange(nn.Module):
                 self.pairs.append([(a, q)])
 
     def forward(self, features: list[Tensor], grids: list[Grid]) -> list[Tensor]:
-        """Exchange between the branches' features (B, H*W, C) on their grids; return the new features."""
+        """Inform the branches' features (B, H*W, C) on their grids by each other; return the new features."""
         features = list(features)
         for pair in self.pairs:
             informed = [self.directions[f"{a}_{q}"](features[q], features[a], grids[q], grids[a]) for a, q in pair]

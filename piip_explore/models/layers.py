@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 NORM_EPS = 1e-6
-"""Epsilon of every LayerNorm and RMSNorm of PIIP (GroupNorm keeps PyTorch's 1e-5)."""
+"""Epsilon of the LayerNorms of interactions, ConvNeXts and heads of PIIP (GroupNorm keeps PyTorch's 1e-5)."""
 
 
 class DropPath(nn.Module):
@@ -47,6 +49,24 @@ class QuickGELU(nn.Module):
         return x * torch.sigmoid(1.702 * x)
 
 
+class SwiGLU(nn.Module):
+    """The first half of the channels, through SiLU, times the second (arXiv 2002.05202)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gate `x` (..., 2 C); return (..., C)."""
+        gate, x = x.chunk(2, -1)
+        return F.silu(gate) * x
+
+
+ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
+    "gelu": nn.GELU,
+    "gelu-tanh": partial(nn.GELU, approximate="tanh"),
+    "quick-gelu": QuickGELU,
+    "swiglu": SwiGLU,
+}
+"""What `catalog.ViT.activation` names."""
+
+
 def group_norm(dim: int) -> nn.GroupNorm:
     """Return the merge's GroupNorm: 32 groups as published, fewer where a narrower model's width asks for it."""
     return nn.GroupNorm(math.gcd(32, dim), dim)
@@ -72,7 +92,7 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
 def scale(images: Tensor, part: int, whole: int) -> Tensor:
     """Resize images (B, C, H, W) bilinearly to part / whole of their size, rounded down.
 
-    Where that is no whole number of pixels, samples still lie at the exact ratio, as the published models have it.
+    Where that is not a whole number of pixels, samples still are at the exact ratio, as the published models have it.
     """
     height, width = images.shape[2:]
     size = (height * part // whole, width * part // whole)

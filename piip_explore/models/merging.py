@@ -1,7 +1,8 @@
-"""How the branches' maps become the network's output (arXiv 2501.07783, Sec. III; spec, "Merging").
+"""How the branches' maps become the network's output (arXiv 2501.07783, Sec. III; docs/architecture.md, point 8).
 
 In every merge the target width is that of the lowest-resolution branch; maps are resized bilinearly to the current map
-of the highest-resolution branch and summed with one learnable scalar each.
+of the highest-resolution branch and summed with one learnable scalar each. `weighting=channel` learns one for every
+channel in its place. All of them start at one, so that an untrained network is the same with either.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from piip_explore.design import Weighting
 from piip_explore.models.layers import NORM_EPS, group_norm, resize
 
 
@@ -55,7 +57,7 @@ ADAPTERS: dict[str, Callable[[int, int, bool], nn.Module]] = {
 
 
 class WeightedSum(nn.Module):
-    """Adapt the maps of the branches that feed the merge, resize them to one size, sum them with learnable scalars.
+    """Adapt the maps of the branches that feed the merge, resize them to one size, sum them with learnable weights.
 
     Args:
         kind: the design's merge: `linear`, `conv` or `conv-multilevel`.
@@ -63,19 +65,33 @@ class WeightedSum(nn.Module):
         out: indices of the branches that feed the merge.
         target: index of the lowest-resolution branch, which gives the output its width.
         reference: index of the highest-resolution branch, which gives the output its size.
+        weighting: the design's; `channel` for a weight per channel of the output, otherwise one scalar.
     """
 
-    def __init__(self, kind: str, widths: Sequence[int], out: Sequence[int], target: int, reference: int) -> None:
+    def __init__(
+        self,
+        kind: str,
+        widths: Sequence[int],
+        out: Sequence[int],
+        target: int,
+        reference: int,
+        weighting: Weighting = "published",
+    ) -> None:
         super().__init__()
         self.reference, self.dim = reference, widths[target]
         self.adapters = nn.ModuleDict({str(i): ADAPTERS[kind](widths[i], self.dim, i == target) for i in out})
-        self.scales = nn.ParameterDict({str(i): nn.Parameter(torch.ones(())) for i in out})
+        shape = (self.dim,) if weighting == "channel" else ()
+        self.scales = nn.ParameterDict({str(i): nn.Parameter(torch.ones(shape)) for i in out})
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Merge all branches' maps (B, C, H, W); return (B, dim, H, W) at the reference map's size."""
         size = (maps[self.reference].shape[2], maps[self.reference].shape[3])
-        merged = [self.scales[i] * resize(adapter(maps[int(i)]), size) for i, adapter in self.adapters.items()]
+        merged = [self._weight(i) * resize(adapter(maps[int(i)]), size) for i, adapter in self.adapters.items()]
         return torch.stack(merged).sum(0) if len(merged) > 1 else merged[0]
+
+    def _weight(self, branch: str) -> Tensor:
+        scale = self.scales[branch]
+        return scale if scale.ndim == 0 else scale[:, None, None]
 
 
 class SimplePyramid(nn.Module):
@@ -113,11 +129,11 @@ class DinoPyramid(nn.Module):
 
 
 class MapMerge(nn.Module):
-    """Merge after chosen exchanges and after the last block, then shape the merged maps into the output.
+    """Merge after chosen interactions and after the last block, then shape the merged maps into the output.
 
     Args:
         sums: one weighted sum per merged map, in order, the final map's last.
-        levels: numbers of the exchanges (from 0) after which the maps before the final one are merged.
+        levels: numbers of the interactions (from 0) after which the maps before the final one are merged.
         pyramid: up- and down-sampling of the merged maps, or None to return them as they are.
     """
 
@@ -155,27 +171,38 @@ class PooledHead(nn.Module):
     def __init__(self, dim: int, num_classes: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
-        self.fc = nn.Linear(dim, num_classes)
+        self.fc: nn.Module = nn.Linear(dim, num_classes)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Return logits (B, num_classes) for the single map (B, dim, H, W)."""
+        return self.fc(self.pool(maps))
+
+    def pool(self, maps: Sequence[Tensor]) -> Tensor:
+        """Return the features (B, dim) that are classified."""
         (x,) = maps
-        return self.fc(self.norm(x.flatten(2).transpose(1, 2)).mean(1))
+        return self.norm(x.flatten(2).transpose(1, 2)).mean(1)
 
 
 class SeparateHeads(nn.Module):
     """One LayerNorm and linear head per branch on the first *patch* token; the logits are averaged.
 
-    The first patch and not the class token: after the last exchange the class token is not put back, and the released
-    classifiers are trained that way (spec, "Merging").
+    The first patch and not the class token: after the last interaction the class token is not put back, and the
+    released classifiers are trained that way (docs/architecture.md, point 8). `weighting` other than `published` learns
+    what each head's logits count for in the mean: a scalar, or with `channel` one weight per class.
     """
 
-    def __init__(self, dims: Sequence[int], num_classes: int) -> None:
+    def __init__(self, dims: Sequence[int], num_classes: int, weighting: Weighting = "published") -> None:
         super().__init__()
         self.norms = nn.ModuleList(nn.LayerNorm(dim, eps=NORM_EPS) for dim in dims)
         self.heads = nn.ModuleList(nn.Linear(dim, num_classes) for dim in dims)
+        self.scales: nn.ParameterList | None = None
+        if weighting != "published":
+            shape = (num_classes,) if weighting == "channel" else ()
+            self.scales = nn.ParameterList(nn.Parameter(torch.ones(shape)) for _ in dims)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Return logits (B, num_classes) from the branches' final maps (B, C, H, W)."""
         logits = [head(norm(x.flatten(2)[:, :, 0])) for norm, head, x in zip(self.norms, self.heads, maps, strict=True)]
+        if self.scales is not None:
+            logits = [scale * one for scale, one in zip(self.scales, logits, strict=True)]
         return torch.stack(logits).mean(0)

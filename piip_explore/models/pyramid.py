@@ -1,4 +1,4 @@
-"""The whole network: branches, exchanges, merge and head, with one code path for any number of branches."""
+"""The whole network: branches, interactions, merge and head, with one code path for any number of branches."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from piip_explore.models.attention import Grid
-from piip_explore.models.convnext import ConvNeXtBranch
 from piip_explore.models.layers import scale, to_map
+from piip_explore.models.map_branch import MapBranch
 from piip_explore.models.merging import MapMerge, NoMerge
 from piip_explore.models.vit import VisionTransformer
 
-BranchModule = VisionTransformer | ConvNeXtBranch
+BranchModule = VisionTransformer | MapBranch
 
 
 class Pyramid(nn.Module):
@@ -25,7 +25,7 @@ class Pyramid(nn.Module):
         resolutions: image size of every branch (pixels); only their ratios to the largest matter in `forward`.
         positions: for every branch, the blocks (from 0) that the groups end with, the same number for all; the last
             is the last block.
-        interactions: one exchange per group, or none.
+        interactions: one per group, or none.
         merge: what the final (and intermediate) maps pass.
         head: a classifier on the merge's maps, or None to return the maps.
         given: the resolution that images come at; None for the largest branch's.
@@ -52,8 +52,13 @@ class Pyramid(nn.Module):
         self.unused: dict[str, Tensor] = {}
         """Tensors of a loaded checkpoint that the forward pass never reads, kept to write it back whole."""
 
+    @property
+    def in_channels(self) -> int:
+        """Channels of the images."""
+        return cast("BranchModule", self.branches[0]).in_channels
+
     def forward(self, images: Tensor) -> list[Tensor] | Tensor:
-        """Run images (B, 3, H, W), at the largest branch's resolution if `given` says no other; any aspect ratio.
+        """Run images (B, C, H, W), at the largest branch's resolution if `given` says no other; any aspect ratio.
 
         Returns:
             The merge's maps (B, C, H', W'), or logits (B, classes) where the network has a head.
@@ -67,7 +72,7 @@ class Pyramid(nn.Module):
             for j, branch in enumerate(branches):
                 features[j], grids[j] = branch.run(features[j], grids[j], starts[j], ends[j] + 1)
                 starts[j] = ends[j] + 1
-            # Class tokens take part in every block but in no exchange (spec, point 4).
+            # Class tokens take part in every block but in no interaction (docs/architecture.md, point 4).
             classes = [x[:, :n] for x, n in zip(features, prefixes, strict=True)]
             features = [x[:, n:] for x, n in zip(features, prefixes, strict=True)]
             if len(self.interactions) > 0:

@@ -1,8 +1,4 @@
-"""Pre-trained weights for a branch: every family's names as ours, position embeddings and patches resampled.
-
-Ours are timm's names, so that timm, DeiT, DeiT III, AugReg, MAE and DINOv2 need next to no renaming; CLIP, InternViT
-and ConvNeXt of Hugging Face, the original ConvNeXt, BEiTv2 and Uni-Perceiver are renamed by the rules below.
-"""
+"""Pre-trained weights for a branch: every family's names as ours, position embeddings and patches resampled."""
 
 from __future__ import annotations
 
@@ -15,13 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from piip_explore import catalog
 from piip_explore.errors import InputError
-from piip_explore.models import convnext_names
-from piip_explore.models.convnext import ConvNeXtBranch
+from piip_explore.models.map_branch import MapBranch
 from piip_explore.models.pyramid import BranchModule
+from piip_explore.models.tensors import not_finite, odd
 from piip_explore.models.vit import VisionTransformer, resample_positions
+from piip_explore.models.weight_families import FAMILIES, Family
 
-Rules = list[tuple[str, str]]
+_PREFIX = 5
+"""Most tokens (class, distillation, registers) that a position embedding is believed to begin with."""
+_TEMPORAL = "visual_embed.patch_embed.temporal_pos_embed.weight"
 
 
 @dataclass(frozen=True)
@@ -38,112 +38,6 @@ class Report:
     left_out: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Family:
-    """A way of naming: `mark` is a name that only this family has, `rules` rename, `unread` may be left out."""
-
-    name: str
-    mark: str
-    rules: Rules
-    unread: str
-
-
-_TIMM_VIT_UNREAD = (
-    r"(norm|fc_norm|head|head_dist|head_drop|pre_logits|decoder_\w+|lm_head|clip_projector|attn_pool|neck)\..*"
-    r"|cls_token|dist_token|mask_token|register_tokens|reg_token|decoder_pos_embed"
-    r"|.*relative_position_index|logit_scale"
-)
-_LAYER = r"(?:vision_model\.)?encoder\.layers\.(\d+)\."
-
-_FAMILIES = (
-    _Family(
-        "InternViT (Hugging Face)",
-        r"(vision_model\.)?encoder\.layers\.0\.attn\.qkv\.weight",
-        [
-            (r"(?:vision_model\.)?embeddings\.patch_embedding\.", "patch_embed.proj."),
-            (r"(?:vision_model\.)?embeddings\.position_embedding$", "pos_embed"),
-            (_LAYER + r"ls(\d)$", r"blocks.\1.ls\2.gamma"),
-            (_LAYER + r"(.+)", r"blocks.\1.\2"),
-        ],
-        r"(vision_model\.)?embeddings\.class_embedding",
-    ),
-    _Family(
-        "CLIP (Hugging Face)",
-        r"(vision_model\.)?embeddings\.class_embedding",
-        [
-            (r"(?:vision_model\.)?embeddings\.patch_embedding\.", "patch_embed.proj."),
-            (r"(?:vision_model\.)?embeddings\.position_embedding\.weight", "pos_embed"),
-            (r"(?:vision_model\.)?embeddings\.class_embedding", "cls_token"),
-            (r"(?:vision_model\.)?pre_layrnorm\.", "norm_pre."),
-            (_LAYER + r"layer_norm(\d)\.", r"blocks.\1.norm\2."),
-            (_LAYER + r"self_attn\.out_proj\.", r"blocks.\1.attn.proj."),
-            (_LAYER + r"self_attn\.([qkv])_proj\.(weight|bias)", r"blocks.\1.attn.\2.\3"),
-            (_LAYER + r"mlp\.fc(\d)\.", r"blocks.\1.mlp.fc\2."),
-        ],
-        r"(vision_model\.)?post_layernorm\..*|text_model\..*|text_projection\..*|visual_projection\..*|logit_scale"
-        r"|.*position_ids",
-    ),
-    _Family(
-        "Uni-Perceiver",
-        r"visual_embed\.patch_embed\.proj\.weight",
-        [
-            (r"visual_embed\.patch_embed\.proj\.", "patch_embed.proj."),
-            (r"visual_embed\.patch_embed\.spatial_pos_embed\.weight", "pos_embed"),
-            (r"layers\.(\d+)\.norm(\d)\.", r"blocks.\1.norm\2."),
-            (r"layers\.(\d+)\.self_attn\.in_proj_", r"blocks.\1.attn.qkv."),
-            (r"layers\.(\d+)\.self_attn\.out_proj\.", r"blocks.\1.attn.proj."),
-            (r"layers\.(\d+)\.linear(\d)\.", r"blocks.\1.mlp.fc\2."),
-            (r"layers\.(\d+)\.gamma_(\d)", r"blocks.\1.ls\2.gamma"),
-        ],
-        # The norm behind the embedding has no counterpart in our branch, nor has PIIP's catalogued ViT one.
-        r"visual_embed\.(embeddings_norm|embeddings_type)\..*|visual_embed\.patch_embed\.temporal_pos_embed\.weight"
-        r"|(token_embed|video_embed|prompt_embed|cls_head|predictor|loss_prepare)\..*|logit_scale",
-    ),
-    _Family(
-        "ConvNeXt (Hugging Face)",
-        r"(convnext\.)?embeddings\.patch_embeddings\.weight",
-        [(r"(?:convnext\.)?" + pattern, replacement) for pattern, replacement in convnext_names.TO_OURS],
-        r"((convnext\.)?layernorm|classifier)\..*",
-    ),
-    _Family(
-        "ConvNeXt (original)",
-        r"downsample_layers\.0\.0\.weight",
-        [
-            (r"downsample_layers\.0\.", "stem."),
-            (r"downsample_layers\.(\d+)\.", r"stages.\1.downsample."),
-            (r"stages\.(\d+)\.(\d+)\.dwconv\.", r"stages.\1.blocks.\2.conv_dw."),
-            (r"stages\.(\d+)\.(\d+)\.pwconv(\d)\.", r"stages.\1.blocks.\2.mlp.fc\3."),
-            (r"stages\.(\d+)\.(\d+)\.(norm\.|gamma)", r"stages.\1.blocks.\2.\3"),
-        ],
-        r"(norm|head)\..*",
-    ),
-    _Family(
-        "ConvNeXt (timm)",
-        r"(visual\.trunk\.)?stem\.0\.weight",
-        [(r"visual\.trunk\.", "")],
-        r"(visual\.trunk\.)?(head|norm_pre)\..*|visual\.head\..*|(transformer|token_embedding|ln_final)\..*"
-        r"|text_projection|positional_embedding|logit_scale|attn_mask",
-    ),
-    _Family(
-        "BEiTv2",
-        r"blocks\.0\.attn\.(q_bias|relative_position_bias_table)|rel_pos_bias\.relative_position_bias_table",
-        [
-            (r"blocks\.(\d+)\.gamma_(\d)", r"blocks.\1.ls\2.gamma"),
-            (r"blocks\.(\d+)\.attn\.relative_position_bias_table", r"blocks.\1.attn.bias.relative_position_bias_table"),
-        ],
-        _TIMM_VIT_UNREAD + r"|cls_pt_layers\..*",
-    ),
-    _Family(
-        "timm (DeiT, AugReg, MAE, DINOv2, InternViT)",
-        r"patch_embed\.proj\.weight",
-        [
-            (r"blocks\.(\d+)\.gamma_(\d)", r"blocks.\1.ls\2.gamma"),
-            (r"blocks\.(\d+)\.attn\.inner_attn\.", r"blocks.\1.attn."),
-        ],
-        _TIMM_VIT_UNREAD,
-    ),
-)
-
 _MAY_STAY_INITIAL = r"blocks\.\d+\.ls\d\.gamma|cls_token|blocks\.\d+\.attn\.bias\.relative_position_bias_table"
 
 
@@ -151,37 +45,105 @@ def load_branch(branch: BranchModule, state: Mapping[str, Tensor]) -> Report:
     """Load pre-trained weights into a branch: names of any known family, resampled to the branch's patch and grid.
 
     Position embeddings and relative position biases are resampled bicubically; so are patch kernels. A class token's
-    position is added to the token, since ours gets none.
+    position is added to the token, since ours gets none. A branch for images of more than three channels keeps the
+    file's kernels for the first three and starts with zeros for the others, so that it begins as the file's network;
+    one for fewer has the mean of the three in each, scaled so that grey images give the same.
+
+    Rotary positions leave no tensor in a file: whether they fit is told by the file's family, and by its position
+    embedding where it has one.
 
     Args:
         branch: a branch of a network, changed in place only if everything fits.
         state: the tensors of a file, as `read_checkpoint` returns them.
 
     Raises:
-        InputError: names of no known family, or tensors that do not fit the branch; the sentence lists the names.
+        InputError: names of no known family; tensors that do not fit the branch, or hold numbers that no weights are
+            (not finite, quantised, sparse); the sentence lists the names.
     """
-    family = next((f for f in _FAMILIES if any(re.fullmatch(f.mark, name) for name in state)), None)
-    if family is None:
-        shown = ", ".join(list(state)[:3])
-        raise InputError(f"these weights ({shown}, ...) are of no known family of branches")
+    family = _family(state)
+    problems = [f"{name} {why}" for name, tensor in state.items() if _used(name, family) and (why := odd(tensor))]
+    if problems:
+        raise _misfit(family, problems)
+    if isinstance(branch, VisionTransformer):
+        problems += _other_rotary(state, family, branch.spec)
     ours, left_out = _rename(state, family, branch)
     wanted = branch.state_dict()
-    initial = [name for name in wanted if name not in ours and re.fullmatch(_MAY_STAY_INITIAL, name)]
-    problems = [f"{name} is missing" for name in wanted if name not in ours and name not in initial]
+    may_stay = f"{_MAY_STAY_INITIAL}|{family.optional}"
+    initial = [name for name in wanted if name not in ours and re.fullmatch(may_stay, name)]
+    problems += [f"{name} is missing" for name in wanted if name not in ours and name not in initial]
     problems += [f"{name} is unknown" for name in left_out if not re.fullmatch(family.unread, name)]
     problems += [
         f"{name} has shape {tuple(tensor.shape)}, expected {tuple(wanted[name].shape)}"
         for name, tensor in ours.items()
         if tensor.shape != wanted[name].shape
     ]
+    problems += [f"{name} {why}" for name, tensor in ours.items() if (why := not_finite(tensor, wanted[name].dtype))]
     if problems:
-        more = f" and {len(problems) - 6} more" if len(problems) > 6 else ""
-        raise InputError(f"{family.name} weights do not fit the branch: {'; '.join(problems[:6])}{more}")
+        raise _misfit(family, problems, _model_of(family, state, branch))
     branch.load_state_dict(ours, strict=False)
     return Report(family.name, tuple(ours), tuple(initial), tuple(left_out))
 
 
-def _rename(state: Mapping[str, Tensor], family: _Family, branch: BranchModule) -> tuple[dict[str, Tensor], list[str]]:
+def _family(state: Mapping[str, Tensor]) -> Family:
+    if not isinstance(state, Mapping):
+        raise InputError(
+            f"load_branch reads no {type(state).__name__}, but the tensors of a file: those are "
+            "read_checkpoint(path).tensors, of piip_explore.export.checkpoints"
+        )
+    if odd := next((name for name in state if not isinstance(name, str)), None):
+        raise InputError(f"weights are a table of tensors by name: {odd!r} is not a name")
+    family = next((f for f in FAMILIES if f.fits(state.keys())), None)
+    if family is None:
+        shown = ", ".join(list(state)[:3])
+        raise InputError(f"these weights ({shown}, ...) are of no known family of branches")
+    return family
+
+
+def _misfit(family: Family, problems: list[str], model: str | None = None) -> InputError:
+    more = f" and {len(problems) - 6} more" if len(problems) > 6 else ""
+    choose = f". They are those of the branch model '{model}': choose it in the design" if model else ""
+    return InputError(f"{family.name} weights do not fit the branch: {'; '.join(problems[:6])}{more}{choose}")
+
+
+def _model_of(family: Family, state: Mapping[str, Tensor], branch: BranchModule) -> str | None:
+    """Return the catalogued model, other than the branch's, that weights of a family with its own models are of."""
+    kernel = state.get("patch_embed.proj.weight")
+    if not family.models or kernel is None or kernel.ndim == 0:
+        return None
+    depth = len({match[1] for name in state if (match := re.match(r"blocks\.(\d+)\.", name))})
+    gated = any(re.fullmatch(r"blocks\.0\.mlp\.(fc1_g|w1|w12)\.weight", name) for name in state)
+    for name, spec in catalog.MODELS.items():
+        if not name.startswith(family.models) or not isinstance(spec, catalog.ViT):
+            continue
+        if (spec.depth, spec.dim, spec.activation == "swiglu") == (depth, kernel.shape[0], gated):
+            return None if getattr(branch, "spec", None) == spec else name
+    return None
+
+
+def _other_rotary(state: Mapping[str, Tensor], family: Family, spec: catalog.ViT) -> list[str]:
+    """Return why the rotary positions that weights were trained with are not the branch's, if they are not."""
+    if family.rotary and spec.rotary is None:
+        return ["they were trained with rotary positions, which the branch lacks"]
+    if spec.rotary is None:
+        return []
+    if family.rotary is False:
+        return ["they were trained without rotary positions, which the branch has"]
+    position = state.get("pos_embed")
+    if position is None or spec.position == "none" or not _on_square(position, spec.dim):
+        return []
+    tokens = position.numel() // spec.dim
+    side = math.isqrt(tokens)
+    if side**2 == tokens or side == spec.rotary.extent:  # without a class token's slot, it is of a branch of ours
+        return []
+    return [f"they were trained with rotary positions of a map of {side}, the branch's are of {spec.rotary.extent:g}"]
+
+
+def _used(name: str, family: Family) -> bool:
+    """Return whether a tensor of a file is looked at, though it may be left out where the branch has no use for it."""
+    return not re.fullmatch(family.unread, name) or name in ("cls_token", "reg_token", "register_tokens", _TEMPORAL)
+
+
+def _rename(state: Mapping[str, Tensor], family: Family, branch: BranchModule) -> tuple[dict[str, Tensor], list[str]]:
     """Return the tensors under our names, shaped for the branch, and the file's names that are not ours."""
     wanted = branch.state_dict()
     renamed: dict[str, Tensor] = {}
@@ -192,39 +154,65 @@ def _rename(state: Mapping[str, Tensor], family: _Family, branch: BranchModule) 
             new = re.sub("^" + pattern, replacement, new)
         renamed[new], origin[new] = tensor, name
     if isinstance(branch, VisionTransformer):
-        _join_qkv(renamed, origin)
-        _shape_vit(renamed, branch, family.name)
+        _join_qkv(renamed)
+        _join_gates(renamed)
+        _shape_vit(renamed, branch, family)
     else:
         _shape_convnext(renamed, branch)
+    for name in ("patch_embed.proj.weight", "stem.0.weight"):
+        if name in renamed:
+            renamed[name] = _for_channels(renamed[name], branch.in_channels)
     ours = {name: tensor for name, tensor in renamed.items() if name in wanted}
     return ours, [origin.get(name, name) for name in renamed if name not in wanted]
 
 
-def _join_qkv(state: dict[str, Tensor], origin: dict[str, str]) -> None:
-    """Join separate projections (CLIP) and separate biases (BEiTv2, whose keys have none) into `qkv`."""
+def _join_qkv(state: dict[str, Tensor]) -> None:
+    """Join separate projections (CLIP) and separate biases (BEiTv2 and timm's DINOv3, whose keys have none) into `qkv`.
+
+    The authors' DINOv3 masks the keys' part of a joint bias.
+    """
     for name in [name for name in state if re.fullmatch(r"blocks\.\d+\.attn\.q\.(weight|bias)", name)]:
         block, kind = name.split("q.")
-        if all(f"{block}{letter}.{kind}" in state for letter in "qkv"):
-            state[f"{block}qkv.{kind}"] = torch.cat([state.pop(f"{block}{letter}.{kind}") for letter in "qkv"])
+        parts = [f"{block}{letter}.{kind}" for letter in "qkv"]
+        if all(part in state for part in parts) and len({state[part].shape for part in parts}) == 1:
+            state[f"{block}qkv.{kind}"] = torch.cat([state.pop(part) for part in parts])
     for name in [name for name in state if name.endswith(".attn.q_bias")]:
         block = name.removesuffix("q_bias")
-        if block + "v_bias" in state:
+        other = state.get(block + "v_bias")
+        if other is not None and other.shape == state[name].shape:
             query, value = state.pop(name), state.pop(block + "v_bias")
             state[block + "qkv.bias"] = torch.cat([query, torch.zeros_like(query), value])
 
+    for name in [name for name in state if name.endswith(".attn.qkv.bias_mask")]:
+        bias, mask = name.removesuffix("_mask"), state[name]
+        if bias in state and state[bias].shape == mask.shape:
+            state[bias] = torch.where(state.pop(name) == 0, 0, state[bias])
 
-def _shape_vit(state: dict[str, Tensor], branch: VisionTransformer, family: str) -> None:
+
+def _join_gates(state: dict[str, Tensor]) -> None:
+    """Join the gate and the other half of a gated MLP's first layer (DINOv3) into `fc1`, gate first."""
+    for name in [name for name in state if ".mlp.fc1_g." in name]:
+        other = name.replace("fc1_g", "fc1_x")
+        if other in state and state[other].shape == state[name].shape:
+            state[name.replace("fc1_g", "fc1")] = torch.cat([state.pop(name), state.pop(other)])
+
+
+def _shape_vit(state: dict[str, Tensor], branch: VisionTransformer, family: Family) -> None:
+    dim = branch.spec.dim
     kernel = state.get("patch_embed.proj.weight")
-    if kernel is not None and kernel.ndim == 4:
+    if kernel is not None and kernel.ndim == 4 and kernel.shape[2] == kernel.shape[3]:
         state["patch_embed.proj.weight"] = _resample_kernel(kernel, branch.spec.patch)
-    position = state.get("pos_embed")
-    if position is not None:
-        temporal = state.get("visual_embed.patch_embed.temporal_pos_embed.weight")
-        position = position.reshape(1, -1, position.shape[-1]) + (0 if temporal is None else temporal[0])
-        state["pos_embed"] = _resample_positions(position, state, branch)
     token = state.get("cls_token")
-    if token is not None:
-        state["cls_token"] = token.reshape(1, 1, -1)
+    if token is not None and token.numel() == dim:
+        state["cls_token"] = token.reshape(1, 1, dim)
+    position, temporal = state.get("pos_embed"), state.get(_TEMPORAL)
+    if position is not None and _on_square(position, dim):
+        position = position.reshape(1, -1, dim)
+        if temporal is not None:
+            if temporal.shape[1:] != (dim,):
+                raise _misfit(family, [f"{_TEMPORAL} has shape {tuple(temporal.shape)}, expected (frames, {dim})"])
+            position = position + temporal[0]
+        state["pos_embed"] = _resample_positions(position, state, branch)
     shared = state.pop("rel_pos_bias.relative_position_bias_table", None)
     for index, block in enumerate(branch.blocks):
         bias = block.attn.bias  # type: ignore[union-attr]
@@ -232,6 +220,24 @@ def _shape_vit(state: dict[str, Tensor], branch: VisionTransformer, family: str)
         table = state.get(name, shared)
         if bias is not None and table is not None:
             state[name] = _resample_bias(table, bias.side, bias.class_token)  # type: ignore[union-attr, arg-type]
+
+
+def _on_square(position: Tensor, dim: int) -> bool:
+    """Return whether positions are of a square map, with no more than a few tokens before it."""
+    sides = [side for side in position.shape[:-1] if side > 1]
+    if position.shape[-1:] != (dim,) or len(sides) > 2 or len(set(sides)) > 1:
+        return False
+    count = math.prod(sides)
+    return count - math.isqrt(count) ** 2 <= _PREFIX
+
+
+def _for_channels(kernel: Tensor, channels: int) -> Tensor:
+    """Make a kernel (dim, 3, p, p) one for images of other channels; any other is returned as it is."""
+    if kernel.ndim != 4 or kernel.shape[1] != 3 or channels == 3:
+        return kernel
+    if channels > 3:
+        return torch.cat([kernel, kernel.new_zeros(len(kernel), channels - 3, *kernel.shape[2:])], 1)
+    return kernel.mean(1, keepdim=True).repeat(1, channels, 1, 1) * (3 / channels)
 
 
 def _resample_kernel(kernel: Tensor, patch: int) -> Tensor:
@@ -244,8 +250,9 @@ def _resample_kernel(kernel: Tensor, patch: int) -> Tensor:
 def _resample_positions(position: Tensor, state: dict[str, Tensor], branch: VisionTransformer) -> Tensor:
     """Resample positions (1, [prefix +] side^2, dim) bicubically to the branch's grid; prefix tokens lose theirs."""
     prefix = position.shape[1] - math.isqrt(position.shape[1]) ** 2
-    if prefix and "cls_token" in state:
-        state["cls_token"] = state["cls_token"].reshape(1, 1, -1) + position[:, :1]
+    token = state.get("cls_token")
+    if prefix and token is not None and token.shape == position[:, :1].shape:
+        state["cls_token"] = token + position[:, :1]
     position = position[:, prefix:]
     if branch.pos_embed is None:
         return position
@@ -254,8 +261,13 @@ def _resample_positions(position: Tensor, state: dict[str, Tensor], branch: Visi
 
 
 def _resample_bias(table: Tensor, side: int, class_token: bool) -> Tensor:
-    """Resample a relative position bias ((2s-1)^2 [+ 3], heads) bicubically to maps of another side."""
-    span = math.isqrt(table.shape[0])
+    """Resample a relative position bias ((2s-1)^2 [+ 3], heads) bicubically to maps of another side.
+
+    A table of another form is returned as it is, to be refused for its shape.
+    """
+    span = math.isqrt(len(table)) if table.ndim == 2 else 0
+    if not span or len(table) - span**2 not in (0, 3):
+        return table
     own, target = table[: span * span], 2 * side - 1
     if span != target:
         square = own.float().T.unflatten(1, (span, span))[None]
@@ -265,7 +277,7 @@ def _resample_bias(table: Tensor, side: int, class_token: bool) -> Tensor:
     return torch.cat([own, rest]) if class_token else own
 
 
-def _shape_convnext(state: dict[str, Tensor], branch: ConvNeXtBranch) -> None:
+def _shape_convnext(state: dict[str, Tensor], branch: MapBranch) -> None:
     """Reshape pointwise layers that a file keeps as 1x1 convolutions."""
     for name, tensor in branch.state_dict().items():
         if name in state and tensor.ndim == 2 and state[name].ndim == 4:

@@ -28,7 +28,10 @@ AUTOMATIC = "auto"
 
 
 class Backend(Protocol):
-    """What a backend's module offers. Grids are (H, W); shapes are those of `deformable_attention`."""
+    """What a backend's module offers. Grids are (H, W); shapes are those of `deformable_attention`.
+
+    Where `query_grid` is None, offsets are locations in pixels and logits are the weights themselves.
+    """
 
     def forward(
         self,
@@ -36,7 +39,7 @@ class Backend(Protocol):
         offsets: Tensor,
         logits: Tensor,
         key_grid: Sequence[int],
-        query_grid: Sequence[int],
+        query_grid: Sequence[int] | None,
     ) -> Tensor:
         """Return the attended values (B, Q, heads*width) in the dtype of `value`."""
 
@@ -47,7 +50,7 @@ class Backend(Protocol):
         offsets: Tensor,
         logits: Tensor,
         key_grid: Sequence[int],
-        query_grid: Sequence[int],
+        query_grid: Sequence[int] | None,
         needs: Sequence[bool],
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Return the gradients of value, offsets and logits, None where `needs` says that nobody asks."""

@@ -35,6 +35,7 @@ class Shape:
     query_grid: tuple[int, int]
     key_grid: tuple[int, int]
     width: int
+    heads: int = HEADS
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,9 @@ class Timing:
     extra_bytes: int
     extra_limit: int
 
+
+TOY = Shape("toy", 1, (1, 2), (2, 1), 2, heads=1)
+"""A shape for trying the benchmarks themselves."""
 
 _BRANCHES = {
     "T": 192,
@@ -207,11 +211,11 @@ def input_sets(shape: Shape, dtype: torch.dtype, device: torch.device) -> list[l
 
 def _inputs(shape: Shape, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
     queries, keys = (height * width for height, width in (shape.query_grid, shape.key_grid))
-    channels = HEADS * shape.width
+    channels = shape.heads * shape.width
     return [
         torch.randn(shape.batch, keys, channels, dtype=dtype, device=device),
-        torch.randn(shape.batch, queries, HEADS, POINTS, 2, dtype=dtype, device=device).mul_(2),
-        torch.randn(shape.batch, queries, HEADS, POINTS, dtype=dtype, device=device),
+        torch.randn(shape.batch, queries, shape.heads, POINTS, 2, dtype=dtype, device=device).mul_(2),
+        torch.randn(shape.batch, queries, shape.heads, POINTS, dtype=dtype, device=device),
         torch.randn(shape.batch, queries, channels, dtype=dtype, device=device),
     ]
 

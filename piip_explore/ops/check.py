@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from piip_explore.errors import InputError
 from piip_explore.ops.operator import deformable_attention
 from piip_explore.ops.reference import deformable_attention_reference
 
@@ -32,7 +31,7 @@ GRIDS = (((7, 5), (4, 6)), ((1, 9), (3, 4)), ((6, 1), (5, 2)), ((4, 4), (4, 4)),
 
 @dataclass(frozen=True)
 class Case:
-    """One call: its shapes, its dtype, how the inputs lie in memory, and whether determinism is asked for."""
+    """One call: its shapes, its dtype, the memory layout of its inputs, and whether determinism is asked for."""
 
     width: int
     points: int
@@ -176,16 +175,6 @@ def format_table(verdicts: Sequence[Verdict]) -> str:
     return "\n".join(lines)
 
 
-def device(name: str | None) -> torch.device:
-    """Return the device called `name`, by default a GPU where there is one; `InputError` where there is none."""
-    chosen = name or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=chosen)
-        return torch.device(chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"cannot use device {chosen!r}: {str(error).splitlines()[0]}; try --device cpu") from error
-
-
 def relative_error(found: Tensor, wanted: Tensor) -> float:
     """Return |found - wanted| / |wanted| in the L2 norm; infinite where something is found in place of zeros or NaN."""
     distance = (found.double() - wanted.double()).norm().item()
@@ -199,11 +188,12 @@ def relative_error(found: Tensor, wanted: Tensor) -> float:
 def determinism(wanted: bool) -> Iterator[None]:
     """Ask PyTorch for deterministic algorithms, or not, within the block."""
     before = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(wanted)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.use_deterministic_algorithms(before, warn_only=warn_only)
 
 
 def results(compute: Callable[..., Tensor], case: Case, arguments: Sequence[Tensor], upstream: Tensor) -> list[Tensor]:

@@ -1,7 +1,7 @@
 """The operator as PyTorch sees it: shapes, registration and gradient; the arithmetic is in the backends.
 
 Registered as a custom operator, and its backward as another, so that tracers and FLOP counters meet one name and
-`torch.compile` never looks inside.
+`torch.compile` never looks inside. Without a query grid, offsets are locations and logits are weights.
 """
 
 from collections.abc import Sequence
@@ -46,6 +46,34 @@ def deformable_attention(
     Source: Deformable DETR (arXiv 2010.04159), equation 2 with one level, as used by PIIP (arXiv 2406.04330).
     Raises `InputError` where shapes, dtypes or devices do not fit together, or the backend cannot run.
     """
+    return _call(value, offsets, logits, key_grid, query_grid, backend)
+
+
+def deformable_sampling(
+    value: Tensor,
+    locations: Tensor,
+    weights: Tensor,
+    key_grid: Sequence[int],
+    *,
+    backend: str | None = None,
+) -> Tensor:
+    """Sum samples of the key map at given locations, with given weights, per query and head.
+
+    The operator without what makes its locations and weights: `deformable_attention`, but `locations` (B, Q, heads,
+    points, 2) are (x, y) in pixels of the key map, whose first pixel's centre is (0, 0), and `weights` (B, Q, heads,
+    points) multiply the samples as they are. Returns and raises the same.
+    """
+    return _call(value, locations, weights, key_grid, None, backend)
+
+
+def _call(
+    value: Tensor,
+    offsets: Tensor,
+    logits: Tensor,
+    key_grid: Sequence[int],
+    query_grid: Sequence[int] | None,
+    backend: str | None,
+) -> Tensor:
     device = value.device.type
     if device in ("cpu", "cuda") and torch.is_autocast_enabled(device) and value.dtype == torch.float32:
         value = value.to(torch.get_autocast_dtype(device))
@@ -61,7 +89,7 @@ def _forward(
     offsets: Tensor,
     logits: Tensor,
     key_grid: Sequence[int],
-    query_grid: Sequence[int],
+    query_grid: Sequence[int] | None,
     backend: str,
 ) -> Tensor:
     _check(value, offsets, logits, key_grid, query_grid)
@@ -78,7 +106,7 @@ def _backward(
     offsets: Tensor,
     logits: Tensor,
     key_grid: Sequence[int],
-    query_grid: Sequence[int],
+    query_grid: Sequence[int] | None,
     backend: str,
     needs: Sequence[bool],
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -100,7 +128,7 @@ def _(
     offsets: Tensor,
     logits: Tensor,
     key_grid: Sequence[int],
-    query_grid: Sequence[int],
+    query_grid: Sequence[int] | None,
     backend: str,
 ) -> Tensor:
     _check(value, offsets, logits, key_grid, query_grid)
@@ -114,7 +142,7 @@ def _(
     offsets: Tensor,
     logits: Tensor,
     key_grid: Sequence[int],
-    query_grid: Sequence[int],
+    query_grid: Sequence[int] | None,
     backend: str,
     needs: Sequence[bool],
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -149,7 +177,9 @@ def _empty_gradients(inputs: Sequence[Tensor], needs: Sequence[bool]) -> tuple[T
     return of_value, of_offsets, of_logits
 
 
-def _check(value: Tensor, offsets: Tensor, logits: Tensor, key_grid: Sequence[int], query_grid: Sequence[int]) -> None:
+def _check(
+    value: Tensor, offsets: Tensor, logits: Tensor, key_grid: Sequence[int], query_grid: Sequence[int] | None
+) -> None:
     if value.dim() != 3 or offsets.dim() != 5 or logits.dim() != 4:
         raise InputError(
             "deformable_attention takes value (B, S, heads*width), offsets (B, Q, heads, points, 2) and logits"
@@ -163,6 +193,8 @@ def _check(value: Tensor, offsets: Tensor, logits: Tensor, key_grid: Sequence[in
     if heads < 1 or points < 1 or value.shape[2] < 1 or value.shape[2] % heads != 0:
         raise InputError(f"value has {value.shape[2]} channels, which do not divide into {heads} heads")
     for name, grid, tokens in (("key_grid", key_grid, value.shape[1]), ("query_grid", query_grid, queries)):
+        if grid is None:
+            continue
         if len(grid) != 2 or grid[0] < 1 or grid[1] < 1 or grid[0] * grid[1] != tokens:
             raise InputError(f"{name} {tuple(grid)} is not an (H, W) of {tokens} tokens")
     if not (value.is_floating_point() and offsets.is_floating_point() and logits.is_floating_point()):

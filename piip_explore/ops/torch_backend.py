@@ -38,11 +38,11 @@ class Corners(NamedTuple):
 
 
 def forward(
-    value: Tensor, offsets: Tensor, logits: Tensor, key_grid: Sequence[int], query_grid: Sequence[int]
+    value: Tensor, offsets: Tensor, logits: Tensor, key_grid: Sequence[int], query_grid: Sequence[int] | None
 ) -> Tensor:
     """Return the attended values (B, Q, heads*width) in the dtype of `value`."""
     corners = _locate(_by_sample(offsets, value), logits.shape, key_grid, query_grid)
-    attention = _by_sample(logits, value).softmax(0)
+    attention = _attention(logits, value, query_grid)
     out = F.embedding_bag(
         corners.row.flatten(0, 2).t(),
         _rows(value, logits),
@@ -58,12 +58,12 @@ def backward(
     offsets: Tensor,
     logits: Tensor,
     key_grid: Sequence[int],
-    query_grid: Sequence[int],
+    query_grid: Sequence[int] | None,
     needs: Sequence[bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Return the gradients of value, offsets and logits, None where `needs` says that nobody asks."""
     corners = _locate(_by_sample(offsets, value), logits.shape, key_grid, query_grid)
-    attention = _by_sample(logits, value).softmax(0)
+    attention = _attention(logits, value, query_grid)
     gradient, rows = _rows(gradient, logits), _rows(value, logits)
     of_value = of_offsets = of_logits = None
     if needs[0]:
@@ -78,8 +78,9 @@ def backward(
             of_offsets = (attention * along).permute(2, 1, 0).contiguous().reshape(offsets.shape).to(offsets.dtype)
         if needs[2]:
             of_attention = (corners.weights_x * by_column).sum(0)
-            slopes = attention * (of_attention - (attention * of_attention).sum(0))
-            of_logits = slopes.t().contiguous().reshape(logits.shape).to(logits.dtype)
+            if query_grid is not None:  # through the softmax
+                of_attention = attention * (of_attention - (attention * of_attention).sum(0))
+            of_logits = of_attention.t().contiguous().reshape(logits.shape).to(logits.dtype)
     return of_value, of_offsets, of_logits
 
 
@@ -93,6 +94,12 @@ def _by_sample(tensor: Tensor, value: Tensor) -> Tensor:
     return wide.permute(*reversed(range(wide.dim()))).contiguous()
 
 
+def _attention(logits: Tensor, value: Tensor, query_grid: Sequence[int] | None) -> Tensor:
+    """Return the weights of the samples, (points, N)."""
+    weights = _by_sample(logits, value)
+    return weights if query_grid is None else weights.softmax(0)
+
+
 def _rows(tensor: Tensor, logits: Tensor) -> Tensor:
     """View (B, S, heads*width) as (B*S*heads, width) in the dtype of computation."""
     heads = logits.shape[2]
@@ -100,29 +107,42 @@ def _rows(tensor: Tensor, logits: Tensor) -> Tensor:
 
 
 def _locate(
-    offsets: Tensor, logits_shape: Sequence[int], key_grid: Sequence[int], query_grid: Sequence[int]
+    offsets: Tensor, logits_shape: Sequence[int], key_grid: Sequence[int], query_grid: Sequence[int] | None
 ) -> Corners:
     batch, queries, heads, _ = logits_shape
-    (height, width), (_, query_width) = key_grid, query_grid
+    height, width = key_grid
     number = torch.arange(batch * queries * heads, device=offsets.device)
     query, head, image = number // heads % queries, number % heads, number // (heads * queries)
-    x, weights_x, slopes_x = _along_axis(offsets[0], query % query_width, width, query_grid[1])
-    y, weights_y, slopes_y = _along_axis(offsets[1], query // query_width, height, query_grid[0])
+    along_x: tuple[Tensor | int, Tensor] = (0, offsets.new_zeros(()))
+    along_y = along_x
+    if query_grid is not None:
+        along_x = _centres(query % query_grid[1], width, query_grid[1], offsets.dtype)
+        along_y = _centres(query // query_grid[1], height, query_grid[0], offsets.dtype)
+    x, weights_x, slopes_x = _along_axis(offsets[0], *along_x, width)
+    y, weights_y, slopes_y = _along_axis(offsets[1], *along_y, height)
     first = (image * (height * width * heads) + head) + y * (width * heads) + x * heads
     step = torch.arange(2, device=offsets.device)[:, None, None] * heads  # no host tensor: a GPU would wait for it
     row = (first + step[:, None] * width + step).clamp_(0, batch * height * width * heads - 1)
     return Corners(row, weights_x, weights_y, slopes_x, slopes_y)
 
 
-def _along_axis(offset: Tensor, query: Tensor, size: int, queries: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return each location's lower pixel along one axis, the weights of it and the next, and their derivatives.
+def _centres(query: Tensor, size: int, queries: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return the pixel of each query's centre along one axis, and its fraction beyond.
 
-    A query's centre is split into pixel and fraction in integers: the fraction is exact to the last bit whatever the
-    size of the map, and a centre on a pixel is on it exactly.
+    Split in integers: the fraction is exact to the last bit whatever the size of the map, and a centre on a pixel is
+    on it exactly.
     """
     numerator = (2 * query + 1) * size - queries
     pixel = numerator.div(2 * queries, rounding_mode="floor")
-    moved = (numerator - pixel * (2 * queries)).to(offset.dtype) / (2 * queries) + offset
+    return pixel, (numerator - pixel * (2 * queries)).to(dtype) / (2 * queries)
+
+
+def _along_axis(offset: Tensor, pixel: Tensor | int, fraction: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return each location's lower pixel along one axis, the weights of it and the next, and their derivatives.
+
+    A location is `offset` from a centre in `pixel`, `fraction` beyond it.
+    """
+    moved = fraction + offset
     whole = moved.floor()
     place = whole + pixel
     inside = (place >= -1) & (place < size)  # false for nan

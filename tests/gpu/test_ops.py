@@ -4,14 +4,23 @@ import pytest
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from piip_explore.ops import backend_name, bench, deformable_attention
+from piip_explore.ops import backend_name, bench, deformable_attention, triton_backend
 from piip_explore.ops.check import FACTORS, TOLERANCES, all_cases, determinism, errors, relative_error
-from piip_explore.ops.testing import BackendContract
+from piip_explore.testing.operators import BackendContract
 
 
 class TestTritonOnGpu(BackendContract):
     backend = "triton"
     device = "cuda"
+
+
+class TestTritonGatheringOnGpu(BackendContract):
+    backend = "triton"
+    device = "cuda"
+
+    @pytest.fixture(autouse=True)
+    def _gather(self, monkeypatch):
+        monkeypatch.setattr(triton_backend, "VALUE_GRADIENT_BY", "gathering")
 
 
 class TestTorchOnGpu(BackendContract):
@@ -50,6 +59,15 @@ def test_backends_agree_at_full_size():
         for name in ("triton", "torch")
     )
     assert all(relative_error(a, b) < 2e-6 for a, b in zip(found, wanted, strict=True))
+
+
+def test_gathering_agrees_with_adding_at_full_size(monkeypatch):
+    leaves, upstream, grids = pair(torch.float32)
+    found = []
+    for way in ("adding", "gathering"):
+        monkeypatch.setattr(triton_backend, "VALUE_GRADIENT_BY", way)
+        found.append(torch.autograd.grad(deformable_attention(*leaves, *grids), leaves[0], upstream)[0])
+    assert relative_error(*found) < 2e-6
 
 
 def test_deterministic_gradients_repeat_at_full_size():

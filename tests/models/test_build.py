@@ -178,3 +178,11 @@ def test_the_largest_model_builds_on_the_meta_device():
         model = build(Design.parse("vit_huge@1024 intern_vit_6b@512; merge=linear"))
     assert sum(p.numel() for p in model.parameters()) > 6.5e9
     assert all(p.is_meta for p in model.parameters())
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_images_may_have_other_than_three_channels(channels):
+    design = Design.parse(f"{TINY}@96 {CONV}@64; interactions=4; heads=4")
+    model = build(design, in_channels=channels)
+    maps = model(torch.randn(1, channels, 96, 96))
+    assert [tuple(x.shape[1:]) for x in maps] == [tuple(x.shape[1:]) for x in build(design)(torch.randn(1, 3, 96, 96))]

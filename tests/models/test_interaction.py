@@ -1,4 +1,4 @@
-"""Exchanges: what one direction computes, and in which order pairs read and write."""
+"""Interactions: what one direction computes, and in which order pairs read and write."""
 
 import math
 
@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from piip_explore.design import Interaction
-from piip_explore.models.interaction import ConvFFN, DeformableAttention, Direction, Exchange, RegularAttention
+from piip_explore.models import interaction
+from piip_explore.models.interaction import (
+    ConvFFN,
+    DeformableAttention,
+    DirectedInteraction,
+    InteractionLayer,
+    RegularAttention,
+)
 
 OPTIONS = Interaction(count=1, heads=2)
 
@@ -19,15 +26,15 @@ def perturb(module: torch.nn.Module) -> None:
 @pytest.mark.parametrize(
     "options", [OPTIONS, Interaction(1, "regular", heads=4), Interaction(1, heads=2, project=False)]
 )
-def test_a_fresh_exchange_changes_nothing(options):
-    direction = Direction(12, 16, options)
+def test_a_fresh_interaction_changes_nothing(options):
+    direction = DirectedInteraction(12, 16, options)
     x = torch.randn(2, 6, 16)
     assert torch.equal(direction(x, torch.randn(2, 20, 12), (2, 3), (4, 5)), x)
 
 
 def test_direction_is_attention_then_feed_forward():
     torch.manual_seed(0)
-    direction = Direction(12, 16, OPTIONS)
+    direction = DirectedInteraction(12, 16, OPTIONS)
     perturb(direction)
     x, source = torch.randn(2, 6, 16), torch.randn(2, 20, 12)
     key = direction.feat_norm(direction.proj(source))
@@ -37,7 +44,9 @@ def test_direction_is_attention_then_feed_forward():
 
 
 def test_without_projection_there_are_no_norms():
-    names = {name.split(".")[0] for name in Direction(12, 16, Interaction(1, heads=2, project=False)).state_dict()}
+    names = {
+        name.split(".")[0] for name in DirectedInteraction(12, 16, Interaction(1, heads=2, project=False)).state_dict()
+    }
     assert names == {"attn", "ca_gamma", "cffn_gamma", "ffn"}
 
 
@@ -50,6 +59,28 @@ def test_fresh_deformable_attention_samples_a_ring():
             torch.testing.assert_close(bias[head, point], expected, atol=1e-6, rtol=0)
     eight = DeformableAttention(8, 8, heads=8, points=1, value_width=8).sampling_offsets.bias.reshape(8, 2)
     torch.testing.assert_close(eight[1], torch.ones(2))  # scaled to max-norm 1, not to length 1
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_autocast_keeps_offsets_finer_than_bfloat16(monkeypatch, compiled):
+    """Between 4 and 8 pixels bfloat16 has steps of 1/32 pixel."""
+    attention = DeformableAttention(8, 8, heads=4, points=3, value_width=8)
+    torch.nn.init.normal_(attention.sampling_offsets.weight)
+    seen = []
+
+    def attend(value, offsets, logits, key_grid, query_grid):
+        seen.append((value.dtype, offsets))
+        return value
+
+    monkeypatch.setattr(interaction, "deformable_attention", attend)
+    query, key = torch.randn(1, 6, 8, dtype=torch.bfloat16), torch.randn(1, 6, 8)
+    run = torch.compile(attention, backend="eager", fullgraph=True) if compiled else attention
+    with torch.autocast("cpu", torch.bfloat16):
+        run(query, key, (2, 3), (2, 3))
+    ((value_dtype, offsets),) = seen
+    assert (value_dtype, offsets.dtype) == (torch.bfloat16, torch.float32)
+    wanted = attention.sampling_offsets(query.float()).unflatten(-1, (4, 3, 2))
+    torch.testing.assert_close(offsets, wanted)
 
 
 def test_regular_attention_is_softmax_attention():
@@ -76,20 +107,20 @@ def test_feed_forward_convolves_on_the_token_grid():
     assert torch.equal(touched, expected)
 
 
-def test_pairs_read_before_their_exchange_and_after_earlier_pairs():
+def test_pairs_read_before_their_interaction_and_after_earlier_pairs():
     torch.manual_seed(0)
     pairs = [(0, 1), (1, 0), (1, 2), (2, 1)]
-    exchange = Exchange([8, 12, 16], pairs, OPTIONS)
-    perturb(exchange)
+    interaction = InteractionLayer([8, 12, 16], pairs, OPTIONS)
+    perturb(interaction)
     grids = [(4, 4), (3, 3), (2, 2)]
     features = [torch.randn(1, h * w, c) for (h, w), c in zip(grids, (8, 12, 16), strict=True)]
     kept = [x.clone() for x in features]
 
     def run(a: int, q: int, xs: list[torch.Tensor]) -> torch.Tensor:
-        return exchange.directions[f"{a}_{q}"](xs[q], xs[a], grids[q], grids[a])
+        return interaction.directions[f"{a}_{q}"](xs[q], xs[a], grids[q], grids[a])
 
     first = [run(1, 0, features), run(0, 1, features), features[2]]
     expected = [first[0], run(2, 1, first), run(1, 2, first)]
-    for got, want in zip(exchange(features, grids), expected, strict=True):
+    for got, want in zip(interaction(features, grids), expected, strict=True):
         torch.testing.assert_close(got, want)
     assert all(torch.equal(x, y) for x, y in zip(features, kept, strict=True)), "the inputs must not change"

@@ -17,6 +17,27 @@ def test_sum_is_weighted_and_resized_to_the_reference():
     torch.testing.assert_close(merge(maps), torch.full((1, 4, 6, 6), 2.0 + 15.0))
 
 
+def test_channels_have_weights_of_their_own():
+    merge = WeightedSum("conv-multilevel", [2, 2], out=[0, 1], target=1, reference=0, weighting="channel")
+    for key in ("0", "1"):
+        merge.adapters[key] = torch.nn.Identity()
+    with torch.no_grad():
+        merge.scales["0"].copy_(torch.tensor([2.0, 3.0]))
+        merge.scales["1"].copy_(torch.tensor([0.5, -1.0]))
+    merged = merge([torch.ones(1, 2, 4, 6), torch.full((1, 2, 2, 3), 10.0)])
+    torch.testing.assert_close(merged[:, 0], torch.full((1, 4, 6), 2.0 + 5.0))
+    torch.testing.assert_close(merged[:, 1], torch.full((1, 4, 6), 3.0 - 10.0))
+
+
+@pytest.mark.parametrize("kind", ["linear", "conv", "conv-multilevel"])
+def test_an_untrained_merge_is_the_same_with_either_weighting(kind):
+    published = WeightedSum(kind, [48, 32], out=[0, 1], target=1, reference=0)
+    channel = WeightedSum(kind, [48, 32], out=[0, 1], target=1, reference=0, weighting="channel")
+    channel.adapters.load_state_dict(published.adapters.state_dict())
+    maps = [torch.randn(2, 48, 5, 7), torch.randn(2, 32, 2, 3)]
+    assert torch.equal(channel(maps), published(maps))
+
+
 @pytest.mark.parametrize("kind", ["linear", "conv", "conv-multilevel"])
 def test_target_width_and_reference_size(kind):
     # The lowest-resolution branch gives the width even where it is the narrower one, and even where it does not feed.
@@ -51,3 +72,17 @@ def test_separate_heads_read_the_first_patch_and_average():
     maps = [torch.randn(2, 8, 4, 4), torch.randn(2, 16, 2, 2)]
     logits = [head.heads[i](head.norms[i](x[:, :, 0, 0])) for i, x in enumerate(maps)]
     torch.testing.assert_close(head(maps), (logits[0] + logits[1]) / 2)
+
+
+@pytest.mark.parametrize(("weighting", "shape"), [("scalar", ()), ("channel", (5,))])
+def test_separate_heads_learn_what_they_count_for(weighting, shape):
+    torch.manual_seed(0)
+    head, published = SeparateHeads([8, 16], 5, weighting), SeparateHeads([8, 16], 5)
+    published.load_state_dict(head.state_dict(), strict=False)
+    maps = [torch.randn(2, 8, 4, 4), torch.randn(2, 16, 2, 2)]
+    assert torch.equal(head(maps), published(maps))
+    weights = [torch.rand(shape), torch.rand(shape)]
+    for scale, weight in zip(head.scales, weights, strict=True):
+        scale.data = weight
+    logits = [head.heads[i](head.norms[i](x[:, :, 0, 0])) for i, x in enumerate(maps)]
+    torch.testing.assert_close(head(maps), (weights[0] * logits[0] + weights[1] * logits[1]) / 2)

@@ -11,7 +11,8 @@ from piip_explore import Design
 from piip_explore.errors import InputError
 from piip_explore.export.conversion import to_official
 from piip_explore.models import build, load_official
-from piip_explore.models.official_names import our_name
+from piip_explore.official.names import our_name
+from piip_explore.official.network import read_network
 
 PARITY = sorted((pathlib.Path(__file__).parent / "parity").glob("*.safetensors"))
 
@@ -67,8 +68,24 @@ def test_weights_that_do_not_fit_are_listed():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        (lambda t: t / 0, "holds numbers that are not finite"),
+        (lambda t: t.to(torch.int8), "is stored as int8"),
+        (lambda t: t.to_sparse(), "is sparse"),
+        (lambda t: t.to("meta"), "has no values"),
+    ],
+)
+def test_what_no_weights_are_is_refused(change, words):
+    family, config, state, _ = read(PARITY[1])
+    name = next(name for name in state if name.endswith("mlp.fc1.weight"))
+    with pytest.raises(InputError, match=rf"mlp\.fc1\.weight {words}"):
+        load_official(family, config, state | {name: change(state[name])})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
         ({"with_cffn": False}, "with_cffn=False is broken"),
-        ({"branch1": {"pretrained": "x"}}, "lacks its size"),
+        ({"branch1": {"pretrained": "x"}}, "branch1: real_size=None, expected a positive whole number"),
     ],
 )
 def test_arguments_that_cannot_be_loaded_are_named(change, words):
@@ -85,7 +102,7 @@ def test_names_of_both_directions():
     assert our_name(unit + "branch2to1_injector.attn.value_proj.bias", 3, "conv") == (
         "interactions.3.directions.1_2.attn.value_proj.bias"
     )
-    assert our_name("merge_branch2.4.bias", 2, "linear") == "merge.sums.-1.adapters.0.2.bias"
+    assert our_name("merge_branch2.4.bias", 2, "linear") == "merge.sums.0.adapters.0.2.bias"
     assert our_name("branch4.blocks.7.gamma_2", 4, "conv") == "branches.0.blocks.7.ls2.gamma"
 
 
@@ -116,7 +133,7 @@ def fresh_state(config, design):
     model = build(design)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
-    return model.eval(), to_official(model.state_dict(), "detection", config)
+    return model.eval(), to_official(model.state_dict(), read_network(config, "detection"))
 
 
 BESIDE_CONVNEXT = (
@@ -151,9 +168,9 @@ def test_a_dino_detector_reads_three_levels():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"with_simple_fpn": False}, "merges after three exchanges"),
+        ({"with_simple_fpn": False}, "with_simple_fpn=False merges after three of the first 3 interactions"),
         ({"with_simple_fpn": False, "out_interaction_indexes": [0, 1, 2], "is_dino": True}, "final map alone"),
-        ({"branch3": three_branches()["branch2"]}, "a ConvNeXt as the last branch needs"),
+        ({"branch3": three_branches()["branch2"]}, "cannot merge so with a ConvNeXt as last branch"),
     ],
 )
 def test_pyramids_that_the_authors_code_cannot_build_are_refused(options, words):

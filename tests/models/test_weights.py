@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -65,7 +69,7 @@ def test_timm_names(scales: str | None, prefix: int, extra: dict[str, Tensor]) -
     state = timm_vit(scales, prefix) | extra
     branch = vit()
     report = load_branch(branch, state)
-    assert report.family.startswith("timm")
+    assert report.family.startswith(("timm", "DINOv2"))
     assert set(report.left_out) == {*extra, "cls_token", "norm.weight", "norm.bias"}
     assert len(report.initial) == (0 if scales else 4)
     assert torch.equal(branch.pos_embed, state["pos_embed"][:, prefix:])
@@ -89,6 +93,37 @@ def test_positions_and_patches_are_resampled() -> None:
     assert (square.diff(dim=0) > 0).all()
     assert torch.allclose(square.mean(), torch.tensor(0.5), atol=1e-3)
     assert torch.allclose(branch.patch_embed.proj.weight, torch.full((DIM, 3, 16, 16), 2.0))
+
+
+def test_more_channels_start_as_the_network_of_the_first_three() -> None:
+    state, windows = timm_vit("gamma_{}", prefix=0), [None] * 2
+    rgb, four = vit(), VisionTransformer(catalog.ViT(2, DIM, HEADS), GRID, windows, in_channels=4)
+    for branch in (rgb, four):
+        load_branch(branch, state)
+    images = torch.randn(1, 4, 64, 64)
+    assert torch.allclose(four.embed(images)[0], rgb.embed(images[:, :3])[0], atol=1e-6)
+    assert not four.patch_embed.proj.weight[:, 3].any()
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_fewer_channels_see_grey_pictures_as_three_do(channels: int) -> None:
+    state, windows = timm_vit("gamma_{}", prefix=0), [None] * 2
+    rgb, fewer = vit(), VisionTransformer(catalog.ViT(2, DIM, HEADS), GRID, windows, in_channels=channels)
+    for branch in (rgb, fewer):
+        load_branch(branch, state)
+    grey = torch.randn(1, 1, 64, 64)
+    seen = [branch.embed(grey.expand(-1, n, -1, -1))[0] for branch, n in ((rgb, 3), (fewer, channels))]
+    assert torch.allclose(*seen, atol=1e-5)
+
+
+def test_a_file_of_other_channels_fits_a_branch_of_as_many_alone() -> None:
+    state = timm_vit("gamma_{}", prefix=0)
+    state["patch_embed.proj.weight"] = noise(DIM, 4, 16, 16)
+    four = VisionTransformer(catalog.ViT(2, DIM, HEADS), GRID, [None] * 2, in_channels=4)
+    load_branch(four, state)
+    assert torch.equal(four.patch_embed.proj.weight, state["patch_embed.proj.weight"])
+    with pytest.raises(InputError, match=r"patch_embed\.proj\.weight has shape \(32, 4, 16, 16\), expected \(32, 3"):
+        load_branch(vit(), state)
 
 
 def test_a_class_token_keeps_its_position() -> None:
@@ -196,6 +231,95 @@ def test_uni_perceiver() -> None:
     assert torch.equal(branch.pos_embed[0], position)
 
 
+def of_model(name: str, **other: object) -> tuple[VisionTransformer, dict[str, Tensor]]:
+    """Return a narrow branch of a catalogued structure, and random weights under the names that its file has."""
+    spec = replace(catalog.MODELS[name], depth=2, dim=DIM, heads=HEADS, **other)  # type: ignore[type-var]
+    branch = VisionTransformer(spec, GRID, None, spec.class_token)
+    return branch, {name: noise(*tensor.shape) for name, tensor in branch.state_dict().items()}
+
+
+def test_dinov3_of_its_authors() -> None:
+    branch, own = of_model("dinov3_small_plus")
+    state = {name: tensor for name, tensor in own.items() if ".mlp.fc1." not in name and name != "reg_token"}
+    state |= {"storage_tokens": own["reg_token"], "mask_token": noise(1, DIM), "rope_embed.periods": noise(4)}
+    for index in range(2):
+        block = f"blocks.{index}"
+        state = {name.replace(f"{block}.mlp.fc2", f"{block}.mlp.w3"): tensor for name, tensor in state.items()}
+        state[f"{block}.attn.qkv.bias_mask"] = torch.tensor([1.0, 0.0, 1.0]).repeat_interleave(DIM)
+        for kind in ("weight", "bias"):
+            gate, rest = own[f"{block}.mlp.fc1.{kind}"].chunk(2)
+            state |= {f"{block}.mlp.w1.{kind}": gate, f"{block}.mlp.w2.{kind}": rest}
+    report = load_branch(branch, state | norm("norm"))
+    assert (report.family, report.initial) == ("DINOv3", ())
+    assert set(report.left_out) == {"mask_token", "rope_embed.periods", "norm.weight", "norm.bias"}
+    loaded = branch.state_dict()
+    for name, tensor in loaded.items():
+        if name.endswith("attn.qkv.bias"):
+            own[name][DIM : 2 * DIM] = 0  # the keys' part is masked
+        assert torch.equal(tensor, own[name]), name
+
+
+def test_dinov3_of_timm_may_lack_a_bias_of_zeros() -> None:
+    branch, state = of_model("dinov3_base")
+    state = {name: tensor for name, tensor in state.items() if not name.endswith("attn.qkv.bias")}
+    report = load_branch(branch, state)
+    assert report.initial == ("blocks.0.attn.qkv.bias", "blocks.1.attn.qkv.bias")
+    assert not branch.state_dict()["blocks.1.attn.qkv.bias"].any()
+
+
+def test_registers_of_dinov2s_authors() -> None:
+    branch, own = of_model("dinov2_reg_base", patch=16)
+    state = {name: tensor for name, tensor in own.items() if name not in ("reg_token", "pos_embed")}
+    state |= {"register_tokens": own["reg_token"], "pos_embed": noise(1, 1 + GRID**2, DIM)}
+    report = load_branch(branch, state)
+    assert report.family == "DINOv2 (with registers)"
+    assert torch.equal(branch.reg_token, own["reg_token"])
+    assert torch.equal(branch.cls_token, own["cls_token"] + state["pos_embed"][:, :1])
+
+
+@pytest.mark.parametrize("name", ["dinov3_small_plus", "dinov2_reg_giant", "pe_core_base", "siglip2_base"])
+def test_a_branch_loads_what_it_gives(name: str) -> None:
+    branch, own = of_model(name)
+    load_branch(branch, own)
+    assert all(torch.equal(tensor, own[name]) for name, tensor in branch.state_dict().items())
+
+
+def full_size(name: str) -> dict[str, Tensor]:
+    """Return names and shapes of a catalogued model's file, with as good as no values."""
+    spec = catalog.MODELS[name]
+    assert isinstance(spec, catalog.ViT)
+    with torch.device("meta"):
+        branch = VisionTransformer(spec, GRID, None, spec.class_token)
+    return {name: torch.zeros(()).expand(tensor.shape) for name, tensor in branch.state_dict().items()}
+
+
+def test_weights_of_another_branch_model_are_named() -> None:
+    core = {"attn_pool.latent": noise(1, 1, DIM)}
+    vit_tiny = VisionTransformer(catalog.MODELS["vit_tiny"], GRID)  # type: ignore[arg-type]
+    for name, extra, words in (
+        ("dinov3_base", {}, "DINOv3 weights do not fit the branch: they were trained with rotary positions"),
+        ("dinov3_small_plus", {}, "pos_embed is missing"),
+        ("pe_core_small", core, "PE core (timm) weights do not fit the branch"),
+    ):
+        state = full_size(name) | extra
+        if "plus" in name:
+            state = {n.replace("mlp.fc1.", "mlp.fc1_g."): t for n, t in state.items()}
+        with pytest.raises(InputError, match=f"of the branch model '{name}': choose it in the design$") as refusal:
+            load_branch(vit_tiny, state)
+        assert words in str(refusal.value)
+
+
+def test_other_rotary_positions_are_refused() -> None:
+    pe, own = of_model("pe_core_base")
+    clip = own | {"pos_embed": noise(1, 1 + 14**2, DIM)} | norm("norm")
+    with pytest.raises(InputError, match="trained without rotary positions, which the branch has"):
+        load_branch(pe, clip)
+    spatial = own | {"pos_embed": noise(1, 1 + 32**2, DIM)}
+    with pytest.raises(InputError, match="trained with rotary positions of a map of 32, the branch's are of 14"):
+        load_branch(pe, spatial)
+    load_branch(pe, own | {"pos_embed": noise(1, 1 + 14**2, DIM)})
+
+
 CONVNEXT = catalog.ConvNeXt((1, 2), (8, 16))
 _ORIGINAL = {"stem": "downsample_layers.0", "down": "downsample_layers.{s}", "block": "stages.{s}.{b}"}
 _ORIGINAL |= {"dw": "dwconv", "norm": "norm", "fc": "pwconv", "gamma": "gamma", "end": "norm"}
@@ -234,6 +358,10 @@ def test_convnext(names: dict[str, str]) -> None:
     own = branch.state_dict()
     assert torch.equal(own["stages.1.blocks.1.mlp.fc2.weight"], state[f"{block}.{names['fc']}2.weight"])
     assert torch.equal(own["stages.1.downsample.1.weight"], state[f"{down}.1.weight"])
+    five = ConvNeXtBranch(CONVNEXT, in_channels=5)
+    load_branch(five, state)
+    assert torch.equal(five.stem[0].weight[:, :3], state[f"{first}.weight"])
+    assert not five.stem[0].weight[:, 3:].any()
 
 
 def test_what_does_not_fit_is_listed_and_changes_nothing() -> None:
@@ -253,3 +381,102 @@ def test_what_does_not_fit_is_listed_and_changes_nothing() -> None:
     with pytest.raises(InputError, match="do not fit"):
         load_branch(ConvNeXtBranch(CONVNEXT), timm_vit("gamma_{}"))
     assert all(torch.equal(tensor, before[name]) for name, tensor in branch.state_dict().items())
+
+
+INNER = "blocks.0.mlp.fc1.weight"
+
+ODD = {
+    "NaN": (INNER, lambda t: t * torch.nan, "holds numbers that are not finite as float32"),
+    "one infinity": (INNER, lambda t: t.index_fill(0, torch.tensor([3]), torch.inf), "not finite"),
+    "overflowed fp16": (INNER, lambda t: (t * 1e8).half(), "not finite"),
+    "beyond fp32": (INNER, lambda t: t.double() * 1e300, "not finite as float32"),
+    "NaN in a class token": ("cls_token", lambda t: t * torch.nan, "cls_token holds numbers that are not finite"),
+    "NaN in positions": ("pos_embed", lambda t: t * torch.nan, "pos_embed holds numbers that are not finite"),
+    "int8": (INNER, lambda t: (t * 10).to(torch.int8), "is stored as int8"),
+    "float8": (INNER, lambda t: t.to(torch.float8_e4m3fn), "is stored as float8_e4m3fn"),
+    "bool": (INNER, lambda t: t > 0, "is stored as bool"),
+    "complex": (INNER, lambda t: t.to(torch.complex64), "is stored as complex64"),
+    "quantised": (INNER, lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8), "is stored as qint8"),
+    "sparse": (INNER, lambda t: t.to_sparse(), "is sparse"),
+    "meta": (INNER, lambda t: t.to("meta"), "has no values"),
+    "empty": (INNER, lambda t: t[:0], "is empty"),
+    "no tensor": (INNER, lambda t: t.tolist(), "is not a tensor but a list"),
+    "empty positions": ("pos_embed", lambda t: t[:, :0], "pos_embed is empty"),
+    "positions of no square": ("pos_embed", lambda t: t[:, :15], "pos_embed has shape"),
+    "positions of a rectangle": ("pos_embed", lambda t: t[:, 1:].reshape(1, 2, 8, DIM), "pos_embed has shape"),
+    "positions of several images": ("pos_embed", lambda t: t[:, 1:].reshape(2, 8, DIM), "pos_embed has shape"),
+    "a patch of 16 x 8": ("patch_embed.proj.weight", lambda t: t[..., :8], "patch_embed.proj.weight has shape"),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_what_no_weights_are_is_refused(case: str) -> None:
+    name, change, words = ODD[case]
+    branch = vit(class_token=True)
+    before = {name: tensor.clone() for name, tensor in branch.state_dict().items()}
+    with pytest.raises(InputError, match=words) as refusal:
+        load_branch(branch, (state := timm_vit(None)) | {name: change(state[name])})
+    assert name in str(refusal.value)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in branch.state_dict().items())
+
+
+def clip_vit() -> dict[str, Tensor]:
+    state = {"embeddings.class_embedding": noise(DIM), "embeddings.patch_embedding.weight": noise(DIM, 3, 14, 14)}
+    state |= {"embeddings.position_embedding.weight": noise(26, DIM), **norm("pre_layrnorm")}
+    layer = "encoder.layers.0"
+    state |= norm(f"{layer}.layer_norm1") | norm(f"{layer}.layer_norm2")
+    for kind in ("q_proj", "k_proj", "v_proj", "out_proj"):
+        state |= linear(f"{layer}.self_attn.{kind}", DIM, DIM)
+    return state
+
+
+def beit() -> dict[str, Tensor]:
+    state = timm_vit("gamma_{}")
+    for index in range(2):
+        del state[f"blocks.{index}.attn.qkv.bias"]
+        state |= {f"blocks.{index}.attn.{kind}_bias": noise(DIM) for kind in "qv"}
+    del state["pos_embed"]
+    return state | {"rel_pos_bias.relative_position_bias_table": noise(7 * 7 + 3, HEADS)}
+
+
+def uni() -> dict[str, Tensor]:
+    embed = "visual_embed.patch_embed"
+    return {
+        f"{embed}.proj.weight": noise(DIM, 3, 16, 16),
+        f"{embed}.spatial_pos_embed.weight": noise(16, DIM),
+        f"{embed}.temporal_pos_embed.weight": noise(8, DIM),
+    }
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (7,), (3, 5), (2, 3, 5), (2, 3, 4, 5), (2, 3, 2, 2, 2)], ids=str)
+@pytest.mark.parametrize("make", [lambda: timm_vit(None), clip_vit, beit, uni], ids=["timm", "clip", "beit", "uni"])
+def test_a_tensor_of_any_shape_is_loaded_or_refused(
+    make: Callable[[], dict[str, Tensor]], shape: Sequence[int]
+) -> None:
+    branches = [vit(class_token=True), vit(position="relative", windows=[None, 3]), ConvNeXtBranch(CONVNEXT)]
+    state = make()
+    for name in state:
+        for branch in branches:
+            with contextlib.suppress(InputError):  # anything else is a traceback
+                load_branch(branch, state | {name: torch.randn(shape)})
+
+
+def test_what_is_no_table_of_tensors_is_said() -> None:
+    for wrong, words in (
+        ("x.pth", "reads no str"),
+        ([noise(1)], "reads no list"),
+        ({3: noise(1)}, "3 is not a name"),
+    ):
+        with pytest.raises(InputError, match=words):
+            load_branch(vit(), wrong)  # type: ignore[arg-type]
+
+
+def test_positions_of_a_square_keep_it_in_any_form() -> None:
+    state = timm_vit(None)
+    for position in (state["pos_embed"], state["pos_embed"][0], state["pos_embed"].transpose(0, 1)):
+        branch = vit()
+        load_branch(branch, state | {"pos_embed": position})
+        assert torch.equal(branch.pos_embed, state["pos_embed"][:, 1:])
+    branch = vit()
+    load_branch(branch, state | {"pos_embed": state["pos_embed"][:, 1:].reshape(1, GRID, GRID, DIM)})
+    assert torch.equal(branch.pos_embed, state["pos_embed"][:, 1:])

@@ -1,5 +1,6 @@
 """The benchmark's own arithmetic, on a CPU: the form it compares with, and the figures of a row."""
 
+import csv
 import dataclasses
 import json
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from benchmarks import kernel
+from benchmarks import kernel, records
 from piip_explore.cli.kernel import command
 from piip_explore.ops import bench, check, deformable_attention
 
@@ -64,20 +65,30 @@ def test_command_prints_each_row_of_the_table(monkeypatch):
     assert "grid_sample" in legend
 
 
-def test_the_benchmark_records_what_it_depends_on(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(kernel, "RESULTS", tmp_path)
-    monkeypatch.setattr(bench, "shapes", lambda device: [TINY])
-    monkeypatch.setattr(check, "device", lambda name: CPU)
-    monkeypatch.setattr(check, "covering_cases", lambda: list(check.all_cases())[:3])  # one of each dtype
-    assert kernel.main() == 0
-    (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("*.json"))
-    assert record["environment"]["torch"] == torch.__version__
-    assert "median" in record["method"]
-    assert [row["shape"] for row in record["bench"]] == ["tiny"]
-    assert [verdict["dtype"] for verdict in record["check"]] == ["float32", "float16", "bfloat16"]
-    (path,) = tmp_path.glob("*.csv")
-    assert path.read_text().splitlines()[0].startswith("shape,batch,width,dtype,backend,forward,both")
-    assert path.stem in capsys.readouterr().out
+def test_the_benchmark_measures_row_by_row_and_nothing_twice(monkeypatch, tmp_path, capsys):
+    command = ["--device", "cpu", "--toy", "--out", str(tmp_path)]
+    assert kernel.main([*command, "--limit", "0"]) == records.UNFINISHED
+    assert kernel.main(command) == 0
+    (checked,) = tmp_path.glob("kernel-check-*.csv")
+    (timed,) = set(tmp_path.glob("kernel-*.csv")) - {checked}
+    rows = list(csv.DictReader(checked.open()))
+    assert [row["passed"] for row in rows] == ["True"] * 3
+    (row,) = csv.DictReader(timed.open())
+    assert (row["shape"], row["dtype"], row["torch"]) == ("toy", "float32", torch.__version__)
+    before = timed.read_bytes(), checked.read_bytes()
+    monkeypatch.setattr(bench, "measure", None)
+    monkeypatch.setattr(check, "errors", None)
+    assert kernel.main(command) == 0
+    assert (timed.read_bytes(), checked.read_bytes()) == before
+    (timing,) = kernel.timings(records.Table(timed, []), {"torch": torch.__version__})
+    assert timing.forward == float(row["forward"])
+
+
+def test_a_check_that_fails_fails_the_benchmark(monkeypatch, tmp_path):
+    command = ["--device", "cpu", "--toy", "--only", "check", "--out", str(tmp_path)]
+    monkeypatch.setitem(check.TOLERANCES, "bfloat16", 1e-6)
+    assert kernel.main(command) == 1
+    assert kernel.main(command) == 1  # from the table too
 
 
 def test_targets_are_those_of_one_pair_and_of_all_shapes():

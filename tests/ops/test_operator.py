@@ -8,6 +8,7 @@ from torch.utils.checkpoint import checkpoint
 
 from piip_explore.errors import InputError
 from piip_explore.ops import backend_name, backends, deformable_attention
+from piip_explore.ops.check import determinism
 
 GRIDS = ((7, 5), (4, 6))
 
@@ -86,6 +87,19 @@ def test_activation_checkpointing():
     plain = torch.autograd.grad(Attend()(*leaves).square().sum(), leaves)
     again = torch.autograd.grad(checkpoint(Attend(), *leaves, use_reentrant=False).square().sum(), leaves)
     assert all(torch.equal(a, b) for a, b in zip(plain, again, strict=True))
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+@pytest.mark.parametrize(("before", "warn_only"), [(False, False), (True, False), (True, True)])
+def test_a_block_of_determinism_leaves_the_setting_as_it_was(before, warn_only, wanted):
+    torch.use_deterministic_algorithms(before, warn_only=warn_only)
+    try:
+        with determinism(wanted):
+            assert torch.are_deterministic_algorithms_enabled() == wanted
+        assert torch.are_deterministic_algorithms_enabled() == before
+        assert torch.is_deterministic_algorithms_warn_only_enabled() == warn_only
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def test_automatic_choice_by_device():

@@ -3,7 +3,7 @@
 import pytest
 
 from piip_explore.ops.check import TOLERANCES, all_cases, covering_cases, errors
-from piip_explore.ops.testing import BackendContract
+from piip_explore.testing.operators import BackendContract
 
 
 class TestTorchOnCpu(BackendContract):
@@ -16,6 +16,7 @@ def test_covering_case(case):
     assert max(errors(case, "cpu", "torch").values()) <= TOLERANCES[case.dtype]
 
 
+@pytest.mark.slow
 def test_every_width_points_heads_and_dtype():
     worst = {case: max(errors(case, "cpu", "torch").values()) / TOLERANCES[case.dtype] for case in all_cases()}
     assert len(worst) == 9 * 4 * 4 * 3

@@ -36,11 +36,14 @@ def peak_bytes(call):
     return peak
 
 
-@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize(
+    ("deterministic", "way"), [(False, "adding"), (False, "gathering"), (True, "adding")], ids=["add", "gather", "sort"]
+)
 @pytest.mark.parametrize("grids", [(FINE, COARSE), (COARSE, FINE)], ids=["keys are finer", "queries are finer"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-def test_backward_stays_below_one_float32_value_and_the_gradients(monkeypatch, dtype, grids, deterministic):
+def test_backward_stays_below_one_float32_value_and_the_gradients(monkeypatch, dtype, grids, deterministic, way):
     monkeypatch.setattr(triton_backend, "kernels", NoLaunch())
+    monkeypatch.setattr(triton_backend, "VALUE_GRADIENT_BY", way)
     keys, queries = (height * width for height, width in grids)
     shapes = [(B, keys, HEADS * WIDTH), (B, queries, HEADS, POINTS, 2), (B, queries, HEADS, POINTS)]
     inputs = [torch.zeros(shape, dtype=dtype) for shape in shapes]
@@ -58,7 +61,27 @@ def test_forward_allocates_its_output_alone(monkeypatch):
     assert peak_bytes(lambda: [triton_backend.forward(*inputs, FINE, COARSE)]) == 2 * B * 784 * HEADS * WIDTH
 
 
-def test_an_image_of_more_than_two_to_the_31_elements_is_refused():
-    value = torch.zeros(1).expand(1, 2**20, 2048)
-    with pytest.raises(InputError, match=r"one image's value has 2,147,483,648 elements.*backend='torch'"):
-        triton_backend.forward(value, torch.zeros(1, 1, 1, 1, 2), torch.zeros(1, 1, 1, 1), (1024, 1024), (1, 1))
+def unallocated(*shape):
+    return torch.zeros(1).expand(shape)
+
+
+@pytest.mark.parametrize(
+    ("keys", "queries", "heads", "width", "named"),
+    [
+        ((1024, 1024), (1, 1), 1, 2048, "value has 2,147,483,648 elements"),
+        ((1, 1), (1024, 1024), 1024, 1, "offsets has 2,147,483,648 elements"),
+        ((1, 1), (1024, 1024), 1, 2048, "output has 2,147,483,648 elements"),
+        ((1, 2**30 - 1), (1, 1), 1, 1, "key map with its border has 2,147,483,648 elements"),
+        ((1, 1_000_000), (1, 1200), 1, 1, "a key map 1,000,000 pixels wide and queries 1,200 wide"),
+        ((2**20, 1), (1025, 1), 1, 1, "a key map 1,048,576 pixels high and queries 1,025 high"),
+    ],
+)
+def test_more_than_32_bits_count_is_refused(monkeypatch, keys, queries, heads, width, named):
+    monkeypatch.setattr(triton_backend, "kernels", NoLaunch())
+    value = unallocated(1, keys[0] * keys[1], heads * width)
+    offsets = unallocated(1, queries[0] * queries[1], heads, 1, 2)
+    logits = unallocated(1, queries[0] * queries[1], heads, 1)
+    with pytest.raises(InputError, match=rf"{named}.*backend='torch'"):
+        triton_backend.forward(value, offsets, logits, keys, queries)
+    with pytest.raises(InputError, match=rf"{named}.*backend='torch'"):
+        triton_backend.backward(value[:, :1], value, offsets, logits, keys, queries, [True] * 3)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from piip_explore.ops.triton_kernels.geometry import SIZES, centres, locate, places, softmax, tile
+from piip_explore.ops.triton_kernels.geometry import SIZES, attention, centres, locate, numbers, places, tile
 
 
 @triton.jit
@@ -51,8 +51,10 @@ def sampling_gradient_kernel(
     query_width,
     HEADS: tl.constexpr,
     POINTS: tl.constexpr,
+    GIVEN: tl.constexpr,
     WIDTH: tl.constexpr,
     QUERIES: tl.constexpr,
+    HIGH: tl.constexpr,
     LANES: tl.constexpr,
     COMPUTE: tl.constexpr,
     COLUMNS: tl.constexpr,
@@ -64,8 +66,7 @@ def sampling_gradient_kernel(
     """
     CHANNELS: tl.constexpr = HEADS * WIDTH
     PIECES: tl.constexpr = (WIDTH + LANES - 1) // LANES
-    image, head, query = tile(queries, HEADS, QUERIES)
-    there = query < queries
+    image, head, query, row, column, there = tile(queries, query_height, query_width, HEADS, QUERIES, HIGH)
     channel = tl.arange(0, LANES)
     value += image * key_height * key_width * CHANNELS + head * WIDTH
     gradient += image * queries * CHANNELS + head * WIDTH
@@ -74,16 +75,15 @@ def sampling_gradient_kernel(
     offsets = offsets + 2 * first + 2 * to_samples
 
     upstream = _pieces(gradient, query, there, channel, CHANNELS, WIDTH, COMPUTE)
-    middle = centres(query, key_height, key_width, query_height, query_width, COMPUTE)
-    attentions = softmax(logits + first + to_samples, there, POINTS, COMPUTE)
+    middle = centres(row, column, key_height, key_width, query_height, query_width, GIVEN, COMPUTE)
+    attentions = attention(numbers(logits + first + to_samples, there, POINTS, COMPUTE), POINTS, GIVEN)
     mean = tl.zeros([QUERIES], dtype=COMPUTE)
     nothing = tl.zeros([QUERIES], dtype=COMPUTE)
     products = ()
     moves = ()
     for point in tl.static_range(POINTS):
-        x, y, share_x, share_y, left, right, upper, lower = locate(
-            offsets + 2 * point, there, middle, key_height, key_width, COMPUTE
-        )
+        move = numbers(offsets + 2 * point, there, 2, COMPUTE)
+        x, y, share_x, share_y, left, right, upper, lower = locate(move, there, middle, key_height, key_width)
         along_x = nothing
         along_y = nothing
         product = nothing
@@ -107,7 +107,7 @@ def sampling_gradient_kernel(
         moves += (attentions[point] * along_x, attentions[point] * along_y)
     slopes = ()
     for point in tl.static_range(POINTS):
-        slopes += (attentions[point] * (products[point] - mean),)
+        slopes += (products[point] if GIVEN else attentions[point] * (products[point] - mean),)
     for _ in tl.static_range(COLUMNS - POINTS):
         slopes += (nothing,)
         moves += (nothing, nothing)
@@ -138,8 +138,10 @@ def value_gradient_kernel(
     query_width,
     HEADS: tl.constexpr,
     POINTS: tl.constexpr,
+    GIVEN: tl.constexpr,
     WIDTH: tl.constexpr,
     QUERIES: tl.constexpr,
+    HIGH: tl.constexpr,
     LANES: tl.constexpr,
     COMPUTE: tl.constexpr,
 ):
@@ -149,8 +151,7 @@ def value_gradient_kernel(
     """
     CHANNELS: tl.constexpr = HEADS * WIDTH
     PIECES: tl.constexpr = (WIDTH + LANES - 1) // LANES
-    image, head, query = tile(queries, HEADS, QUERIES)
-    there = query < queries
+    image, head, query, row, column, there = tile(queries, query_height, query_width, HEADS, QUERIES, HIGH)
     channel = tl.arange(0, LANES)
     gradient += image * queries * CHANNELS + head * WIDTH
     of_value += image * key_height * key_width * CHANNELS + head * WIDTH
@@ -158,12 +159,11 @@ def value_gradient_kernel(
     offsets = offsets + image * queries * (HEADS * POINTS * 2) + (query * HEADS + head) * (POINTS * 2)
 
     upstream = _pieces(gradient, query, there, channel, CHANNELS, WIDTH, COMPUTE)
-    middle = centres(query, key_height, key_width, query_height, query_width, COMPUTE)
-    attentions = softmax(logits, there, POINTS, COMPUTE)
+    middle = centres(row, column, key_height, key_width, query_height, query_width, GIVEN, COMPUTE)
+    attentions = attention(numbers(logits, there, POINTS, COMPUTE), POINTS, GIVEN)
     for point in tl.static_range(POINTS):
-        x, y, share_x, share_y, left, right, upper, lower = locate(
-            offsets + 2 * point, there, middle, key_height, key_width, COMPUTE
-        )
+        move = numbers(offsets + 2 * point, there, 2, COMPUTE)
+        x, y, share_x, share_y, left, right, upper, lower = locate(move, there, middle, key_height, key_width)
         first_pixel = places(of_value, y * key_width + x, channel, CHANNELS)
         for corner in tl.static_range(4):
             pixel = first_pixel + (corner // 2) * key_width * CHANNELS + (corner % 2) * CHANNELS

@@ -8,7 +8,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from piip_explore.ops.triton_kernels.geometry import SIZES, centres, locate, places, softmax, tile
+from piip_explore.ops.triton_kernels.geometry import SIZES, attention, centres, locate, numbers, places, tile
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -24,31 +24,42 @@ def forward_kernel(
     query_width,
     HEADS: tl.constexpr,
     POINTS: tl.constexpr,
+    GIVEN: tl.constexpr,
     WIDTH: tl.constexpr,
     QUERIES: tl.constexpr,
+    HIGH: tl.constexpr,
     LANES: tl.constexpr,
     COMPUTE: tl.constexpr,
+    AHEAD: tl.constexpr,
 ):
-    """Write out (B, Q, heads*width)."""
+    """Write out (B, Q, heads*width).
+
+    With `AHEAD` offsets and logits are asked for before the queries' centres are computed, which takes about as long as
+    they need to come, and more registers.
+    """
     CHANNELS: tl.constexpr = HEADS * WIDTH
     PIECES: tl.constexpr = (WIDTH + LANES - 1) // LANES
-    image, head, query = tile(queries, HEADS, QUERIES)
-    there = query < queries
+    image, head, query, row, column, there = tile(queries, query_height, query_width, HEADS, QUERIES, HIGH)
     channel = tl.arange(0, LANES)
     value += image * key_height * key_width * CHANNELS + head * WIDTH
     logits = logits + image * queries * (HEADS * POINTS) + (query * HEADS + head) * POINTS
     offsets = offsets + image * queries * (HEADS * POINTS * 2) + (query * HEADS + head) * (POINTS * 2)
     out += image * queries * CHANNELS + head * WIDTH
 
-    middle = centres(query, key_height, key_width, query_height, query_width, COMPUTE)
-    attentions = softmax(logits, there, POINTS, COMPUTE)
+    if AHEAD:
+        moves = numbers(offsets, there, 2 * POINTS, COMPUTE)
+        raw = numbers(logits, there, POINTS, COMPUTE)
+    middle = centres(row, column, key_height, key_width, query_height, query_width, GIVEN, COMPUTE)
+    if not AHEAD:
+        raw = numbers(logits, there, POINTS, COMPUTE)
+    attentions = attention(raw, POINTS, GIVEN)
     attended = ()
     for _ in tl.static_range(PIECES):
         attended += (tl.zeros([QUERIES, LANES], dtype=COMPUTE),)
     for point in tl.static_range(POINTS):
-        x, y, share_x, share_y, left, right, upper, lower = locate(
-            offsets + 2 * point, there, middle, key_height, key_width, COMPUTE
-        )
+        mine = offsets + 2 * point
+        move = (moves[2 * point], moves[2 * point + 1]) if AHEAD else numbers(mine, there, 2, COMPUTE)
+        x, y, share_x, share_y, left, right, upper, lower = locate(move, there, middle, key_height, key_width)
         first_pixel = places(value, y * key_width + x, channel, CHANNELS)
         for corner in tl.static_range(4):
             pixel = first_pixel + (corner // 2) * key_width * CHANNELS + (corner % 2) * CHANNELS

@@ -16,14 +16,32 @@ FAR = tl.constexpr(2.0**30)
 
 
 @triton.jit
-def tile(rows, HEADS: tl.constexpr, QUERIES: tl.constexpr):
-    """Return this program's image (64-bit), head and rows. Heads vary fastest: neighbours share output rows."""
+def tile(queries, query_height, query_width, HEADS: tl.constexpr, QUERIES: tl.constexpr, HIGH: tl.constexpr):
+    """Return this program's image (64-bit) and head, and of its queries number, row, column, and whether they exist.
+
+    They are consecutive where `HIGH` is 1, else a rectangle so many rows high. Heads vary fastest: neighbours share
+    output rows.
+    """
     program = tl.program_id(0)
     head = program % HEADS
-    tiles = tl.cdiv(rows, QUERIES)
-    number = program // HEADS % tiles
-    image = (program // HEADS // tiles).to(tl.int64)
-    return image, head, number * QUERIES + tl.arange(0, QUERIES)
+    place = tl.arange(0, QUERIES)
+    if HIGH == 1:
+        tiles = tl.cdiv(queries, QUERIES)
+        number = program // HEADS % tiles
+        query = number * QUERIES + place
+        row = query // query_width
+        column = query - row * query_width
+        there = query < queries
+    else:
+        WIDE: tl.constexpr = QUERIES // HIGH
+        tiles_wide = tl.cdiv(query_width, WIDE)
+        tiles = tiles_wide * tl.cdiv(query_height, HIGH)
+        number = program // HEADS % tiles
+        row = number // tiles_wide * HIGH + place // WIDE
+        column = number % tiles_wide * WIDE + place % WIDE
+        query = row * query_width + column
+        there = (row < query_height) & (column < query_width)
+    return (program // HEADS // tiles).to(tl.int64), head, query, row, column, there
 
 
 @triton.jit
@@ -40,23 +58,35 @@ def centre(index, key_size, query_size, COMPUTE: tl.constexpr):
 
 
 @triton.jit
-def centres(query, key_height, key_width, query_height, query_width, COMPUTE: tl.constexpr):
-    """Return `centre` along x and along y."""
-    row = query // query_width
-    pixel_x, fraction_x = centre(query - row * query_width, key_width, query_width, COMPUTE)
-    pixel_y, fraction_y = centre(row, key_height, query_height, COMPUTE)
-    return pixel_x, fraction_x, pixel_y, fraction_y
+def centres(row, column, key_height, key_width, query_height, query_width, GIVEN: tl.constexpr, COMPUTE: tl.constexpr):
+    """Return `centre` along x and along y; the first pixel's where locations are given."""
+    if GIVEN:
+        nothing = tl.zeros_like(row)
+        return nothing, nothing.to(COMPUTE), nothing, nothing.to(COMPUTE)
+    else:
+        pixel_x, fraction_x = centre(column, key_width, query_width, COMPUTE)
+        pixel_y, fraction_y = centre(row, key_height, query_height, COMPUTE)
+        return pixel_x, fraction_x, pixel_y, fraction_y
 
 
 @triton.jit
-def along_axis(offset, there, pixel, fraction, size, COMPUTE: tl.constexpr):
-    """Find the locations whose offsets lie at `offset` along one axis, from their queries' centres.
+def numbers(tensor, there, COUNT: tl.constexpr, COMPUTE: tl.constexpr):
+    """Load the `COUNT` numbers of each query from `tensor` on: vectors of [QUERIES]."""
+    found = ()
+    for place in tl.static_range(COUNT):
+        found += (tl.load(tensor + place, mask=there, other=0.0).to(COMPUTE),)
+    return found
+
+
+@triton.jit
+def along_axis(offset, there, pixel, fraction, size):
+    """Find the locations of offsets along one axis, from their queries' centres.
 
     Returns the pixel before each, the fraction beyond that, and whether that pixel and the next are in the map. An
     offset that is not a number, infinite or huge becomes a finite one far outside first, so all that follows is finite;
     the index of a pixel outside the map is of no use, but nothing is read there.
     """
-    moved = fraction + tl.load(offset, mask=there, other=0.0).to(COMPUTE)
+    moved = fraction + offset
     moved = tl.where(tl.abs(moved) < FAR, moved, FAR)
     floor = tl.floor(moved)
     pixel += floor.to(tl.int32)
@@ -65,30 +95,27 @@ def along_axis(offset, there, pixel, fraction, size, COMPUTE: tl.constexpr):
 
 
 @triton.jit
-def locate(place, there, middle, key_height, key_width, COMPUTE: tl.constexpr):
-    """Find the location whose offset lies at `place`, from the query's `middle`, the `centres`.
+def locate(offset, there, middle, key_height, key_width):
+    """Find the location of an offset, (x, y), from the query's `middle`, the `centres`.
 
     Returns the column and row of its upper left pixel, the fractions beyond that, and whether the left, right, upper
     and lower pixels are in the map: a corner is where both of its two are.
     """
     pixel_x, fraction_x, pixel_y, fraction_y = middle
-    column, share_x, left, right = along_axis(place, there, pixel_x, fraction_x, key_width, COMPUTE)
-    row, share_y, upper, lower = along_axis(place + 1, there, pixel_y, fraction_y, key_height, COMPUTE)
+    column, share_x, left, right = along_axis(offset[0], there, pixel_x, fraction_x, key_width)
+    row, share_y, upper, lower = along_axis(offset[1], there, pixel_y, fraction_y, key_height)
     return column, row, share_x, share_y, left, right, upper, lower
 
 
 @triton.jit
-def softmax(logits, there, POINTS: tl.constexpr, COMPUTE: tl.constexpr):
-    """Return the attention of each point: the softmax of the `POINTS` logits from `logits` on."""
-    known = ()
-    for point in tl.static_range(POINTS):
-        known += (tl.load(logits + point, mask=there, other=0.0).to(COMPUTE),)
-    largest = known[0]
+def softmax(logits, POINTS: tl.constexpr):
+    """Return the softmax of `POINTS` vectors of [QUERIES] over the points."""
+    largest = logits[0]
     for point in tl.static_range(1, POINTS):
-        largest = tl.maximum(largest, known[point])
+        largest = tl.maximum(largest, logits[point])
     powers = ()
     for point in tl.static_range(POINTS):
-        powers += (tl.exp(known[point] - largest),)
+        powers += (tl.exp(logits[point] - largest),)
     total = powers[0]
     for point in tl.static_range(1, POINTS):
         total += powers[point]
@@ -97,6 +124,15 @@ def softmax(logits, there, POINTS: tl.constexpr, COMPUTE: tl.constexpr):
     for point in tl.static_range(POINTS):
         attentions += (powers[point] * scale,)
     return attentions
+
+
+@triton.jit
+def attention(logits, POINTS: tl.constexpr, GIVEN: tl.constexpr):
+    """Return the attention of each point: the softmax of the logits, or what is given in their place."""
+    if GIVEN:
+        return logits
+    else:
+        return softmax(logits, POINTS)
 
 
 @triton.jit

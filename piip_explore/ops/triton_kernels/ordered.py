@@ -1,4 +1,4 @@
-"""The deterministic gradient of the value: samples sorted by cell, summed by pixel.
+"""The gradient of the value by gathering: samples listed by cell, summed by pixel.
 
 A map is one head of one image; the kernels work on a range of maps, numbered image by image from `first_map` on, so
 that the memory for the samples stays bounded.
@@ -12,7 +12,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from piip_explore.ops.triton_kernels.geometry import SIZES, centres, locate, places, softmax
+from piip_explore.ops.triton_kernels.blocks import shares
+from piip_explore.ops.triton_kernels.geometry import SIZES, attention, centres, locate, numbers, places
 
 
 @triton.jit
@@ -39,6 +40,7 @@ def cell_kernel(
     query_width,
     HEADS: tl.constexpr,
     POINTS: tl.constexpr,
+    GIVEN: tl.constexpr,
     QUERIES: tl.constexpr,
     COMPUTE: tl.constexpr,
 ):
@@ -52,12 +54,13 @@ def cell_kernel(
     given = image * queries * (HEADS * POINTS) + (query * HEADS + head) * POINTS
     kept = number * queries * POINTS + query * POINTS
     per_map = (key_height + 1) * (key_width + 1)
-    middle = centres(query, key_height, key_width, query_height, query_width, COMPUTE)
-    attentions = softmax(logits + given, there, POINTS, COMPUTE)
+    row = query // query_width
+    column = query - row * query_width
+    middle = centres(row, column, key_height, key_width, query_height, query_width, GIVEN, COMPUTE)
+    attentions = attention(numbers(logits + given, there, POINTS, COMPUTE), POINTS, GIVEN)
     for point in tl.static_range(POINTS):
-        x, y, share_x, share_y, left, right, upper, lower = locate(
-            offsets + 2 * (given + point), there, middle, key_height, key_width, COMPUTE
-        )
+        move = numbers(offsets + 2 * (given + point), there, 2, COMPUTE)
+        x, y, share_x, share_y, left, right, upper, lower = locate(move, there, middle, key_height, key_width)
         cell = number.to(tl.int32) * per_map + (y + 1) * (key_width + 1) + x + 1
         inside = (left | right) & (upper | lower)
         sample = kept + point
@@ -67,13 +70,15 @@ def cell_kernel(
         tl.store(samples + 3 * sample + 2, share_y, mask=there)
 
 
-@triton.jit(do_not_specialize=["first_map", "queries", "keys", "key_width"])
-def ordered_value_gradient_kernel(
+@triton.jit(do_not_specialize=["blocks", "first_map", "queries", "keys", "key_width"])
+def gathered_value_gradient_kernel(
     gradient,
     samples,
     order,
     starts,
+    sums,
     of_value,
+    blocks,
     first_map,
     queries,
     keys,
@@ -81,6 +86,7 @@ def ordered_value_gradient_kernel(
     HEADS: tl.constexpr,
     POINTS: tl.constexpr,
     WIDTH: tl.constexpr,
+    BLOCK: tl.constexpr,
     QUERIES: tl.constexpr,
     LANES: tl.constexpr,
     COMPUTE: tl.constexpr,
@@ -88,7 +94,8 @@ def ordered_value_gradient_kernel(
     """Write the gradient of the value without atomics: each pixel sums the samples of its four cells in their order.
 
     `order` lists the samples by cell, `starts` says where each cell's list begins, `keys` is the size of a map. A tile
-    here is one of pixels.
+    here is one of pixels. Whole blocks in a list are taken from `sums`: (`blocks`, 4, WIDTH), and behind them those of
+    `BLOCK` blocks each. So the longest list of n samples takes n / BLOCK^2 turns, and 4 BLOCK more at most.
     """
     CHANNELS: tl.constexpr = HEADS * WIDTH
     number, image, head, pixel = _tile(keys, first_map, HEADS, QUERIES)
@@ -106,17 +113,26 @@ def ordered_value_gradient_kernel(
     for corner in tl.static_range(4):
         cell = corner_cell + (corner // 2) * cells_wide + corner % 2
         start = tl.load(starts + cell, mask=there, other=0)
-        count = tl.load(starts + cell + 1, mask=there, other=0) - start
+        end = tl.load(starts + cell + 1, mask=there, other=0)
+        first = tl.cdiv(start, BLOCK)
+        past = tl.maximum(end // BLOCK, first)
+        block = first
+        while tl.max(past - block, axis=0) > 0:
+            known = block < past
+            whole = (block % BLOCK == 0) & (past - block >= BLOCK)
+            row = tl.where(whole, blocks + block // BLOCK, block).to(tl.int64) * 4 + corner
+            here = sums + (row * WIDTH)[:, None] + channel[None, :]
+            total += tl.load(here, mask=known[:, None] & present[None, :], other=0.0)
+            block += tl.where(whole, BLOCK, 1)
+        skipped = (past - first) * BLOCK
+        count = end - start - skipped
         longest = tl.max(count, axis=0)
         turn = tl.zeros_like(longest)
         while turn < longest:
-            known = there & (turn < count)
-            sample = tl.load(order + start + turn, mask=known, other=0)
-            weight = tl.load(samples + sample * 3, mask=known, other=0.0)
-            share_x = tl.load(samples + sample * 3 + 1, mask=known, other=0.0)
-            share_y = tl.load(samples + sample * 3 + 2, mask=known, other=0.0)
-            # The pixel is its upper left cell's lower right corner, and so on.
-            weight = weight * (1 - share_y if corner // 2 else share_y) * (1 - share_x if corner % 2 else share_x)
+            known = turn < count
+            place = start + turn
+            sample = tl.load(order + tl.where(place < first * BLOCK, place, place + skipped), mask=known, other=0)
+            weight = shares(samples, sample, known, corner)
             query = (sample - order_of_map) // POINTS
             upstream = tl.load(
                 places(gradient, query, channel, CHANNELS), mask=known[:, None] & present[None, :], other=0.0
