@@ -4,9 +4,9 @@ Torch is loaded only to count a part that no earlier run has counted.
 """
 
 from piip_explore.cost.accounting import RULES
-from piip_explore.cost.cost import Cost, count, difference
+from piip_explore.cost.design_cost import Cost, Traffic, count, difference, traffic, training_memory
 
 ACCOUNTINGS = tuple(RULES)
 """The names of the accountings."""
 
-__all__ = ["ACCOUNTINGS", "Cost", "count", "difference"]
+__all__ = ["ACCOUNTINGS", "Cost", "Traffic", "count", "difference", "traffic", "training_memory"]

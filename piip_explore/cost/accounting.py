@@ -14,7 +14,7 @@ from typing import Any
 
 from piip_explore.cost.counts import Counts
 from piip_explore.design import MergeKind
-from piip_explore.errors import InputError
+from piip_explore.errors import InputError, expected
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Rules:
 
     sampling: bool
     """Deformable attention samples values of their own width. Published: 5 x N_query x points x dim_query; and where
-    nothing is merged (PIIP-LLaVA), N_query is that of the branch's first exchange for all of them."""
+    nothing is merged (PIIP-LLaVA), N_query is that of the branch's first interaction for all of them."""
 
     merge: bool
     """`conv` is the two 3x3 convolutions per branch that the detection code trains. Published: the linear merge in
@@ -63,7 +63,7 @@ def rules(accounting: str) -> Rules:
         InputError: there is no such accounting.
     """
     if accounting not in RULES:
-        raise InputError(f"accounting '{accounting}': expected one of {', '.join(RULES)}")
+        raise InputError(f"accounting '{accounting}': {expected(accounting, RULES)}")
     return RULES[accounting]
 
 
@@ -101,7 +101,7 @@ def sampling(rule: Rules, as_run: Counts, merge: MergeKind, queries: Any, first:
         as_run: the direction as it runs.
         merge: the design's merge.
         queries: tokens of the map that is informed, of width `dim`.
-        first: tokens of the same branch's map at its first exchange.
+        first: tokens of the same branch's map at its first interaction.
         points: points sampled by a head.
         dim: width of the queries.
     """

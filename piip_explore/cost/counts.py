@@ -11,9 +11,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Counts:
-    """Multiply-adds by kind of operator, and parameters, of one image through one part of a network.
+    """Multiply-adds by kind of operator, parameters and traffic, of one image through one part of a network.
 
-    Values are whole numbers: Python integers, or NumPy integer arrays where many parts are counted at once.
+    `activations` are the elements of the outputs of all linear layers, convolutions and attentions; `moved` the
+    elements that all counted operators read (weights included) and write, and `kept` those that automatic
+    differentiation keeps for the backward pass (`cost.saved`). Values are whole numbers: Python integers, or NumPy
+    integer arrays where many parts are counted at once.
     """
 
     linear: Any = 0
@@ -23,6 +26,9 @@ class Counts:
     attention: Any = 0
     deformable: Any = 0
     params: Any = 0
+    activations: Any = 0
+    moved: Any = 0
+    kept: Any = 0
 
     @property
     def macs(self) -> Any:
@@ -95,12 +101,5 @@ def to_json(named: Mapping[str, Counts]) -> dict[str, list[int]]:
 
 
 def from_json(data: Any) -> dict[str, Counts]:
-    """Return the named counts of `to_json`.
-
-    Raises:
-        ValueError, TypeError, AttributeError: `data` are not named counts.
-    """
-    named = {str(name): Counts(*values) for name, values in data.items()}
-    if not all(type(value) is int for counts in named.values() for value in counts.values()):
-        raise ValueError("counts are whole numbers")
-    return named
+    """Return the named counts of `to_json`."""
+    return {name: Counts(*values) for name, values in data.items()}

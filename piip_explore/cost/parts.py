@@ -1,78 +1,89 @@
-"""The parts that every design's cost is a sum of, each counted once (`cost.measure`) and kept (`cost.store`). No torch.
+"""The parts of networks that are traced, each one once: plain values that say all there is to know about a part.
 
-A cost is additive over branches and over directed pairs of branches. A ViT is counted with one block of every distinct
-kind on a few tiny maps; so are one direction of an exchange, and what a branch's map passes on its way to the merge.
-All of them are exact polynomials of the sizes of their maps after that. A ConvNeXt, whose stages round odd sizes down,
-is counted at every size.
+A cost is additive over branches and over directed pairs of branches. A ViT is traced with one block of every distinct
+kind on a few tiny maps; so are one direction of an interaction, and what a branch's map passes on its way to the merge.
+Their counts are exact polynomials of the sizes of their maps (`cost.part_sizes`). A ConvNeXt, whose stages round odd
+sizes down, and models of other packages are traced at every size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cache
-from math import ceil
+from dataclasses import dataclass
 
-from piip_explore.catalog import ConvNeXt, ViT
-from piip_explore.cost.counts import Bilinear, Counts, Polynomial
-from piip_explore.cost.store import part
+from piip_explore.catalog import ConvNeXt, OwnBranch, ViT
 from piip_explore.design import Interaction
 
 
 @dataclass(frozen=True)
-class ViTParts:
-    """A ViT on one map: everything outside its blocks, one global and (with windows) one windowed block."""
+class GlobalViT:
+    """A ViT of one global block, on maps of all sides up to the degree of its polynomial."""
 
-    outside: Counts
-    global_block: Counts
-    windowed_block: Counts | None
-
-
-@cache
-def vision_transformer(spec: ViT, grid: int, window: int | None, class_token: bool) -> ViTParts:
-    """Return the parts of a ViT on a map of `grid` x `grid` patches."""
-    short = replace(spec, depth=1)
-    outside, block = _by_side(short, class_token)
-    windowed = None
-    if window is not None:
-        by_size = Bilinear(**part("windowed_block", short, window, class_token))
-        windowed = by_size.at(tokens=grid**2, keys=ceil(grid / window) ** 2)
-    return ViTParts(outside.at(grid), block.at(grid), windowed)
+    spec: ViT
+    class_token: bool
 
 
-@cache
-def _by_side(spec: ViT, class_token: bool) -> tuple[Polynomial, Polynomial]:
-    """Return what is outside the blocks of a ViT, and a global block, by the side of the map."""
-    counts = part("vision_transformer", spec, class_token)
-    sides = range(1, len(counts) // 2 + 1)
-    outside, block = ([counts[f"{name} {side}"] for side in sides] for name in ("outside", "block"))
-    return Polynomial.through(outside), Polynomial.through(block)
+@dataclass(frozen=True)
+class WindowedBlock:
+    """One block with windows of `window` x `window` patches."""
+
+    spec: ViT
+    window: int
+    class_token: bool
 
 
-def convnext(spec: ConvNeXt, grid: int) -> Counts:
-    """Return the counts of a ConvNeXt with `grid` x `grid` cells behind its stem."""
-    counts = part("convnext", replace(spec, depths=(1,) * len(spec.depths)), grid)
-    blocks = (counts[f"stage {stage}"] * depth for stage, depth in enumerate(spec.depths))
-    return sum(blocks, counts["outside"])
+@dataclass(frozen=True)
+class SizedConvNeXt:
+    """A ConvNeXt of one block per stage with `grid` x `grid` cells behind its stem."""
+
+    spec: ConvNeXt
+    grid: int
 
 
-def direction(width_from: int, width: int, interaction: Interaction) -> Bilinear:
-    """Return one direction of one exchange, into a map of `width` channels (tokens) from one of `width_from` (keys)."""
-    options = replace(interaction, count=1, direction="both")  # neither changes what one direction is
-    return Bilinear(**part("direction", width_from, width, options))
+@dataclass(frozen=True)
+class SizedOwn:
+    """Another package's branch with `grid` x `grid` cells behind its stem; `code` is the hash of its code."""
+
+    spec: OwnBranch
+    grid: int
+    code: str
 
 
-def adapter(merge: str, width: int, target: int, is_target: bool) -> Bilinear:
-    """Return what one branch's map of `width` channels passes to join a merged map of `target` channels."""
-    return Bilinear(**part("adapter", merge, width, target, is_target))
+@dataclass(frozen=True)
+class InteractionUnit:
+    """One direction of one interaction, into a map of `width` channels from one of `width_from`."""
+
+    width_from: int
+    width: int
+    options: Interaction
 
 
-def pyramid(widths: Sequence[int]) -> Bilinear:
-    """Return the simple pyramid's up-samplings of merged maps that all have the same size; `widths` by level."""
-    four_times, twice = (Bilinear(**part("up_sampling", level, widths[level])) for level in (0, 1))
-    return four_times + twice
+@dataclass(frozen=True)
+class Adapter:
+    """What one branch's map of `width` channels passes to join a merged map of `target` channels.
+
+    `is_target`: the branch is itself the one of the lowest resolution.
+    """
+
+    merge: str
+    width: int
+    target: int
+    is_target: bool
 
 
-def head(width: int) -> Counts:
-    """Return one branch's LayerNorm and 1000-way linear classifier."""
-    return part("head", width, 1000)["head"]
+@dataclass(frozen=True)
+class UpSampling:
+    """The simple pyramid's level 0 (four times the size) or 1 (twice) over a merged map of `width` channels."""
+
+    level: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Head:
+    """One branch's LayerNorm and linear classifier."""
+
+    width: int
+    classes: int
+
+
+Part = GlobalViT | WindowedBlock | SizedConvNeXt | SizedOwn | InteractionUnit | Adapter | UpSampling | Head

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from piip_explore import published
-from piip_explore.cost.cost import count
+from piip_explore.cost.design_cost import count
 from piip_explore.design import Design
 
 TOLERANCE = 0.005
@@ -14,7 +14,7 @@ TOLERANCE = 0.005
 
 LLAVA = (
     "vision encoders without projectors, merge=none; CLIP with its class token and at patch 16, the baseline's at 14 "
-    "without; deformable attention of every exchange counted on the ConvNeXt's map at its first one"
+    "without; deformable attention of every interaction counted on the ConvNeXt's map at its first one"
 )
 """What the figures of PIIP-LLaVA count."""
 
@@ -51,12 +51,12 @@ class Comparison:
 
 
 def designs() -> list[Comparison]:
-    """Compare the designs of PIIP's tables.
+    """Compare the designs of PIIP's tables, ablations included.
 
     Parameters of the from-scratch rows are printed without the classifier, as in their per-module table.
     """
     rows = []
-    for row in published.load().to_dict("records"):
+    for row in [*published.load().to_dict("records"), *published.ablations().to_dict("records")]:
         cost = count(Design.parse(row["design"]))
         params = cost.params - (cost.by_module["heads"][1] if row["pretrain"] == _FROM_SCRATCH else 0)
         reason = "no FLOPs printed" if math.isnan(row["gflops"]) else _REASONS.get(row["structure"], row["structure"])
@@ -95,8 +95,8 @@ def _modules(design: Design) -> dict[str | int, tuple[int, int]]:
     found: dict[str | int, tuple[int, int]] = {
         branch.spec.out_dim: cost.by_module[str(branch)] for branch in design.branches
     }
-    exchanges = [value for name, value in cost.by_module.items() if name.startswith("interactions ")]
-    found["interactions"] = sum(macs for macs, _ in exchanges), sum(params for _, params in exchanges)
+    interactions = [value for name, value in cost.by_module.items() if name.startswith("interactions ")]
+    found["interactions"] = sum(macs for macs, _ in interactions), sum(params for _, params in interactions)
     found["branch merging"] = cost.by_module["merge"]
     return found
 

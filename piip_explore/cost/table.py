@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from piip_explore.cost.accounting import rules
-from piip_explore.cost.lookup import Lookup
+from piip_explore.cost import working_sets
+from piip_explore.cost.accounting import RULES, rules
+from piip_explore.cost.memory import training_gb
+from piip_explore.cost.pair_tables import PairTables, TermsOf
+from piip_explore.cost.terms import terms
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.space import SearchSpace, SpaceColumns
+from piip_explore.space.bounds import TrainingBound, parse_training_bound
 
 Integers = npt.NDArray[np.int64]
 _ROWS = 1 << 16
@@ -23,7 +30,8 @@ _ROWS = 1 << 16
 class DesignTable:
     """All designs of a space within its limits, with their costs under one accounting.
 
-    `macs` and `params` are `(n,)`, one entry for every row of `columns`.
+    `macs` and `params` are `(n,)`, one entry for every row of `columns`; so are `activations`, `moved`,
+    `kept` and `peak` (`cost.Traffic`), which depend on no accounting and are found when they are first asked for.
     """
 
     accounting: str
@@ -33,6 +41,51 @@ class DesignTable:
 
     def __len__(self) -> int:
         return len(self.macs)
+
+    @cached_property
+    def activations(self) -> Integers:
+        """Elements that linear layers, convolutions and attentions write for one image."""
+        return self._built("activations")
+
+    @cached_property
+    def moved(self) -> Integers:
+        """Elements that the counted operators read and write for one image."""
+        return self._built("moved")
+
+    @cached_property
+    def kept(self) -> Integers:
+        """Elements that automatic differentiation keeps of one image's forward pass."""
+        return self._built("kept")
+
+    @cached_property
+    def peak(self) -> Integers:
+        """Most elements that one operator reads and writes for one image, weights aside."""
+        found: Integers = sums(self.columns, working_sets.terms, ("peak",), combine=np.maximum)[:, 0]
+        return found
+
+    def training_gb(self, batch: int) -> npt.NDArray[np.float64]:
+        """Return the GB that training in fp32 with AdamW takes at so many images per step (`cost.memory`)."""
+        params = self.params if self.accounting == "built" else self._built("params")
+        found: npt.NDArray[np.float64] = training_gb(params, self.kept, batch)
+        return found
+
+    def trains_within(self, bound: TrainingBound, space: str) -> npt.NDArray[np.bool_]:
+        """Return which designs of the space of this name train within a device's memory.
+
+        Raises:
+            InputError: none does; the sentence says what the least demanding takes.
+        """
+        found = self.training_gb(bound.batch)
+        if not (found <= bound.gigabytes).any():
+            raise InputError(
+                f"no design of the space '{space}' trains within {bound.gigabytes:g} GB at a batch of {bound.batch}: "
+                f"the least demanding takes {found.min():.4g} GB"
+            )
+        return found <= bound.gigabytes
+
+    def _built(self, measure: str) -> Integers:
+        found: Integers = sums(self.columns, partial(terms, RULES["built"]), (measure,))[:, 0]
+        return found
 
     def design(self, row: int) -> Design:
         """Return the design of a row."""
@@ -49,13 +102,19 @@ class DesignTable:
         return replace(self, columns=columns, macs=self.macs[wanted], params=self.params[wanted])
 
 
-def enumerate_space(space: SearchSpace, accounting: str | None = None, max_gflops: float | None = None) -> DesignTable:
+def enumerate_space(
+    space: SearchSpace,
+    accounting: str | None = None,
+    max_gflops: float | None = None,
+    max_train_gb: str | None = None,
+) -> DesignTable:
     """Count every design of a space, and keep those within its limits.
 
     Args:
         space: the space; its own limits on GFLOPs hold under its own accounting.
         accounting: what the table's columns count; None is the space's own.
         max_gflops: a further limit, under `accounting`.
+        max_train_gb: a further limit on what training takes, such as `24@16`: 24 GB at 16 images per step.
 
     Raises:
         InputError: there is no such accounting, the space is too large to list, or no design is within the limits.
@@ -68,6 +127,9 @@ def enumerate_space(space: SearchSpace, accounting: str | None = None, max_gflop
     within &= _between(table.params, 1e6, limits.min_mparams, limits.max_mparams)
     if not within.all():
         table = table.rows(within)
+    for text in (limits.max_train_gb, max_train_gb):
+        if text is not None and len(table):
+            table = table.rows(table.trains_within(parse_training_bound(text), space.name))
     if accounting != limits.accounting:
         table = count_columns(table.columns, accounting)
     if max_gflops is not None:
@@ -89,13 +151,33 @@ def _between(values: Integers, unit: float, least: float | None, most: float | N
 
 def count_columns(columns: SpaceColumns, accounting: str) -> DesignTable:
     """Count every row of `columns`, on all cores."""
-    lookup = Lookup(columns, rules(accounting))
-    macs, params = np.empty(len(columns.setting), np.int64), np.empty(len(columns.setting), np.int64)
+    macs, params = sums(columns, partial(terms, rules(accounting)), ("macs", "params")).T
+    return DesignTable(accounting, columns, macs, params)
+
+
+def sums(
+    columns: SpaceColumns,
+    terms_of: TermsOf,
+    measures: Sequence[str],
+    dtype: type[np.generic] = np.int64,
+    combine: np.ufunc = np.add,
+) -> npt.NDArray[Any]:
+    """Return measures of every row, `(rows, measures)`, each measure's values together in memory.
+
+    Args:
+        columns: the designs.
+        terms_of: the terms of a form of designs.
+        measures: attributes of what the terms count.
+        dtype: of the sums.
+        combine: np.maximum for the largest term instead of their sum.
+    """
+    tables = PairTables(columns, terms_of, measures, dtype, combine)
+    found = np.empty((len(columns.setting), len(measures)), dtype, order="F")
 
     def count(start: int) -> None:
         rows = slice(start, start + _ROWS)
-        macs[rows], params[rows] = lookup.sums(rows).T
+        found[rows] = tables.sums(rows)
 
     with ThreadPoolExecutor() as threads:
-        list(threads.map(count, range(0, len(macs), _ROWS)))
-    return DesignTable(accounting, columns, macs, params)
+        list(threads.map(count, range(0, len(found), _ROWS)))
+    return found

@@ -12,11 +12,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from fvcore.nn.jit_analysis import JitModelAnalysis
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from piip_explore.cost.counts import Counts
+from piip_explore.cost.saved import saved
 from piip_explore.ops import flops as deformable
 
 Handle = Callable[[list[Any], list[Any]], Counter[str]]
@@ -32,7 +34,7 @@ def trace(module: nn.Module, *inputs: Tensor) -> dict[str, Counts]:
         NotImplementedError: an operator is neither counted nor known to cost nothing; the sentence names it.
     """
     analysis = JitModelAnalysis(module.eval(), inputs).clear_op_handles()
-    analysis.set_op_handle(**COUNTED, **dict.fromkeys(FREE))
+    analysis.set_op_handle(**{name: _with_traffic(handle) for name, handle in COUNTED.items()}, **dict.fromkeys(FREE))
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     with torch.no_grad(), _Traceable() as mode:
         # All that was computed is an output, for the tracer drops what does not reach one, and the network runs it.
@@ -46,8 +48,43 @@ def trace(module: nn.Module, *inputs: Tensor) -> dict[str, Counts]:
         raise NotImplementedError(
             f"no rule for what {names} costs: count it in COUNTED or say why it costs nothing in FREE (cost/trace.py)"
         )
-    submodules = dict(module.named_modules())
-    return {name: Counts(**kinds, params=_parameters(submodules[name])) for name, kinds in counts.items()}
+    submodules, kept = dict(module.named_modules()), saved(module, *inputs)
+    return {
+        name: Counts(**kinds, params=_parameters(submodules[name]), kept=kept.get(name, 0))
+        for name, kinds in counts.items()
+    }
+
+
+def working_set(module: nn.Module, *inputs: Tensor) -> int:
+    """Return the most elements that one counted operator of a forward pass reads and writes, parameters aside."""
+    with torch.no_grad(), _Largest() as mode:
+        module.eval()(*inputs)
+    elements: int = mode.elements
+    return elements
+
+
+class _Largest(TorchFunctionMode):
+    """Notes the largest call of the functions whose operators are counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements = 0
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func in _COUNTED_FUNCTIONS:
+            values = (result, *args, *(kwargs or {}).values())
+            tensors = [x for x in values if isinstance(x, Tensor) and not isinstance(x, nn.Parameter)]
+            self.elements = max(self.elements, sum(x.numel() for x in tensors))
+        return result
+
+
+_COUNTED_FUNCTIONS = {
+    *(F.linear, torch.matmul, Tensor.matmul, torch.conv2d, torch.conv_transpose2d),
+    *(F.layer_norm, F.group_norm, F.relu, torch.relu, F.scaled_dot_product_attention),
+}
 
 
 def _parameters(module: nn.Module) -> int:
@@ -115,13 +152,33 @@ COUNTED: Mapping[str, Handle] = {
     deformable.OPERATOR: _deformable,
 }
 
+_ACTIVATING = {"linear", "conv", "attention", "deformable"}
+
+
+def _with_traffic(handle: Handle) -> Handle:
+    """Count what an operator reads and writes beside its multiply-adds."""
+
+    def count(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+        counted, written = handle(inputs, outputs), _elements(outputs)
+        activations = written if _ACTIVATING & counted.keys() else 0
+        return counted + Counter(activations=activations, moved=_elements(inputs) + written)
+
+    return count
+
+
+def _elements(values: list[Any]) -> int:
+    return sum(math.prod(_sizes(value)) for value in values if value.type().kind() == "TensorType")
+
+
 _ELEMENTWISE = "element-wise: the published figures count no residual, scale, activation (but ReLU) or mask"
 _MEMORY = "moves or makes values, computes none"
 _RESAMPLING = "interpolation and pooling: not counted in the published figures"
 FREE: Mapping[str, str] = {
     **dict.fromkeys(("aten::add", "aten::add_", "aten::sub", "aten::mul", "aten::div"), _ELEMENTWISE),
     **dict.fromkeys(("aten::gelu", "aten::sigmoid", "aten::silu", "aten::dropout"), _ELEMENTWISE),
-    **dict.fromkeys(("aten::rms_norm", "aten::pow", "aten::rsqrt"), "RMSNorm: not counted in the published figures"),
+    **dict.fromkeys(("aten::rms_norm", "aten::rsqrt"), "RMSNorm: not counted in the published figures"),
+    **dict.fromkeys(("aten::pow",), "RMSNorm, and the frequencies of rotary positions"),
+    **dict.fromkeys(("aten::cos", "aten::sin"), "angles of rotary positions: of the map alone, not of its features"),
     **dict.fromkeys(("aten::softmax",), "softmax: not counted in the published figures"),
     **dict.fromkeys(("aten::sum", "aten::mean"), "averages and sums of maps or tokens: no multiplications"),
     **dict.fromkeys(("aten::upsample_bilinear2d", "aten::upsample_bicubic2d", "aten::max_pool2d"), _RESAMPLING),

@@ -16,6 +16,9 @@ VITS = [
     "short_clip",
     "short_beit",
     "short_intern",
+    "short_dinov2_reg",
+    "short_dinov3_plus",
+    "short_pe",
 ]
 CONVNEXTS = ["convnext[depths=1-1-2-1,dims=32-32-64-96]", "convnext[depths=2-1-3-1,dims=32-64-64-64,patch=2]"]
 CONVNEXTS += ["convnext[depths=3-3-9-3,dims=32-64-64-128]"]
@@ -25,6 +28,9 @@ SHORT_MODELS = {
     "short_clip": replace(catalog.MODELS["clip_base"], **SMALL),
     "short_beit": replace(catalog.MODELS["beit_base"], **SMALL),
     "short_intern": replace(catalog.MODELS["intern_vit_6b"], **SMALL),
+    "short_dinov2_reg": replace(catalog.MODELS["dinov2_reg_base"], **SMALL, patch=16),
+    "short_dinov3_plus": replace(catalog.MODELS["dinov3_small_plus"], **SMALL),
+    "short_pe": replace(catalog.MODELS["pe_core_base"], **SMALL),
 }
 """The catalog's other families, with few and narrow blocks; in the catalog while tests of this room run."""
 
@@ -56,13 +62,13 @@ INTERACTIONS = st.builds(
 
 @st.composite
 def designs(draw):
-    """A design of one to four branches with any exchange and merge that fits them."""
+    """A design of one to four branches with any interaction and merge that fits them."""
     chosen = tuple(draw(st.lists(branches(), min_size=1, max_size=4)))
     if len(chosen) == 1:
         return Design(chosen)
     kind = draw(st.sampled_from(["conv", "linear", "conv-multilevel", "separate-heads", "none"]))
     numbers = st.lists(st.integers(1, len(chosen)), min_size=1, unique=True).map(lambda out: tuple(sorted(out)))
-    merge = Merge(kind, draw(st.none() | numbers))
+    merge = Merge(kind, draw(st.none() | numbers), draw(st.sampled_from(["published", "scalar", "channel"])))
     try:
         return Design(chosen, draw(st.none() | INTERACTIONS), merge)
     except InputError:

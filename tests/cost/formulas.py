@@ -17,7 +17,7 @@ def published(design: Design) -> int:
         total += sum(2 * dim + 1000 * dim for dim in dims)
     if design.interaction is not None:
         for source, query in design.directed_pairs:
-            total += exchanges(
+            total += interactions(
                 design.branches[source], design.branches[query], design.interaction, design.merge.kind == "none"
             )
     return total + merge(design)
@@ -25,14 +25,15 @@ def published(design: Design) -> int:
 
 def vit(branch: Branch, separate: bool) -> int:
     spec, patches = branch.spec, branch.grid**2
-    tokens = patches + (separate or spec.class_token)
+    tokens = patches + (separate or spec.class_token) + spec.registers
+    matrices = 3 if spec.activation == "swiglu" else 2
     total = spec.patch**2 * 3 * spec.dim * patches
     total += 2 * spec.dim * tokens if spec.embed_norm else spec.dim * patches  # CLIP: a norm and no bias
     norm = 2 * spec.dim * tokens if spec.norm == "layer" else 0
     for block in range(spec.depth):
         window = branch.block_window(block)
         span = patches if window is None else window**2
-        total += (4 + 2 * 4) * spec.dim**2 * tokens + 2 * norm + 2 * patches * span * spec.dim
+        total += (4 + matrices * spec.mlp_ratio) * spec.dim**2 * tokens + 2 * norm + 2 * patches * span * spec.dim
     return total
 
 
@@ -58,7 +59,7 @@ def after(branch: Branch, block: int) -> tuple[int, int]:
     return side**2, branch.spec.width(block)
 
 
-def exchanges(source: Branch, query: Branch, options: Interaction, first: bool) -> int:
+def interactions(source: Branch, query: Branch, options: Interaction, first: bool) -> int:
     total = 0
     ends = zip(*(catalog.positions(b.spec, options.count) for b in (source, query)), strict=True)
     sampled = after(query, catalog.positions(query.spec, options.count)[0])[0]

@@ -1,13 +1,14 @@
 """The commands `cost`, `reproduce` and `enumerate`, as they are typed."""
 
 import json
+from dataclasses import asdict
 
 import pandas as pd
 import pytest
 
 from piip_explore import Design
 from piip_explore.cli import main
-from piip_explore.cost import count
+from piip_explore.cost import count, traffic
 from piip_explore.cost.table import enumerate_space
 from piip_explore.space import SearchSpace
 
@@ -59,6 +60,8 @@ def test_cost_shows_both_accountings_and_what_lies_between(run):
     status, out, _ = run("cost", TEXT, "--json")
     answer = json.loads(out)
     assert status == 0
+    elements = asdict(traffic(Design.parse(TEXT)))
+    assert {name: answer[name] for name in elements} == elements
     gap = answer["built"]["macs"] - answer["published"]["macs"]
     assert sum(change["macs"] for change in answer["difference"]) == gap != 0
     _, text, _ = run("cost", TEXT)
@@ -84,6 +87,7 @@ def test_bad_input_to_cost_is_one_line_and_status_two(run, arguments, words):
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_reproduce(run):
     status, out, _ = run("reproduce")
     assert status == 0
@@ -119,11 +123,36 @@ def test_enumerate_writes_every_design(run, space, tmp_path, suffix):
     assert designs == [table.design(row) for row in range(len(table))]
     assert list(rows["macs"]) == list(table.macs)
     assert list(rows["params"]) == list(table.params)
+    assert list(rows["activations"]) == list(table.activations)
+    assert list(rows["moved"]) == list(table.moved)
     before = target.read_bytes()
     status, _, err = run("enumerate", str(space), "--out", str(target))
     assert status == 2
     assert "exists" in err
     assert target.read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_enumerate_adds_what_is_expected(run, tmp_path, suffix):
+    (tmp_path / "mixed.yaml").write_text(
+        "name: mixed\nbranches:\n"
+        "  - {models: vit_tiny, resolutions: [896, 1120, 4480]}\n  - {models: vit_base, resolutions: [448, 672]}\n"
+    )
+    target = tmp_path / f"all.{suffix}"
+    status, out, err = run(
+        "enumerate", str(tmp_path / "mixed.yaml"), "--expect", "box_ap", "--out", str(target), "--json"
+    )
+    assert (status, err) == (0, "")
+    rows = (pd.read_csv if suffix == "csv" else pd.read_parquet)(target)
+    far = rows["branch_1"].astype(str).str.contains("@4480")
+    assert rows["expected"].isna()[far].all()
+    told = rows[rows["expected"].notna()]
+    assert len(told) >= 3
+    assert (told["expected_low"] < told["expected"]).all()
+    best = json.loads(out)["highest_expected"]
+    assert best[0]["expected"] == pytest.approx(told["expected"].max())
+    _, text, _ = run("enumerate", str(tmp_path / "mixed.yaml"), "--expect", "miou")
+    assert "No mIoU is expected" in text or "highest expected (UperNet 160k; not measured)" in text
 
 
 def test_enumerate_sums_up_the_space(run, space):

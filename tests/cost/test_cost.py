@@ -18,15 +18,17 @@ from .formulas import published
 
 FOUR = (
     "vit_tiny@560:w14 convnext_tiny@320 clip_base@208:w6g2 beit_base@96; interactions=4; heads=4; "
-    "direction=all; merge=conv-multilevel"
+    "direction=all; merge=conv-multilevel; weighting=channel"
 )
 SETTINGS = settings(deadline=None, max_examples=50, suppress_health_check=list(HealthCheck), print_blob=True)
 
 
+@pytest.mark.slow
 @SETTINGS
 @given(designs())
 @example(Design.parse(FOUR))
 @example(Design.parse("vit_tiny@368 vit_small@192 vit_base@128; merge=separate-heads"))
+@example(Design.parse("vit_tiny@368 vit_small@192; merge=separate-heads; out=2; weighting=channel"))
 @example(Design.parse("convnext_tiny@140 vit_huge@112; interactions=12; merge=conv; project=no"))
 @example(Design.parse("intern_vit_6b@112"))
 def test_built_is_the_trace_of_the_built_network(design):
@@ -47,6 +49,7 @@ def test_published_is_what_the_papers_formulas_give(design):
     assert count(design, "published").macs == published(design)
 
 
+@pytest.mark.slow
 @SETTINGS
 @given(designs())
 def test_the_order_of_branches_does_not_change_the_cost(design):
@@ -55,6 +58,7 @@ def test_the_order_of_branches_does_not_change_the_cost(design):
         assert (there.macs, there.params) == (back.macs, back.params)
 
 
+@pytest.mark.slow
 @SETTINGS
 @given(designs())
 def test_the_differences_add_up(design):
@@ -62,6 +66,24 @@ def test_the_differences_add_up(design):
     changes = difference(design)
     assert sum(macs for _, macs, _ in changes) == after.macs - before.macs
     assert sum(params for _, _, params in changes) == after.params - before.params
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "vit_tiny@96 convnext[depths=1-1-1-1,dims=32-32-64-96]@132; interactions=2; heads=4; merge=linear",
+        "clip_base@112",
+    ],
+)
+def test_other_channels_are_counted_as_built(text, channels):
+    design = Design.parse(text)
+    with torch.device("meta"):
+        network = build(design, in_channels=channels)
+    images = torch.empty(1, channels, design.resolution, design.resolution, device="meta")
+    whole, cost = trace(network, images)[""], count(design, "built", channels)
+    assert (cost.macs, cost.params) == (whole.macs, whole.params)
+    assert cost.macs != count(design, "built").macs
 
 
 def test_modules_are_named_in_the_order_of_the_text():

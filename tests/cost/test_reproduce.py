@@ -16,8 +16,24 @@ def test_all_known_designs_are_reproduced():
     assert all(math.isnan(row.printed_gflops) for row in rows if row.reason == "no FLOPs printed")
 
 
+def test_the_direct_pyramid_is_printed_as_if_merged_at_the_width_of_its_widest_branch():
+    """By hand: adapters from 192 and 384 channels to 768, and a head of 768, instead of those to ViT-T's 192."""
+    (row,) = (row for row in reproduce.designs() if row.row == "tsb-direct-448-672-896")
+    norm = {width: 2 * width for width in (192, 384, 768)}
+
+    def merged_at(width: int) -> int:
+        others = [other for other in norm if other != width]
+        adapters = sum(norm[other] + other * width + width + norm[width] for other in others) + norm[width] + 3
+        return adapters + norm[width] + 1000 * width + 1000  # LayerNorm, then a linear head with its bias
+
+    at_widest = row.mparams * 1e6 - merged_at(192) + merged_at(768)
+    assert row.printed_gflops == round(row.gflops)
+    assert row.printed_mparams == round(at_widest / 1e6) != round(row.mparams)
+    assert "widest" in row.reason
+
+
 def test_lh6b_cannot_be_what_its_rows_say():
-    """The reason given for them: the linear layers of blocks and exchanges alone cost more than is printed."""
+    """The reason given for them: the linear layers of blocks and interactions alone cost more than is printed."""
     from piip_explore import Design
     from piip_explore.cost import count
 

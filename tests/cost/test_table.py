@@ -1,11 +1,13 @@
 """Enumerated costs are the costs of the designs, one by one."""
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from piip_explore.cost import count
+from piip_explore.cost import count, traffic
 from piip_explore.cost.table import enumerate_space
 from piip_explore.errors import InputError
 from piip_explore.space import Constraints, SearchSpace, SettingChoices, Slot
@@ -56,6 +58,7 @@ def test_every_row_is_the_cost_of_its_design(space, accounting, random):
         cost = count(design, accounting)
         assert design == space.design(row)
         assert (table.macs[row], table.params[row]) == (cost.macs, cost.params)
+        assert (table.activations[row], table.moved[row], table.kept[row], table.peak[row]) == astuple(traffic(design))
 
 
 POOL = Slot(("vit_tiny", "vit_small", "vit_base"), (112, 224, 336), ("none", "w5"))

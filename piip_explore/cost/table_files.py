@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import csv, parquet
 
@@ -16,21 +17,28 @@ from piip_explore.files import write_whole
 
 _ROWS = 1 << 20
 """Rows written at a time."""
+_NUMBERS = ("macs", "params", "activations", "moved", "kept", "peak")
 
 
-def write(table: DesignTable, path: Path) -> None:
-    """Write all rows: `branch_1`, ..., `options`, `macs`, `params`; the file is there whole or not at all.
+Extra = Mapping[str, npt.NDArray[np.float64]]
+"""Further columns by name, one entry for every row; NaN is left empty."""
 
-    A design's text is its branches, separated by spaces, then "; " and the options where there are any. In Parquet
-    files branches and options are dictionary-encoded.
+
+def write(table: DesignTable, path: Path, extra: Extra | None = None) -> None:
+    """Write all rows: `branch_1`, ..., `options`, the costs as whole numbers, and the extra columns.
+
+    The costs are `macs`, `params`, `activations`, `moved`, `kept` and `peak`.
+
+    The file is there whole or not at all. A design's text is its branches, separated by spaces, then "; " and the
+    options where there are any. In Parquet files branches and options are dictionary-encoded.
 
     Raises:
         InputError: the file exists, cannot be made, or its name ends neither in .csv nor in .parquet.
     """
     check(path)
-    writers: dict[str, Callable[[DesignTable, Path], None]] = {".csv": _write_csv, ".parquet": _write_parquet}
+    writers: dict[str, Callable[[DesignTable, Path, Extra], None]] = {".csv": _write_csv, ".parquet": _write_parquet}
     try:
-        write_whole(path, lambda partial: writers[path.suffix](table, partial))
+        write_whole(path, lambda partial: writers[path.suffix](table, partial, extra or {}))
     except OSError as error:
         raise InputError(f"cannot write '{path}': {error.strerror or error}") from None
 
@@ -49,28 +57,30 @@ def check(path: Path) -> None:
         raise InputError(f"'{path}': there is no folder '{path.parent}'")
 
 
-def _write_csv(table: DesignTable, path: Path) -> None:
+def _write_csv(table: DesignTable, path: Path, extra: Extra) -> None:
     schema = pa.schema(
-        (field.name, pa.string() if pa.types.is_dictionary(field.type) else field.type) for field in _schema(table)
+        (field.name, pa.string() if pa.types.is_dictionary(field.type) else field.type)
+        for field in _schema(table, extra)
     )
     with csv.CSVWriter(path, schema) as writer:
-        for batch in _batches(table):
+        for batch in _batches(table, extra):
             writer.write(batch.cast(schema))
 
 
-def _write_parquet(table: DesignTable, path: Path) -> None:
-    with parquet.ParquetWriter(path, _schema(table), compression="zstd") as writer:
-        for batch in _batches(table):
+def _write_parquet(table: DesignTable, path: Path, extra: Extra) -> None:
+    with parquet.ParquetWriter(path, _schema(table, extra), compression="zstd") as writer:
+        for batch in _batches(table, extra):
             writer.write(batch)
 
 
-def _schema(table: DesignTable) -> pa.Schema:
+def _schema(table: DesignTable, extra: Extra) -> pa.Schema:
     texts = [f"branch_{place + 1}" for place in range(table.columns.branches.shape[1])] + ["options"]
     fields = [(name, pa.dictionary(pa.int32(), pa.string())) for name in texts]
-    return pa.schema([*fields, ("macs", pa.int64()), ("params", pa.int64())])
+    numbers = [*((name, pa.int64()) for name in _NUMBERS), *((name, pa.float64()) for name in extra)]
+    return pa.schema([*fields, *numbers])
 
 
-def _batches(table: DesignTable) -> Iterator[pa.Table]:
+def _batches(table: DesignTable, extra: Extra) -> Iterator[pa.Table]:
     columns = table.columns
     branches = pa.array([str(branch) for branch in columns.branch_options], pa.string())
     options = pa.array(_options(table), pa.string())
@@ -81,8 +91,9 @@ def _batches(table: DesignTable) -> Iterator[pa.Table]:
             for codes in columns.branches[rows].T
         ]
         arrays.append(pa.DictionaryArray.from_arrays(pa.array(columns.setting[rows].astype(np.int32)), options))
-        numbers = pa.array(table.macs[rows]), pa.array(table.params[rows])
-        yield pa.Table.from_arrays([*arrays, *numbers], schema=_schema(table))
+        arrays += [pa.array(getattr(table, name)[rows]) for name in _NUMBERS]
+        arrays += [pa.array(values[rows], from_pandas=True) for values in extra.values()]
+        yield pa.Table.from_arrays(arrays, schema=_schema(table, extra))
 
 
 def _options(table: DesignTable) -> list[str]:

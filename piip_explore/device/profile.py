@@ -1,18 +1,23 @@
-"""What a design costs on a device: latency, throughput and peak memory, of the forward pass and of training."""
+"""Measure a design: latency, throughput, peak memory and energy, of the forward pass and of training."""
 
 from __future__ import annotations
 
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from piip_explore import phases
+from piip_explore.cost import count, traffic
 from piip_explore.design import Design
+from piip_explore.device import energy
+from piip_explore.device_name import resolve
 from piip_explore.errors import InputError
+from piip_explore.memory_error import is_out_of_memory
 from piip_explore.models import Pyramid, build
 from piip_explore.ops import backend_name
 
@@ -24,22 +29,28 @@ WARM_UP = 3
 
 @dataclass(frozen=True)
 class Timing:
-    """Times of one step in seconds, images per second at the median, and peak memory.
+    """Times of one step in seconds, images per second at the median, peak memory and energy.
 
     `peak_memory` is in bytes, of weights, activations and (training) gradients and optimizer; None where the device
-    does not count it.
+    does not count it. `energy` is in joules per step, of the whole GPU; None where it is not counted
+    (`device.energy`).
     """
 
     median: float
     p95: float
     throughput: float
     peak_memory: int | None
+    energy: float | None
     steps: int
 
 
 @dataclass(frozen=True)
 class Profile:
-    """A design's measured costs with all that they depend on; `training` is None where it was not asked for."""
+    """A design's measured costs with all that they depend on; `training` is None where it was not asked for.
+
+    `macs`, `params`, `activations`, `moved`, `kept` and `peak` are what is counted of the design as it is built, for
+    one image.
+    """
 
     design: str
     id: str
@@ -48,27 +59,14 @@ class Profile:
     device: str
     backend: str
     torch: str
+    macs: int
+    params: int
+    activations: int
+    moved: int
+    kept: int
+    peak: int
     forward: Timing
     training: Timing | None
-
-
-def resolve(name: str = "auto") -> torch.device:
-    """Return the device a name means; `auto` is a GPU where there is one.
-
-    Raises:
-        InputError: no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise InputError(f"unknown device '{name}': expected auto, cpu, cuda or cuda:N") from None
-    if device.type not in ("cpu", "cuda"):
-        raise InputError(f"device '{name}' is not supported: expected auto, cpu, cuda or cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"device '{name}' is not there: this machine has {torch.cuda.device_count()} CUDA devices")
-    return device
 
 
 def profile(
@@ -105,19 +103,23 @@ def profile(
         forward = _forward(design, where, batch, DTYPES[dtype], steps, seconds)
         trained = _training(design, where, batch, DTYPES[dtype], steps, seconds) if training else None
     except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):  # the CPU's
+        if not is_out_of_memory(error):
             raise
         raise InputError(f"batch {batch} of '{design}' does not fit into the memory of {where}: lower it") from None
+    cost = count(design, "built")
     return Profile(
-        str(design),
-        design.id,
-        batch,
-        dtype,
-        _device_name(where),
-        backend_name(where),
-        torch.__version__,
-        forward,
-        trained,
+        design=str(design),
+        id=design.id,
+        batch=batch,
+        dtype=dtype,
+        device=_device_name(where),
+        backend=backend_name(where),
+        torch=torch.__version__,
+        macs=cost.macs,
+        params=cost.params,
+        **asdict(traffic(design)),
+        forward=forward,
+        training=trained,
     )
 
 
@@ -165,13 +167,24 @@ def _training(
 def _time(step: Callable[[], None], device: torch.device, batch: int, steps: int, seconds: float) -> Timing:
     gpu = device.type == "cuda"
     for _ in range(WARM_UP):
+        phases.tell("timing the design")
         step()
     if gpu:
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
     times: list[float] = []
+    joules = energy.meter(device)
+    before = joules() if joules else 0.0
     begin = time.perf_counter()
-    while len(times) < steps and (len(times) < 3 or time.perf_counter() - begin < seconds):
+
+    def unfinished() -> bool:
+        elapsed = time.perf_counter() - begin
+        if joules is not None and elapsed < energy.LEAST_SECONDS:
+            return True
+        return len(times) < steps and (len(times) < 3 or elapsed < seconds)
+
+    while unfinished():
+        phases.tell("timing the design", min(1.0, len(times) / steps))
         start = time.perf_counter()
         step()
         if gpu:
@@ -179,7 +192,8 @@ def _time(step: Callable[[], None], device: torch.device, batch: int, steps: int
         times.append(time.perf_counter() - start)
     median, p95 = np.percentile(times, [50, 95])
     peak = torch.cuda.max_memory_allocated(device) if gpu else None
-    return Timing(float(median), float(p95), batch / float(median), peak, len(times))
+    taken = (joules() - before) / len(times) if joules else None
+    return Timing(float(median), float(p95), batch / float(median), peak, taken, len(times))
 
 
 def _device_name(device: torch.device) -> str:

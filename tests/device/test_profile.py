@@ -8,8 +8,9 @@ import torch
 
 from piip_explore import Design
 from piip_explore.cli import main
-from piip_explore.cost import device as device_cost
-from piip_explore.cost.device import profile
+from piip_explore.cost import count, traffic
+from piip_explore.device import profile
+from piip_explore.device.profile import WARM_UP, _time
 from piip_explore.errors import InputError
 
 DESIGN = Design.parse("vit[depth=1,dim=32,heads=2]@64 vit[depth=1,dim=64,heads=2]@32; interactions=1; heads=2")
@@ -19,6 +20,9 @@ DESIGN = Design.parse("vit[depth=1,dim=32,heads=2]@64 vit[depth=1,dim=64,heads=2
 def test_profile_says_what_it_measured(dtype: str) -> None:
     made = profile(DESIGN, device="cpu", batch=2, dtype=dtype, steps=4)
     assert (made.id, made.batch, made.dtype, made.backend) == (DESIGN.id, 2, dtype, "torch")
+    cost, elements = count(DESIGN, "built"), traffic(DESIGN)
+    assert (made.macs, made.params) == (cost.macs, cost.params)
+    assert (made.activations, made.moved) == (elements.activations, elements.moved)
     assert made.training is not None
     for timing in (made.forward, made.training):
         assert 0 < timing.median <= timing.p95
@@ -32,15 +36,15 @@ def test_times_are_those_of_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def step() -> None:
         steps.append(len(steps))
-        now[0] += 1.0 if len(steps) == device_cost.WARM_UP + 10 else 0.25
+        now[0] += 1.0 if len(steps) == WARM_UP + 10 else 0.25
 
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
-    timing = device_cost._time(step, torch.device("cpu"), 8, steps=10, seconds=60)
-    assert len(steps) == device_cost.WARM_UP + 10
+    timing = _time(step, torch.device("cpu"), 8, steps=10, seconds=60)
+    assert len(steps) == WARM_UP + 10
     assert (timing.median, timing.throughput, timing.steps) == (0.25, 32, 10)
     assert 0.25 < timing.p95 < 1
-    assert device_cost._time(step, torch.device("cpu"), 8, steps=10**6, seconds=0).steps == 3
-    assert device_cost._time(step, torch.device("cpu"), 8, steps=10**6, seconds=10).steps == 40
+    assert _time(step, torch.device("cpu"), 8, steps=10**6, seconds=0).steps == 3
+    assert _time(step, torch.device("cpu"), 8, steps=10**6, seconds=10).steps == 40
 
 
 @pytest.mark.parametrize(
@@ -48,7 +52,7 @@ def test_times_are_those_of_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"dtype": "int8"}, "dtype 'int8'"),
         ({"device": "tpu"}, "device 'tpu'"),
-        ({"device": "mps"}, "device 'mps'"),
+        ({"device": "mps"}, "unknown device 'mps'"),
         ({"device": "cuda:99"}, "CUDA devices"),
         ({"batch": 0}, "batch 0"),
         ({"batch": 10**9, "device": "cpu"}, "batch 1000000000 of .* does not fit into the memory of cpu: lower it"),
@@ -68,6 +72,7 @@ def test_command(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "deformable attention: torch backend" in out
     assert "training" in out
+    assert f"{made['activations'] / 1e6:.3f} M activations" in out
 
 
 @pytest.mark.gpu

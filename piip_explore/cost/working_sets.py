@@ -1,0 +1,137 @@
+"""The largest working set of a design: the most elements that one of its operators reads and writes. No torch.
+
+Weights aside. Below this no runtime gets, in whatever order it runs the operators and however early it frees their
+results. Sums need traces; a maximum does not, so that the working sets are stated here, part by part, as the modules of
+`models` run them. Element-wise operators count as fused into their neighbours, attention as writing no logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial, reduce
+from typing import Any
+
+import numpy as np
+
+from piip_explore.catalog import ConvNeXt, OwnBranch, ViT, is_pyramid
+from piip_explore.cost import part_sizes
+from piip_explore.cost.maps import MapShape, Sized, maps
+from piip_explore.cost.terms import Term
+from piip_explore.design import Branch, Interaction, Merge
+
+
+@dataclass(frozen=True)
+class WorkingSet:
+    """What a term counts here: `peak`, in elements."""
+
+    peak: Any
+
+
+def terms(interaction: Interaction | None, merge: Merge, branches: int) -> Iterator[Term]:
+    """Yield the terms of a design of so many branches, of which the largest counts (`cost.terms.terms` sums others)."""
+    target = branches - 1
+    out = range(branches) if merge.out is None else [number - 1 for number in merge.out]
+    for place in range(branches):
+        yield Term("branch", (place,), partial(_branch, merge))
+    if interaction is not None:
+        for pair in interaction.pairs(branches):
+            yield Term("interactions", pair, partial(_interactions, interaction))
+    if merge.kind not in ("none", "separate-heads"):
+        for place in out:
+            yield Term("merge", (place,) if place == target else (place, target), partial(_joining, interaction, merge))
+    if merge.kind in ("conv", "conv-multilevel"):
+        yield Term("pyramid", (0, target), partial(_pyramid, interaction, merge))
+    for place in out if merge.kind == "separate-heads" else ():
+        yield Term("heads", (place,), _head)
+
+
+def _most(*values: Any) -> Any:
+    return reduce(np.maximum, values)
+
+
+def _branch(merge: Merge, branch: Branch) -> WorkingSet:
+    spec, grid = branch.spec, branch.grid
+    if isinstance(spec, OwnBranch):
+        return WorkingSet(part_sizes.own_peak(spec, grid))
+    if isinstance(spec, ConvNeXt):
+        return WorkingSet(_convnext(spec, grid))
+    prefix = spec.prefix(spec.class_token or merge.kind == "separate-heads")
+    patches = grid**2
+    tokens = patches + prefix
+    embedding = 3 * patches * spec.patch**2 + patches * spec.dim
+    blocks = [_block(spec, grid, branch.block_window(block), prefix) for block in range(spec.depth)]
+    return WorkingSet(int(_most(embedding, 2 * tokens * spec.dim * spec.embed_norm, *blocks)))
+
+
+def _block(spec: ViT, grid: int, window: int | None, prefix: int) -> int:
+    tokens, dim = grid**2 + prefix, spec.dim
+    mlp = tokens * (dim + spec.hidden * (2 if spec.activation == "swiglu" else 1))
+    biased = spec.heads if spec.position == "relative" else 0
+    if window is None or window >= grid:
+        return max(mlp, 4 * tokens * dim, 4 * tokens * dim + biased * tokens**2)
+    windows, inside = (-(-grid // window)) ** 2, window**2
+    seen = inside + prefix
+    attention = 2 * windows * (inside + seen) * dim + biased * inside * seen
+    of_prefix = 2 * (prefix + tokens) * dim * (prefix > 0)
+    return max(mlp, 4 * windows * inside * dim, attention, of_prefix, 2 * tokens * dim)
+
+
+def _convnext(spec: ConvNeXt, grid: int) -> int:
+    found = [grid**2 * (3 * spec.patch**2 + spec.dims[0])]
+    for stage, dim in enumerate(spec.dims):
+        cells = (grid >> stage) ** 2
+        found.append(5 * cells * dim)
+        if stage > 0:
+            before = (grid >> (stage - 1)) ** 2 * spec.dims[stage - 1]
+            found += [2 * before, before + cells * dim]
+    return max(found)
+
+
+def _interactions(interaction: Interaction, source: Sized, query: Sized) -> WorkingSet:
+    pairs = set(zip(maps(source.spec, interaction), maps(query.spec, interaction), strict=True))
+    units = [_unit(interaction, s, q, s.tokens(source.grid), q.tokens(query.grid)) for s, q in pairs]
+    return WorkingSet(_most(*units))
+
+
+def _unit(interaction: Interaction, source: MapShape, query: MapShape, keys: Any, queries: Any) -> Any:
+    """Return the largest working set of one direction, from a map of `keys` tokens into one of `queries`."""
+    width, key_width = query.width, query.width if interaction.project else source.width
+    value, hidden = interaction.value_width(width), int(width * interaction.ffn)
+    norms = 2 * interaction.project
+    found = [keys * (source.width + width) * interaction.project, norms * queries * width, norms * keys * width]
+    if interaction.attention == "deformable":
+        samples = interaction.heads * interaction.points
+        found += [queries * (width + 2 * samples), keys * (key_width + value), queries * (value + width)]
+        found.append(keys * value + queries * (3 * samples + value))
+    else:
+        found += [2 * queries * width, keys * (key_width + width), 2 * (queries + keys) * width]
+    return _most(*found, queries * (width + hidden), 2 * queries * hidden)
+
+
+def _joining(interaction: Interaction | None, merge: Merge, source: Sized, *target: Sized) -> WorkingSet:
+    sources = maps(source.spec, interaction)
+    targets = maps(target[0].spec, interaction) if target else sources
+    found = []
+    for k in (*merge.levels(interaction), -1):
+        width, wanted = sources[k].width, targets[k].width
+        if merge.kind == "conv" or target:
+            widths = max(width + wanted, 2 * wanted, 2 * width * (merge.kind == "linear"))
+        else:
+            widths = 2 * width
+        found.append(sources[k].tokens(source.grid) * widths)
+    return WorkingSet(_most(*found))
+
+
+def _pyramid(interaction: Interaction | None, merge: Merge, reference: Sized, target: Sized) -> WorkingSet:
+    if merge.kind == "conv-multilevel" and is_pyramid(reference.spec):
+        return WorkingSet(0)
+    targets = maps(target.spec, interaction)
+    first, second = (targets[k].width for k in (merge.levels(interaction) or (-1, -1))[:2])
+    cells = maps(reference.spec, interaction)[-1].tokens(reference.grid)
+    return WorkingSet(cells * max((4 + 16) * first, (1 + 4) * second))
+
+
+def _head(branch: Branch) -> WorkingSet:
+    width = branch.spec.out_dim
+    return WorkingSet(max(2 * width, width + part_sizes.HEAD_CLASSES))

@@ -1,0 +1,5 @@
+"""What designs cost on a device: latency, throughput and memory, measured."""
+
+from piip_explore.device.profile import Profile, Timing, profile
+
+__all__ = ["Profile", "Timing", "profile"]

@@ -1,0 +1,13 @@
+"""How long designs take on a device, before they are trained: a few parts are timed, and every design follows.
+
+    piip-explore measure-device SPACE.yaml --device cuda:0 --name h100
+
+writes a device profile; `load("h100").model` then predicts the latency of a design, or of all designs of a space.
+Torch is loaded only to measure.
+"""
+
+from piip_explore.latency.limits import enumerate_space
+from piip_explore.latency.model import Error, LatencyModel
+from piip_explore.latency.profile import DeviceProfile, load
+
+__all__ = ["DeviceProfile", "Error", "LatencyModel", "enumerate_space", "load"]
