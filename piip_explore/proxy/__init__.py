@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from piip_explore.cost.device import resolve
 from piip_explore.design import Design
+from piip_explore.device_name import resolve
 from piip_explore.proxy.data import DataSource
-from piip_explore.proxy.presets import PRESETS, Preset, WarmStart, Weights, preset
+from piip_explore.proxy.first_weights import first_weights
+from piip_explore.proxy.presets import PRESETS, Preset, SupernetRecipe, Weights, preset
 from piip_explore.proxy.run import Run
 from piip_explore.proxy.score import Conditions, Score, combine
 from piip_explore.proxy.shrink import Shrink
 from piip_explore.proxy.trainer import Progress, train
-from piip_explore.proxy.warm_start import first_weights
 
 __all__ = [
     "PRESETS",
@@ -21,7 +22,7 @@ __all__ = [
     "Preset",
     "Score",
     "Shrink",
-    "WarmStart",
+    "SupernetRecipe",
     "Weights",
     "combine",
     "evaluate",
@@ -45,11 +46,12 @@ def evaluate(
         design: the design, at full scale; the preset shrinks it.
         preset: the recipe.
         seed: decides initial weights and the order of the samples, which is the same for every design.
-        fidelity: share of the preset's samples to see, above 0 and up to 1; the schedule ends with them.
+        fidelity: share of the preset's samples to see, from 0 (the first weights are judged as they are) to 1; the
+            schedule ends with them.
         device: `auto` (the GPU if there is one), `cpu`, `cuda` or `cuda:N`.
         progress: called now and then with samples seen, samples in all, and the smoothed loss; what it raises stops
             the run.
-        resume_dir: folder for checkpoints and the finished score; a run that was killed goes on from there.
+        resume_dir: folder for checkpoints and the finished score; a run that was killed resumes from there.
 
     Raises:
         InputError: a design that the task cannot judge, data that cannot be read, a fidelity out of range, a device
@@ -58,7 +60,8 @@ def evaluate(
     preset.task.check(design)
     _check(preset.data)
     run = Run(preset.shrink(design.sorted()), preset, seed, fidelity, resolve(device))
-    return train(run, lambda: first_weights(run, progress), progress, resume_dir)
+    score = train(run, lambda: first_weights(design, run, progress), progress, resume_dir)
+    return replace(score, notes=preset.shrink.lost(design))
 
 
 @cache

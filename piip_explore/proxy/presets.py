@@ -6,27 +6,35 @@ import hashlib
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
+from piip_explore import plugins
 from piip_explore.errors import InputError
+from piip_explore.preset_names import check_preset
 from piip_explore.proxy.data import DataSource, EmbeddedScenes, SceneRules, open_folder
 from piip_explore.proxy.score import content_hash
 from piip_explore.proxy.shrink import Shrink
 from piip_explore.proxy.tasks import TASKS
 from piip_explore.proxy.tasks.task import Task
 
+Shared = Literal["branches", "everything"]
+
 
 @dataclass(frozen=True)
-class WarmStart:
-    """How each branch model is pre-trained, once, on the preset's task and data.
+class SupernetRecipe:
+    """How the weights that candidates share are trained, once, on the preset's task and data.
 
-    It sees `samples` images at the full-scale `resolutions` in turn (pixels; shrunken like a design's), with a peak
-    learning rate of `rate`.
+    `shared`: "everything" trains a supernet per set of branch models, of which a candidate takes its part; "branches"
+    trains every branch model alone, and a candidate's interactions, merging and head start fresh. Training sees
+    `samples` images at a peak learning rate of `rate`, what is not a branch at `fresh_rate` times that, and branches at
+    the full-scale `resolutions` (pixels; shrunken like a design's).
     """
 
+    shared: Shared
     samples: int
     rate: float
-    resolutions: tuple[int, ...] = (448, 672, 896, 1120, 1568)
+    fresh_rate: float = 1.0
+    resolutions: tuple[int, ...] = (224, 336, 448, 560, 672, 784, 896, 1120, 1344, 1568, 1792)
 
 
 @dataclass(frozen=True)
@@ -67,9 +75,9 @@ class Preset:
         fresh_rate: the same for interactions, merging and head, as a multiple (PIIP's recipe: 10).
         weight_decay, clip, warmup: AdamW's decay, the gradient norm's limit, and the share of steps of linear warm-up
             before the cosine.
-        warm_start: how branches are pre-trained, None to start from random weights.
+        supernet: how the network that a candidate starts from is trained, None to start from random weights.
         weights: files of weights that branch models start from instead; only where models are not shrunken.
-        compile: run blocks and exchanges through `torch.compile`, once per kind and shape of block.
+        compile: run blocks and interactions through `torch.compile`, once per kind and shape of block.
     """
 
     name: str
@@ -86,7 +94,7 @@ class Preset:
     weight_decay: float = 0.05
     clip: float = 1.0
     warmup: float = 0.1
-    warm_start: WarmStart | None = None
+    supernet: SupernetRecipe | None = None
     weights: tuple[Weights, ...] = ()
     compile: bool = False
 
@@ -103,37 +111,50 @@ class Preset:
         return content_hash(self.knobs())
 
     def knobs(self) -> dict[str, Any]:
-        """Return every knob as JSON-ready values, the data as their id."""
+        """Return every knob as JSON-ready values, the data as their fingerprint."""
         values = {name: value for name, value in vars(self).items() if name not in ("name", "data")}
         task = {"kind": type(self.task).__name__, **asdict(self.task)}  # type: ignore[call-overload]
         return values | {
             "weights": {weights.model: weights.hash for weights in self.weights},
             "task": task,
-            "data": self.data.id,
+            "data": self.data.fingerprint(self.train_images, self.val_images),
             "shrink": asdict(self.shrink),
-            "warm_start": self.warm_start and asdict(self.warm_start),
+            "supernet": self.supernet and asdict(self.supernet),
         }
 
 
 def preset(name: str) -> Preset:
-    """Return the preset of this name; `NAME@KIND:FOLDER` is the same recipe on a user's own data.
+    """Return the preset of this name; `NAME/TASK` is the same recipe for another task.
+
+    Behind either, `@KIND:FOLDER` is a user's own data.
 
     Raises:
         InputError: there is no such preset or folder, or the data lack what the preset's task needs.
     """
-    base, at, data = name.partition("@")
-    if base not in PRESETS:
-        raise InputError(
-            f"unknown preset '{base}': expected one of {', '.join(PRESETS)}, with @KIND:FOLDER for own data"
-        )
-    if not at:
-        return PRESETS[base]
-    own = replace(PRESETS[base], name=name, data=open_folder(data))
+    check_preset(name)
+    recipe, at, data = name.partition("@")
+    base, slash, task = recipe.partition("/")
+    own = PRESETS[base]
+    if slash:
+        own = replace(own, name=name, task=_task(task))
+    if at:
+        own = replace(own, name=name, data=open_folder(data))
     if own.task.needs not in own.data.provides:
         have = ", ".join(sorted(own.data.provides))
         raise InputError(f"preset '{base}' trains {own.task.name}, which needs {own.task.needs}; '{data}' has {have}")
     return own
 
+
+def _task(name: str) -> Task:
+    """Return the task of this name: one of ours, or one that an installed package offers."""
+    kind = TASKS[name] if name in TASKS else plugins.load("tasks", name)
+    try:
+        return cast(Task, kind())
+    except Exception as error:  # it may raise anything
+        raise InputError(f"task '{name}': cannot be made without arguments ({error})") from None
+
+
+_DENSE_SIZES = (448, 672, 896, 1120, 1568)
 
 _DEMO = Preset(
     name="demo",
@@ -149,6 +170,8 @@ _DEMO = Preset(
     fresh_rate=3.0,
 )
 
+_DEMO_DETECTION = replace(_DEMO, name="demo-detection", task=TASKS["detection"]())
+
 # Small batches: on a CPU they cost nothing, and what starts fresh needs steps more than it needs images.
 _CPU = replace(
     _DEMO,
@@ -160,7 +183,18 @@ _CPU = replace(
     batch=16,
     rate=5e-4,
     fresh_rate=10.0,
-    warm_start=WarmStart(samples=49152, rate=1e-3),
+    supernet=SupernetRecipe("branches", samples=49152, rate=1e-3, resolutions=_DENSE_SIZES),
+)
+
+# A candidate takes its part of a network that was trained once for all designs of its branch models.
+_CPU_SUPERNET = replace(
+    _CPU,
+    name="cpu-supernet",
+    shrink=Shrink(resolution=14, width=8, patch=2),
+    samples=768,
+    rate=3e-4,
+    fresh_rate=1.0,
+    supernet=SupernetRecipe("everything", samples=32768, rate=1e-3),
 )
 
 _CPU_DETECTION = replace(_CPU, name="cpu-detection", task=TASKS["detection"]())
@@ -175,7 +209,7 @@ _CPU_CLASSIFICATION = replace(
     task=TASKS["classification"](),
     data=EmbeddedScenes(replace(_ONE_OBJECT, digits=5, clutter=4)),
     shrink=Shrink(resolution=4, width=8, patch=2, depth=3),
-    warm_start=WarmStart(samples=49152, rate=1e-3, resolutions=_CLASSIFICATION_SIZES),
+    supernet=SupernetRecipe("branches", samples=49152, rate=1e-3, resolutions=_CLASSIFICATION_SIZES),
 )
 
 _GPU = Preset(
@@ -189,7 +223,11 @@ _GPU = Preset(
     samples=32768,
     batch=64,
     rate=3e-4,
-    warm_start=WarmStart(samples=262144, rate=1e-3),
+    supernet=SupernetRecipe("branches", samples=262144, rate=1e-3, resolutions=_DENSE_SIZES),
+)
+
+_GPU_SUPERNET = replace(
+    _GPU, name="gpu-supernet", samples=4096, fresh_rate=1.0, supernet=SupernetRecipe("everything", 1048576, rate=1e-3)
 )
 
 _GPU_DETECTION = replace(_GPU, name="gpu-detection-60s", task=TASKS["detection"](head_size=64, dim=64))
@@ -200,7 +238,7 @@ _GPU_CLASSIFICATION = replace(
     task=TASKS["classification"](),
     data=EmbeddedScenes(_ONE_OBJECT),
     shrink=Shrink(resolution=2, width=4, patch=2, depth=1),
-    warm_start=WarmStart(samples=262144, rate=1e-3, resolutions=_CLASSIFICATION_SIZES),
+    supernet=SupernetRecipe("branches", samples=262144, rate=1e-3, resolutions=_CLASSIFICATION_SIZES),
 )
 
 
@@ -209,8 +247,9 @@ def _longer(base: Preset) -> Preset:
     return replace(base, name=base.name.replace("60s", "5min"), samples=6 * base.samples)
 
 
-_ON_CPU = (_DEMO, _CPU, _CPU_DETECTION, _CPU_CLASSIFICATION)
-_ALL = (*_ON_CPU, *(p for base in (_GPU, _GPU_DETECTION, _GPU_CLASSIFICATION) for p in (base, _longer(base))))
+_ON_CPU = (_DEMO, _DEMO_DETECTION, _CPU, _CPU_SUPERNET, _CPU_DETECTION, _CPU_CLASSIFICATION)
+_ON_GPU = (_GPU_SUPERNET, *(p for base in (_GPU, _GPU_DETECTION, _GPU_CLASSIFICATION) for p in (base, _longer(base))))
+_ALL = (*_ON_CPU, *_ON_GPU)
 
 PRESETS = {recipe.name: recipe for recipe in _ALL}
 """All presets by name, one family per hardware class; see docs/proxy.md for what was measured with which."""

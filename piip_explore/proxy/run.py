@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 import torch
@@ -17,7 +18,7 @@ class Run:
     """What one run is: `design` is the shrunken one, as it is trained. Runs with equal keys are the same run,
     wherever it was interrupted.
 
-    `resolutions` are the input sizes (pixels, shrunken) that the steps take in turn; empty: the design's own.
+    At `fidelity` 0 nothing is trained: the score is that of the first weights.
     """
 
     design: Design
@@ -25,25 +26,20 @@ class Run:
     seed: int
     fidelity: float
     device: torch.device
-    resolutions: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 < self.fidelity <= 1:
-            raise InputError(f"fidelity {self.fidelity:g}: expected a number above 0 and up to 1")
+        if not 0 <= self.fidelity <= 1:
+            raise InputError(f"fidelity {self.fidelity:g}: expected a number from 0 to 1")
 
     @property
     def steps(self) -> int:
         """Optimiser steps; the schedule is stretched over them, so a short run is a complete one."""
-        return max(1, int(self.preset.samples * self.fidelity) // self.preset.batch)
+        return math.ceil(self.preset.samples * self.fidelity / self.preset.batch)
 
     @property
     def samples(self) -> int:
         """Images seen in training, with repetitions."""
         return self.steps * self.preset.batch
-
-    def resolution(self, step: int) -> int | None:
-        """Return the input size of a step, None for the design's own."""
-        return self.resolutions[step % len(self.resolutions)] if self.resolutions else None
 
     @property
     def conditions(self) -> Conditions:
@@ -63,4 +59,4 @@ class Run:
     @property
     def key(self) -> str:
         """Twelve hexadecimal digits over all of the above."""
-        return content_hash([self.design.id, self.seed, self.fidelity, self.resolutions, asdict(self.conditions)])
+        return content_hash([self.design.id, self.seed, self.fidelity, asdict(self.conditions)])

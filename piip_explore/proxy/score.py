@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from piip_explore.code_hash import code_hash
 from piip_explore.errors import InputError
 
 Status = Literal["ok", "diverged", "infeasible"]
@@ -34,9 +35,12 @@ class Score:
     """The outcome of training one design on a proxy task.
 
     `value` is the validation metric (in percent, higher is better; NaN unless status is "ok") and `standard_error` its
-    standard error over `seeds`, None with a single seed. `seconds` and `peak_memory` (bytes) are sums and maxima over
-    the seeds, `train_loss` pairs of (samples seen, smoothed loss) of the first. `details` holds further metrics of the
-    task (per class, per object size) and of the run (samples per second, MFU).
+    standard error over `seeds`, None with a single seed. `seconds` (of training; of validation where nothing was
+    trained) and `peak_memory` (bytes) are sums and maxima over the seeds. Of the first seed are `train_loss`, pairs of
+    (samples seen, smoothed loss), `metric_curve`, pairs of (samples seen, metric on a few held-out samples), and
+    `picture`, a WebP file of what was predicted (`piip_explore.proxy.picture`), empty if there is none. `details` holds
+    further metrics of the task (per class, per object size) and of the run (samples per second, MFU). `notes` say which
+    differences to other designs the preset does not keep: designs that differ in these alone get the same score.
     """
 
     value: float
@@ -50,21 +54,27 @@ class Score:
     status: Status
     conditions: Conditions
     message: str = ""
+    notes: tuple[str, ...] = ()
     details: dict[str, float] = field(default_factory=dict)
+    metric_curve: tuple[tuple[int, float], ...] = ()
+    picture: bytes = field(default=b"", repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the score as JSON-ready values (NaN as null)."""
-        values = asdict(self)
-        values["value"] = None if math.isnan(self.value) else self.value
-        return values
+        """Return the score as JSON-ready values (what is not a number as null)."""
+        values: dict[str, Any] = null_for_nan(asdict(self))
+        return values | {"picture": base64.b64encode(self.picture).decode()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Score:
         """Rebuild a score from `to_dict`'s values, also after a trip through JSON."""
         values = dict(values)
-        values["value"] = math.nan if values["value"] is None else values["value"]
+        values["value"] = _nan_for_null(values["value"])
         values["seeds"] = tuple(values["seeds"])
-        values["train_loss"] = tuple((int(seen), float(loss)) for seen, loss in values["train_loss"])
+        for curve in ("train_loss", "metric_curve"):
+            values[curve] = tuple((int(seen), _nan_for_null(value)) for seen, value in values.get(curve, ()))
+        values["picture"] = base64.b64decode(values.get("picture", ""))
+        values["details"] = {name: _nan_for_null(value) for name, value in values.get("details", {}).items()}
+        values["notes"] = tuple(values.get("notes", ()))
         values["conditions"] = Conditions(**values["conditions"])
         return cls(**values)
 
@@ -97,18 +107,30 @@ def combine(scores: Sequence[Score]) -> Score:
     )
 
 
+def null_for_nan(value: Any) -> Any:
+    """Return nested JSON-ready values with every float that strict JSON cannot say (NaN, infinities) as None."""
+    if isinstance(value, dict):
+        return {key: null_for_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [null_for_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _nan_for_null(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
 def content_hash(value: Any) -> str:
     """Return twelve hexadecimal digits that name a JSON-ready value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
-@cache
 def code_version() -> str:
-    """Hash of the code that decides a score: the rooms that build, train and feed the models."""
-    package = Path(__file__).parent.parent
-    files = [package / "catalog.py"]
-    files += [path for room in ("design", "models", "ops", "proxy") for path in sorted((package / room).rglob("*.py"))]
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:12]
+    """Hash of the code that decides a score: the rooms that build, train and feed the models.
+
+    Of this room that is everything but `validity`, which judges scores and makes none.
+    """
+    room = Path(__file__).parent
+    names = [path.name for path in sorted(room.iterdir()) if path.is_dir() or path.suffix == ".py"]
+    mine = [f"proxy/{name}" for name in names if name not in ("validity", "__pycache__")]
+    return code_hash("catalog", "datasets", "design", "models", "ops", *mine)

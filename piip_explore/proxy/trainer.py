@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
-import pickle
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -14,11 +15,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from piip_explore.files import write_whole
+from piip_explore import cache, phases
 from piip_explore.proxy.data.source import DataSource, Samples, Split
-from piip_explore.proxy.network import Network
+from piip_explore.proxy.network import Trainable
 from piip_explore.proxy.run import Run
 from piip_explore.proxy.score import Score, Status
+from piip_explore.proxy.steps import Setting, choose
+from piip_explore.proxy.validation import Validation, glances
 
 Progress = Callable[[int, int, float], None]
 """Called with samples seen, samples in all, and the smoothed training loss."""
@@ -45,30 +48,32 @@ class _State:
     first_loss: float = math.nan
     seconds: float = 0.0
     curve: list[tuple[int, float]] = field(default_factory=list)
+    metric_curve: list[tuple[int, float]] = field(default_factory=list)
 
 
 def train(
-    run: Run, network: Callable[[], Network], progress: Progress | None = None, resume_dir: Path | None = None
+    run: Run, network: Callable[[], Trainable], progress: Progress | None = None, resume_dir: Path | None = None
 ) -> Score:
-    """Train and validate; with `resume_dir`, go on from a checkpoint there, or return the score if the run is done.
+    """Train and validate; with `resume_dir`, resume from a checkpoint there, or return the score if the run is done.
 
     `network` is called once, if there is anything left to train, and returns it with its first weights.
 
     Raises:
         InputError: the data cannot be read.
     """
-    finished = resume_dir and resume_dir / f"{run.key}.json"
-    if finished and finished.exists():
-        return Score.from_dict(json.loads(finished.read_text()))
-    score = _within_memory(run, network, resume_dir and resume_dir / f"{run.key}.pt", progress)
-    if finished:
-        write_whole(finished, lambda path: path.write_text(json.dumps(score.to_dict(), indent=1)))
-        finished.with_suffix(".pt").unlink(missing_ok=True)
+    finished = resume_dir and resume_dir / f"{run.key}.score"
+    if finished and (kept := cache.read(finished, run.key)):
+        return Score.from_dict(json.loads(kept))
+    checkpoint = resume_dir and resume_dir / f"{run.key}.checkpoint"
+    score = _within_memory(run, network, checkpoint, progress)
+    if finished and checkpoint:
+        cache.write(finished, run.key, json.dumps(score.to_dict(), indent=1).encode())
+        checkpoint.unlink(missing_ok=True)
     return score
 
 
 def _within_memory(
-    run: Run, network: Callable[[], Network], checkpoint: Path | None, progress: Progress | None
+    run: Run, network: Callable[[], Trainable], checkpoint: Path | None, progress: Progress | None
 ) -> Score:
     """Train; if memory runs out, once more in smaller parts of a batch; else say what was wanted."""
     message = ""
@@ -101,25 +106,36 @@ class Training:
     Every batch is run in `parts` equal parts whose gradients are summed.
     """
 
-    def __init__(self, run: Run, network: Network, checkpoint: Path | None = None, parts: int = 1) -> None:
+    def __init__(self, run: Run, network: Trainable, checkpoint: Path | None = None, parts: int = 1) -> None:
         self.run, self.checkpoint, self.parts, self.state = run, checkpoint, parts, _State()
         preset = run.preset
-        if run.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(run.device)
         self.train = _load(preset.data, "train", preset.train_images, preset.size, run.device)
-        self.val = _load(preset.data, "val", preset.val_images, preset.size, run.device)
-        self.classes = len(preset.data.classes(preset.task.needs))
-        self.objective = preset.task.objective(self.train, self.classes)
+        held_out = _load(preset.data, "val", preset.val_images, preset.size, run.device)
+        self.objective = preset.task.objective(self.train, len(preset.data.classes(preset.task.needs)))
         self.order = _order(len(self.train), run.samples, run.seed).to(run.device)
         self.network = network.to(run.device)
-        self.optimizer = torch.optim.AdamW(self.network.parameter_groups(preset), fused=True)
+        if run.device.type == "cuda":  # refused before a first tensor on the device has initialised CUDA
+            torch.cuda.reset_peak_memory_stats(run.device)
+        cuda = run.device.type == "cuda"
+        autocast = torch.bfloat16 if cuda else None
+        self.validation = Validation(preset, held_out, autocast)
+        self.optimizer = torch.optim.AdamW(self.network.parameter_groups(preset), fused=True, capturable=cuda)
+        # Tensors, so that a captured step reads its rates anew; a GPU's fused kernel takes them in float32.
+        peaks = [group["peak"] for group in self.optimizer.param_groups]
+        self.peaks = torch.tensor(peaks, dtype=torch.float32 if cuda else torch.float64, device=run.device)
+        self.rates = torch.zeros_like(self.peaks)
         self._restore()
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate
+        setting = Setting(self.network, self.train.images, self.objective, self.optimizer, preset.clip, parts, autocast)
+        self.train_on = choose(setting, run.device)
 
     def score(self, progress: Progress | None) -> Score:
         """Train to the end, validate, and say how it went."""
         preset, state = self.run.preset, self.state
-        status = self.fit(progress)
-        metrics = self._validate() if status == "ok" else {}
+        status = self.fit(progress, glances(self.run.steps))
+        trained = time.monotonic()
+        metrics, picture = self.validation.judge(self.network) if status == "ok" else ({}, b"")
         seen = state.step * preset.batch
         return Score(
             value=metrics.pop(preset.task.metric, math.nan),
@@ -127,17 +143,19 @@ class Training:
             seeds=(self.run.seed,),
             metric=preset.task.metric,
             fidelity=self.run.fidelity,
-            seconds=state.seconds,
+            seconds=state.seconds or time.monotonic() - trained,  # untuned, a score costs its validation
             peak_memory=_peak_memory(self.run.device),
             train_loss=tuple(state.curve),
             status=status,
             conditions=self.run.conditions,
             message="" if status == "ok" else f"training loss {state.loss:.4g} after {seen} samples",
-            details=metrics | _throughput(self.run, seen / state.seconds),
+            details=metrics | (throughput(self.run, seen / state.seconds) if seen else {}),
+            metric_curve=tuple(state.metric_curve),
+            picture=picture,
         )
 
-    def fit(self, progress: Progress | None) -> Status:
-        """Train to the end and say how it went: "ok" or "diverged"."""
+    def fit(self, progress: Progress | None, glances: Collection[int] = ()) -> Status:
+        """Train to the end, and say how it went: "ok" or "diverged"; `glances` are steps to take the metric after."""
         run, state = self.run, self.state
         began = time.monotonic() - state.seconds
         last_saved = time.monotonic()
@@ -146,6 +164,10 @@ class Training:
         while state.step < run.steps:
             losses.append(self._step(self.order[state.step * run.preset.batch : (state.step + 1) * run.preset.batch]))
             state.step += 1
+            if state.step in glances:
+                state.metric_curve.append((state.step * run.preset.batch, self.validation.glance(self.network)))
+            state.seconds = time.monotonic() - began
+            self._say(losses)
             if state.step % _LOOK_EVERY and state.step < run.steps:
                 continue
             if not self._look(torch.stack(losses).tolist()):
@@ -159,6 +181,16 @@ class Training:
                 last_saved = time.monotonic()
         return "diverged" if state.loss > _DIVERGED * state.first_loss else "ok"
 
+    def _say(self, losses: list[Tensor]) -> None:
+        """Say where the run stands, at every step; if that stops the run, keep what was trained."""
+        try:
+            phases.tell("training", self.state.step / self.run.steps)
+        except BaseException:
+            if self.checkpoint:
+                self._smooth(torch.stack(losses).tolist())
+                self._save()
+            raise
+
     def _tell(self, progress: Progress | None) -> None:
         """Report progress; if that stops the run (a search that ends does so), keep what was trained."""
         if progress is None:
@@ -171,29 +203,20 @@ class Training:
             raise
 
     def _step(self, index: Tensor) -> Tensor:
-        run, preset = self.run, self.run.preset
-        factor = self._rate_factor()
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * factor
-        self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=run.device)
-        for part in index.chunk(self.parts):
-            with torch.autocast(run.device.type, torch.bfloat16, enabled=run.device.type == "cuda"):
-                output = self.network(self.train.images[part], run.resolution(self.state.step))
-            loss = self.objective(output, part) * (len(part) / len(index))
-            loss.backward()
-            total += loss.detach()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), preset.clip)
-        self.optimizer.step()
-        return total
+        torch.mul(self.peaks, self._rate_factor(), out=self.rates)
+        return self.train_on(index, self.state.step)
 
-    def _look(self, losses: list[float]) -> bool:
-        """Update the smoothed loss; return False if it is no number any more."""
+    def _smooth(self, losses: list[float]) -> None:
         state = self.state
         for loss in losses:
             state.loss = loss if math.isnan(state.loss) else _SMOOTHING * state.loss + (1 - _SMOOTHING) * loss
         if math.isnan(state.first_loss):
             state.first_loss = losses[0]
+
+    def _look(self, losses: list[float]) -> bool:
+        """Update the smoothed loss; return False if it is no longer finite."""
+        state = self.state
+        self._smooth(losses)
         state.curve.append((state.step * self.run.preset.batch, state.loss))
         return all(map(math.isfinite, losses))
 
@@ -205,17 +228,6 @@ class Training:
             return (step + 1) / warm
         return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
-    @torch.no_grad()
-    def _validate(self) -> dict[str, float]:
-        preset = self.run.preset
-        self.network.eval()
-        metric = preset.task.evaluation(self.val, self.classes)
-        for index in torch.arange(len(self.val), device=self.run.device).split(2 * preset.batch):
-            with torch.autocast(self.run.device.type, torch.bfloat16, enabled=self.run.device.type == "cuda"):
-                output = self.network(self.val.images[index])
-            metric.update(output, index)
-        return metric.compute()
-
     def _save(self) -> None:
         assert self.checkpoint is not None
         values = {
@@ -223,19 +235,19 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "state": asdict(self.state),
         }
-        write_whole(self.checkpoint, lambda path: torch.save(values, path))
+        content = io.BytesIO()
+        torch.save(values, content)
+        cache.write(self.checkpoint, self.run.key, content.getvalue())
 
     def _restore(self) -> None:
-        """Go on from the checkpoint, if there is one that can be read; a damaged one only costs its time.
+        """Go on from the checkpoint, if there is a whole one; a damaged one only costs its time.
 
         Training draws no random numbers after the first weights, so there is no generator to restore.
         """
-        if self.checkpoint is None or not self.checkpoint.exists():
+        content = None if self.checkpoint is None else cache.read(self.checkpoint, self.run.key)
+        if content is None:
             return
-        try:
-            values = torch.load(self.checkpoint, map_location=self.run.device, weights_only=True)
-        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
-            return
+        values = torch.load(io.BytesIO(content), map_location=self.run.device, weights_only=True)
         self.network.load_state_dict(values["network"])
         self.optimizer.load_state_dict(values["optimizer"])
         self.state = _State(**values["state"])
@@ -247,16 +259,22 @@ def _load(data: DataSource, split: Split, count: int, size: int, device: torch.d
     return data.load(split, count, size, device)
 
 
-def _throughput(run: Run, rate: float) -> dict[str, float]:
+def throughput(run: Run, rate: float) -> dict[str, float]:
     """Return samples per second; on a GPU also what that is in TFLOP/s of the design, and of the GPU's peak.
 
-    Three times the forward pass, two FLOPs per multiply-accumulate; the head is not counted.
+    Three times the forward pass, two FLOPs per multiply-accumulate; the head is not counted. A design that cannot be
+    counted here keeps its score and warns.
     """
     found = {"samples per second": rate}
     if run.device.type == "cuda":
-        from piip_explore import cost
+        try:
+            from piip_explore import cost
 
-        found["TFLOP/s"] = 6 * rate * cost.count(run.design, accounting="built").macs / 1e12
+            macs = cost.count(run.design, accounting="built").macs
+        except Exception as error:  # whatever it is: the run is trained and validated
+            warnings.warn(f"no TFLOP/s for {run.design}: {error}", RuntimeWarning, stacklevel=2)
+            return found
+        found["TFLOP/s"] = 6 * rate * macs / 1e12
         peak = next((p for name, p in _PEAK.items() if name in torch.cuda.get_device_name(run.device)), None)
         if peak:
             found["MFU"] = 100 * found["TFLOP/s"] / peak
@@ -266,7 +284,7 @@ def _throughput(run: Run, rate: float) -> dict[str, float]:
 def _order(images: int, samples: int, seed: int) -> Tensor:
     """Return which image is seen when, the same for every design: whole shuffled passes, cut off at `samples`."""
     generator = torch.Generator().manual_seed(seed)
-    passes = [torch.randperm(images, generator=generator) for _ in range(math.ceil(samples / images))]
+    passes = [torch.randperm(images, generator=generator) for _ in range(max(1, math.ceil(samples / images)))]
     return torch.cat(passes)[:samples]
 
 

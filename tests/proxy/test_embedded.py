@@ -1,14 +1,18 @@
 """Embedded scenes: drawn from real instances, the same every time, and never shared between the splits."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
 
 from piip_explore.errors import InputError
 from piip_explore.proxy.data import EmbeddedScenes, SceneRules
+from piip_explore.proxy.data.cache import cached
 from piip_explore.proxy.data.materials import TEXTURE_SCALES, TEXTURES, materials
 from piip_explore.proxy.data.render import render
 from piip_explore.proxy.data.scenes import Scenes, draw
+from tests.damage import damaged
 
 CPU = torch.device("cpu")
 
@@ -16,12 +20,25 @@ CPU = torch.device("cpu")
 def test_same_arguments_same_pixels_and_from_the_cache_too(tmp_path, monkeypatch):
     monkeypatch.setenv("PIIP_EXPLORE_CACHE", str(tmp_path))
     first = EmbeddedScenes().load("train", 40, 48, CPU)
-    assert len(list(tmp_path.rglob("*.safetensors"))) == 1
+    assert len(list(tmp_path.rglob("*.samples"))) == 1
     cached = EmbeddedScenes().load("train", 40, 48, CPU)
     drawn = EmbeddedScenes()._render("train", 40, 48, CPU)
     for name, column in vars(first).items():
         assert torch.equal(column, getattr(cached, name)), name
         assert torch.equal(column, getattr(drawn, name)), name
+
+
+def test_damaged_samples_are_made_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIIP_EXPLORE_CACHE", str(tmp_path))
+    samples, made = EmbeddedScenes().load("train", 4, 32, CPU), []
+    make = lambda: made.append(samples) or samples  # noqa: E731
+    cached("key", CPU, make)
+    (path,) = tmp_path.glob(f"samples/{hashlib.sha256(b'key').hexdigest()[:16]}*")
+    for times, whole in enumerate(damaged(path, flips=400), start=2):
+        again = cached("key", CPU, make)
+        assert all(torch.equal(column, getattr(again, name)) for name, column in vars(samples).items())
+        assert path.read_bytes() == whole
+        assert len(made) == times
 
 
 def test_a_scene_does_not_depend_on_its_neighbours():

@@ -8,7 +8,8 @@ from PIL import Image
 
 from piip_explore.cli.data import command
 from piip_explore.proxy.data import EmbeddedScenes, SceneRules
-from piip_explore.proxy.data.preview import colors, preview
+from piip_explore.proxy.data.drawing import colors
+from piip_explore.proxy.data.preview import preview
 
 
 def test_every_sample_has_a_tile_and_every_box_its_colour():

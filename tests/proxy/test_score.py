@@ -40,8 +40,11 @@ def test_only_like_and_like_combine():
 
 
 def test_scores_go_through_json():
-    failed = replace(ONE, value=math.nan, status="infeasible")
+    gone = {"AP large": math.nan}
+    failed = replace(ONE, value=math.nan, status="infeasible", train_loss=((32, math.nan),), details=gone)
     back = Score.from_dict(json.loads(json.dumps(failed.to_dict(), allow_nan=False)))
     assert math.isnan(back.value)
-    assert replace(back, value=0.0) == replace(failed, value=0.0)
+    assert math.isnan(back.train_loss[0][1])
+    assert math.isnan(back.details["AP large"])
+    assert replace(back, value=0.0, train_loss=(), details={}) == replace(failed, value=0.0, train_loss=(), details={})
     assert Score.from_dict(json.loads(json.dumps(ONE.to_dict()))) == ONE

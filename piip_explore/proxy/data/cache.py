@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 
-from piip_explore.files import write_whole
-from piip_explore.proxy.data.source import Samples, cache_dir
+from piip_explore import cache
+from piip_explore.proxy.data.source import Samples
+
+
+def holds(key: str) -> bool:
+    """Tell whether the cache has samples under `key`; they may be damaged."""
+    return _path(key).exists()
+
+
+def _path(key: str) -> Path:
+    return cache.folder() / "samples" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.samples"
 
 
 def cached(key: str, device: torch.device, make: Callable[[], Samples]) -> Samples:
     """Return the samples that `key` names, on `device`: from the cache, or made and put there.
 
-    A file appears whole or not at all; workers that make the same samples at once write the same file.
+    Workers that make the same samples at once write the same file.
     """
-    path = cache_dir() / "samples" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
-    if path.exists():
-        return Samples(**load_file(path, device=str(device)))
+    path = _path(key)
+    content = cache.read(path, key)
+    if content is not None:
+        return Samples(**load(content)).to(device)
     samples = make()
     columns = {name: column.cpu().contiguous() for name, column in vars(samples).items()}
-    write_whole(path, lambda partial: save_file(columns, partial))
+    cache.write(path, key, save(columns))
     return samples.to(device)

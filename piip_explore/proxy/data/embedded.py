@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 
 import torch
 
+from piip_explore import phases
+from piip_explore.code_hash import code_hash
 from piip_explore.errors import InputError
 from piip_explore.proxy.data.cache import cached
 from piip_explore.proxy.data.materials import materials
@@ -54,20 +53,27 @@ class EmbeddedScenes:
         materials("train", 64)
         materials("val", 64)
 
+    def fingerprint(self, train: int, val: int) -> str:
+        """Return the rules: they decide all scenes."""
+        return self.id
+
     def load(self, split: Split, count: int, size: int, device: torch.device) -> Samples:
         """Return `count` scenes, rendered on `device` the first time and read from the cache after that."""
-        key = f"{self.id} {split} {count} {size} {device.type}"
-        return cached(key, device, lambda: self._render(split, count, size, device))
+        return cached(self.key(split, count, size, device), device, lambda: self._render(split, count, size, device))
+
+    def key(self, split: str, count: int, size: int, device: torch.device) -> str:
+        """Return what names these samples in the cache."""
+        return f"{self.id} {split} {count} {size} {device.type}"
 
     def _render(self, split: Split, count: int, size: int, device: torch.device) -> Samples:
         bank = materials(split, size)
         batch = _BATCH if device.type == "cpu" else 8 * _BATCH
         # Validation scenes are their own sequence: no layout of theirs is ever trained on either.
         seed = 2 * self.seed + (split == "val")
-        parts = [
-            render(draw(self.rules, bank, seed, first, min(batch, count - first)), bank, size, device)
-            for first in range(0, count, batch)
-        ]
+        parts = []
+        for first in range(0, count, batch):
+            phases.tell("rendering scenes", first / count)
+            parts.append(render(draw(self.rules, bank, seed, first, min(batch, count - first)), bank, size, device))
         columns = {
             name: torch.cat([getattr(part, name) for part in parts]) for name in vars(parts[0]) if name != "box_start"
         }
@@ -76,9 +82,6 @@ class EmbeddedScenes:
         return Samples(**columns, box_start=start)
 
 
-@cache
 def _code_hash() -> str:
     """Hash of the modules that decide a scene's pixels, so that no cache outlives a change in them."""
-    folder = Path(__file__).parent
-    sources = [(folder / f"{name}.py").read_bytes() for name in ("materials", "scenes", "render", "embedded")]
-    return hashlib.sha256(b"".join(sources)).hexdigest()[:12]
+    return code_hash(*(f"proxy/data/{name}.py" for name in ("materials", "scenes", "render", "embedded")))

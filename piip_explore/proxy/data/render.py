@@ -64,7 +64,7 @@ def _background(background: Tensor, fills: Tensor, size: int) -> Tensor:
 
 
 def _crop(fills: Tensor, fill: Tensor, offset: Tensor, y: Tensor, x: Tensor, size: int) -> Tensor:
-    """Return the fills' colours around grey at pixels (y, x) of an image whose corner lies at `offset` in the tile.
+    """Return the fills' colours around grey at pixels (y, x) of an image whose corner is at `offset` in the tile.
 
     All arguments broadcast; `fills` is (F, T, T, 3), `offset` (..., 2) in fractions of the tile's free range.
     """

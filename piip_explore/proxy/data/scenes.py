@@ -75,7 +75,7 @@ def _scene(rules: SceneRules, materials: Materials, rng: np.random.Generator) ->
         layers += _object(rules, materials, rng, int(rng.integers(len(rules.classes))), size)
     for _ in range(rng.integers(rules.clutter + 1)):
         layers.append(_distractor(materials, rng))
-    layers.sort(key=lambda layer: -float(np.max(np.asarray(layer["half"]))))  # small things lie on top of large ones
+    layers.sort(key=lambda layer: -float(np.max(np.asarray(layer["half"]))))  # small things are drawn on large ones
     while len(layers) < 2 * rules.crowd + rules.clutter:
         layers.append(_layer(rng, kind=-2, mask=ELLIPSE, fill=0, center=(0, 0), half=(1e-3, 1e-3)))
     scene = {name: np.stack([np.asarray(layer[name]) for layer in layers]) for name in layers[0]}

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-Split = Literal["train", "val"]
-Annotation = Literal["masks", "boxes", "labels"]
+from piip_explore.datasets import IGNORE, Annotation, Split
 
-IGNORE = 255
-"""The mask value of pixels that neither train nor score."""
+__all__ = ["IGNORE", "Annotation", "DataSource", "Samples", "Split", "make_samples"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +37,19 @@ class Samples:
     def size(self) -> int:
         """Side of the images in pixels."""
         return int(self.images.shape[-1])
+
+    def first(self, count: int) -> Samples:
+        """Return the first `count` samples, or all if there are fewer."""
+        starts = self.box_start[: count + 1]
+        boxes = int(starts[-1]) if len(starts) else 0
+        return Samples(
+            images=self.images[:count],
+            masks=self.masks[:count],
+            boxes=self.boxes[:boxes],
+            box_classes=self.box_classes[:boxes],
+            box_start=starts,
+            labels=self.labels[:count],
+        )
 
     def to(self, device: torch.device) -> Samples:
         """Return the same samples with every column on `device`."""
@@ -76,11 +85,6 @@ class DataSource(Protocol):
         ...
 
     @property
-    def id(self) -> str:
-        """What the data are, for hashes and cache keys: equal ids mean equal data."""
-        ...
-
-    @property
     def provides(self) -> frozenset[Annotation]:
         """The annotations that its samples carry."""
         ...
@@ -93,14 +97,13 @@ class DataSource(Protocol):
         """Raise `InputError` naming the file or folder, if anything would fail later."""
         ...
 
+    def fingerprint(self, train: int, val: int) -> str:
+        """Return what decides so many samples of each split, for hashes and cache keys: equal means equal samples."""
+        ...
+
     def load(self, split: Split, count: int, size: int, device: torch.device) -> Samples:
-        """Return the first `count` samples of a split (all, if it has fewer) at `size` x `size` pixels.
+        """Return `count` samples of a split (all, if it has fewer) at `size` x `size` pixels.
 
         The same arguments always give the same samples.
         """
         ...
-
-
-def cache_dir() -> Path:
-    """Folder of rendered data and warm-start weights: `$PIIP_EXPLORE_CACHE` or `~/.cache/piip-explore`."""
-    return Path(os.environ.get("PIIP_EXPLORE_CACHE", "~/.cache/piip-explore")).expanduser()

@@ -1,9 +1,12 @@
-"""Boxes `x0, y0, x1, y1` in pixels: intersection over union and non-maximum suppression, batched."""
+"""Boxes `x0, y0, x1, y1`: intersection over union, non-maximum suppression and a head's detections, batched."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+_CANDIDATES = 200
+_SUPPRESS = 0.6
 
 
 def area(boxes: Tensor) -> Tensor:
@@ -46,3 +49,13 @@ def suppress(boxes: Tensor, classes: Tensor, limit: float) -> Tensor:
     for k in range(1, boxes.shape[1]):
         keep[:, k] = ~(clash[:, k, :k] & keep[:, :k]).any(1)
     return keep
+
+
+def detections(output: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return boxes (B, K, 4), scores (B, K), kinds (B, K) and which survive suppression, best first."""
+    scores, boxes = output[..., :-4].sigmoid(), output[..., -4:]
+    classes = scores.shape[-1]
+    best = scores.flatten(1).topk(min(_CANDIDATES, scores[0].numel()), 1)
+    kinds = best.indices % classes
+    boxes = boxes.gather(1, (best.indices // classes)[..., None].expand(-1, -1, 4)).clamp(0, 1)
+    return boxes, best.values, kinds, suppress(boxes, kinds, _SUPPRESS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.proxy.data.source import Annotation, Samples
+from piip_explore.proxy.tasks.task import Predicted
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,12 @@ class Classification:
     def evaluation(self, samples: Samples, classes: int) -> Accuracy:
         """Return an empty count."""
         return Accuracy(samples)
+
+    def predicted(self, output: object, samples: Samples) -> Predicted:
+        """Return the most probable labels, and their probabilities."""
+        assert isinstance(output, Tensor)
+        best = output.float().softmax(1).max(1)
+        return Predicted(replace(samples, labels=best.indices), best.values)
 
 
 class LabelLoss:

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from piip_explore.proxy.data.source import Samples
+from piip_explore.proxy.tasks.boxes import detections
 
 _MOST = 100
 _COCO_SIDE = 640
@@ -26,8 +27,6 @@ class AveragePrecision:
 
     def update(self, output: object, index: Tensor) -> None:
         """Add predictions (B, P, classes + 4) of the detection head for the samples at `index`."""
-        from piip_explore.proxy.tasks.detection import detections
-
         assert isinstance(output, Tensor)
         boxes, scores, kinds, kept = detections(output)
         rank = kept.cumsum(1)

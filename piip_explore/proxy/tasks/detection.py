@@ -7,7 +7,7 @@ Every position of three square maps predicts class scores and the distances to t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -18,19 +18,18 @@ from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.models.layers import group_norm
 from piip_explore.proxy.data.source import Annotation, Samples
-from piip_explore.proxy.tasks.boxes import generalized_iou, suppress
+from piip_explore.proxy.tasks.boxes import detections, generalized_iou
 from piip_explore.proxy.tasks.coco import AveragePrecision
 from piip_explore.proxy.tasks.heads import Fusion
+from piip_explore.proxy.tasks.task import Predicted
 
 _LEVELS = 3
 _CENTER = 1.5
-"""A position learns a box if it lies within this many strides of the box's centre."""
+"""A position learns a box if it is within this many strides of the box's centre."""
 _BASE = 4.0
 """Level k learns boxes whose longer side is up to this many of its strides; the last level all larger ones."""
 _PRIOR = 0.02
 _CHUNK = 256
-_CANDIDATES = 200
-_SUPPRESS = 0.6
 _NONE = -1
 
 
@@ -68,6 +67,23 @@ class Detection:
     def evaluation(self, samples: Samples, classes: int) -> AveragePrecision:
         """Return an empty list of detections."""
         return AveragePrecision(samples, classes)
+
+    def predicted(self, output: object, samples: Samples) -> Predicted:
+        """Return the most confident detections, of every image as many as there are true boxes, and their mean score.
+
+        A limit on the scores would show nothing of most runs: after seconds of training they are low.
+        """
+        assert isinstance(output, Tensor)
+        boxes, scores, kinds, kept = detections(output.float())
+        shown = kept & (kept.cumsum(1) <= samples.box_start.diff()[:, None])
+        counts = shown.sum(1)
+        found = replace(
+            samples,
+            boxes=boxes[shown] * samples.size,
+            box_classes=kinds[shown],
+            box_start=torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
+        )
+        return Predicted(found, (scores * shown).sum(1) / counts.clamp(min=1))
 
 
 class DetectionHead(nn.Module):
@@ -119,7 +135,7 @@ def positions(size: int) -> tuple[Tensor, Tensor]:
 class BoxLoss:
     """Focal loss on every position's class and generalised-IoU loss on the boxes of those that hold an object.
 
-    Which position learns which object is worked out once for all samples: it lies in the box, near its centre, on
+    Which position learns which object is worked out once for all samples: it is in the box, near its centre, on
     the level that the box's size belongs to; of several objects the smallest.
     """
 
@@ -135,7 +151,7 @@ class BoxLoss:
         logits, boxes = output[..., :-4].float(), output[..., -4:].float()
         kinds, targets = self.kinds[index].long(), self.boxes[index]
         held = kinds != _NONE
-        wanted = F.one_hot(kinds.clamp(min=0), logits.shape[-1]).float() * held[..., None]
+        wanted = (kinds[..., None] == torch.arange(logits.shape[-1], device=kinds.device)).float()
         count = held.sum().clamp(min=1)
         # Every position enters with a weight instead of being picked out: shapes stay fixed, the device never waits.
         distance = (1 - generalized_iou(boxes, targets)) * held
@@ -177,13 +193,3 @@ def focal_loss(logits: Tensor, wanted: Tensor, alpha: float = 0.25, gamma: float
     plain = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
     missed = torch.abs(wanted - logits.sigmoid())
     return torch.where(wanted > 0, alpha, 1 - alpha) * missed**gamma * plain
-
-
-def detections(output: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return boxes (B, K, 4), scores (B, K), kinds (B, K) and which survive suppression, best first."""
-    scores, boxes = output[..., :-4].sigmoid(), output[..., -4:]
-    classes = scores.shape[-1]
-    best = scores.flatten(1).topk(min(_CANDIDATES, scores[0].numel()), 1)
-    kinds = best.indices % classes
-    boxes = boxes.gather(1, (best.indices // classes)[..., None].expand(-1, -1, 4)).clamp(0, 1)
-    return boxes, best.values, kinds, suppress(boxes, kinds, _SUPPRESS)

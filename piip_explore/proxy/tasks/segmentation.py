@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -15,6 +15,7 @@ from piip_explore.errors import InputError
 from piip_explore.models.layers import group_norm, resize
 from piip_explore.proxy.data.source import IGNORE, Annotation, Samples
 from piip_explore.proxy.tasks.heads import Fusion
+from piip_explore.proxy.tasks.task import Predicted
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,12 @@ class Segmentation:
         """Return an empty confusion matrix and an empty loss."""
         return PixelMetrics(samples, self.objective(samples, classes), classes)
 
+    def predicted(self, output: object, samples: Samples) -> Predicted:
+        """Return every pixel's most probable class, and the mean of their probabilities."""
+        assert isinstance(output, Tensor)
+        best = resize(output.float(), (samples.size, samples.size)).softmax(1).max(1)
+        return Predicted(replace(samples, masks=best.indices.to(torch.uint8)), best.values.mean((1, 2)))
+
 
 class PixelLoss:
     """Cross-entropy at `size` x `size` points of the masks, classes weighted by their frequency^-`balance`."""
@@ -71,16 +78,18 @@ class PixelLoss:
 
     def __call__(self, output: object, index: Tensor) -> Tensor:
         """Return the loss of logits (B, classes, H, W) for the samples at `index`."""
-        loss, weight = self.sums(output, index)
-        return loss / weight
+        return self._cross_entropy(output, self.targets[index].long(), "mean")
 
     def sums(self, output: object, index: Tensor) -> tuple[Tensor, Tensor]:
         """Return the sums of the weighted losses and of the weights."""
-        assert isinstance(output, Tensor)
         target = self.targets[index].long()
+        weights = self.weight[target.clamp(max=len(self.weight) - 1)] * (target != IGNORE)
+        return self._cross_entropy(output, target, "sum"), weights.sum()
+
+    def _cross_entropy(self, output: object, target: Tensor, reduction: str) -> Tensor:
+        assert isinstance(output, Tensor)
         logits = resize(output.float(), (target.shape[1], target.shape[2]))
-        loss = F.cross_entropy(logits, target, self.weight, ignore_index=IGNORE, reduction="sum")
-        return loss, (self.weight[target.clamp(max=len(self.weight) - 1)] * (target != IGNORE)).sum()
+        return F.cross_entropy(logits, target, self.weight, ignore_index=IGNORE, reduction=reduction)
 
 
 class SegmentationHead(nn.Module):

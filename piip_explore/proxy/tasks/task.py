@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -61,4 +62,21 @@ class Task(Protocol):
 
     def evaluation(self, samples: Samples, classes: int) -> Metric:
         """Return an empty metric over these samples."""
+        ...
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a model says of samples: they, with its annotation, and how `sure` it is of each, (N,) from 0 to 1."""
+
+    samples: Samples
+    sure: Tensor
+
+
+@runtime_checkable
+class Predicts(Protocol):
+    """A task whose predictions can be drawn; one that cannot say them in the columns of samples gets no pictures."""
+
+    def predicted(self, output: object, samples: Samples) -> Predicted:
+        """Return what the model's output says of the samples that it was made of."""
         ...

@@ -10,7 +10,7 @@ from piip_explore.proxy.validity.validate import Report
 
 
 def text(report: Report) -> str:
-    """Return one line per predictor and measure: accuracies in percent, tau with its 95 % interval."""
+    """Return one line per predictor and measure: accuracies in percent, tau with its 95 % interval, the verdict."""
     found = report.statistics
     questions = [name for name in found["proxy"]["questions"] if name != "macro"]
     tables = list(found["proxy"]["tables"])
@@ -28,7 +28,24 @@ def text(report: Report) -> str:
             [[name, *_of_table(values["tables"][table])] for name, values in found.items()],
         )
         lines.append(f"proxy, seed to seed: tau {found['proxy']['seed-to-seed tau'][table]:.2f}")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_noise(found["proxy"]), "", *found["proxy"]["verdicts"].values()])
+
+
+def _noise(proxy: dict[str, Any]) -> list[str]:
+    lines = []
+    if isnan(proxy["standard error"]):
+        lines.append("One seed: no standard error, so which scores tie is not known; run two or more with --seeds.")
+    else:
+        ties, count = proxy["ties"], proxy["number of pairs"]["all"]
+        lines.append(
+            f"A score's standard error is {proxy['standard error']:.2f} ({proxy['seeds']} seeds): {ties['pairs']} of "
+            f"{count} pairs tie, within two standard errors of their difference; with ties as halves the proxy orders "
+            f"{_number(ties['accuracy with ties as halves'])} % right."
+        )
+    if alike := proxy["one design after shrinking"]:
+        names = "; ".join(f"{better} = {worse}" for better, worse in alike)
+        lines.append(f"{len(alike)} pairs are one design after shrinking and count as ties: {names}.")
+    return lines
 
 
 def _of_all(values: dict[str, Any], questions: Sequence[str]) -> list[str]:

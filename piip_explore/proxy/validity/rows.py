@@ -1,45 +1,68 @@
-"""The designs that a proxy is judged by, and the questions that pairs of them answer."""
+"""The designs that a proxy is judged by, with their published metrics."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from piip_explore import cost, published
-from piip_explore.catalog import ConvNeXt
-from piip_explore.design import Design, Merge
-from piip_explore.errors import InputError
-
-Question = Literal["resolution", "branch models", "CNN or ViT", "exchanges", "merging"]
-QUESTIONS: tuple[Question, ...] = ("resolution", "branch models", "CNN or ViT", "exchanges", "merging")
+from piip_explore.design import Design
+from piip_explore.errors import InputError, expected
 
 METRICS = ("box_ap", "miou", "top1")
-TABLES = {"table-1": "arXiv 2501.07783 Table I", "table-2": "arXiv 2501.07783 Table II", "merge-ablation": None}
-"""Names of the published tables that a validation may use, and their `source` in designs.csv."""
+"""The metrics that a row may be judged by; of several, the first that it has."""
 
 _ABLATED = "tsb-1568-1120-672"
 _TOO_LARGE = "intern_vit_6b"
+
+
+def _from(source: str, frame: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    rows = frame()
+    return rows[rows["source"] == source]
+
+
+def _merge_ablation() -> pd.DataFrame:
+    """Return the merge ablation, which prints no FLOPs, with those of the design that it varies.
+
+    Its designs differ in the merge's layers alone, which is less than 1 %.
+    """
+    everything = published.load()
+    base = everything.loc[everything["row"] == _ABLATED, "gflops"].to_numpy(float)[0]
+    frame = published.merge_ablation().assign(structure="known", task="coco-detection", gflops=float(base))
+    frame["row"] = "merge-" + frame["out_branches"].astype(str)
+    return frame
+
+
+_ABLATION = "arXiv 2501.07783, ablation of the "
+TABLES: dict[str, Callable[[], pd.DataFrame]] = {
+    "table-1": lambda: _from("arXiv 2501.07783 Table I", published.load),
+    "table-2": lambda: _from("arXiv 2501.07783 Table II", published.load),
+    "merge-ablation": _merge_ablation,
+    "pyramid-ablation": lambda: _from(f"{_ABLATION}pyramid (base size)", published.ablations),
+    "interaction-ablation": lambda: _from(f"{_ABLATION}number of interactions", published.ablations),
+}
+"""The published tables that a validation may use."""
 
 
 @dataclass(frozen=True)
 class Rows:
     """Designs with published metrics, as columns.
 
-    `name`, `table`, `design` as published, `value` (percent) and `gflops`: printed, or counted where none is printed.
+    `name`, `table`, `design` as published, `metric` (a name of `METRICS`), `value` (percent) and `gflops`: printed, or
+    counted where none is printed. `left_out` says of every other row why it is not among them.
     """
 
     name: tuple[str, ...]
     table: tuple[str, ...]
     design: tuple[Design, ...]
+    metric: tuple[str, ...]
     value: np.ndarray
     gflops: np.ndarray
+    left_out: tuple[str, ...] = field(default=(), compare=False)
 
     def __len__(self) -> int:
         return len(self.name)
@@ -52,6 +75,7 @@ class Rows:
                 "table": self.table,
                 "design": list(map(str, self.design)),
                 "gflops": self.gflops,
+                "metric": self.metric,
                 "published": self.value,
             }
         )
@@ -60,47 +84,56 @@ class Rows:
 def published_rows(tables: Sequence[str]) -> Rows:
     """Return the rows of the named tables whose structure is not unknown, InternViT-6B left out.
 
-    The merge ablation prints no FLOPs; its designs, which differ in the merge's layers alone (under 1 %), get those of
-    the design they vary.
-
     Raises:
         InputError: an unknown table.
     """
     if unknown := [name for name in tables if name not in TABLES]:
-        raise InputError(f"unknown table '{unknown[0]}': expected {', '.join(TABLES)}")
-    frames = []
-    for name in tables:
-        if name == "merge-ablation":
-            everything = published.load()
-            base = everything.loc[everything["row"] == _ABLATED, "gflops"].to_numpy(float)[0]
-            frame = published.merge_ablation().assign(table=name, structure="known", gflops=float(base))
-            frame["row"] = "merge-" + frame["out_branches"].astype(str)
-        else:
-            frame = published.load()
-            frame = frame[frame["source"] == TABLES[name]].assign(table=name)
-        frames.append(frame)
-    return _rows(pd.concat(frames, ignore_index=True))
+        raise InputError(f"unknown table '{unknown[0]}': {expected(unknown[0], TABLES)}")
+    return _rows(pd.concat([TABLES[name]().assign(table=name) for name in tables], ignore_index=True))
 
 
 def rows_of(path: Path) -> Rows:
-    """Return the rows of a CSV file in the format of `published/designs.csv`; a table is one `source` and `task`.
+    """Return the rows of a CSV file in the format of `published/designs.csv`.
+
+    A table is one `source` and `task`; where those have dense rows of several heads or schedules, one of each, as
+    their metrics do not compare.
 
     Raises:
         InputError: the file cannot be read or has fewer than two rows with a design and a metric.
     """
     frame = published.read(path)
-    frame["table"] = frame["source"].astype(str) + ", " + frame["task"].astype(str)
+    frame["table"] = _table_names(frame, path.stem)
     rows = _rows(frame)
     if len(rows) < 2:
-        raise InputError(f"{path} has fewer than two rows with a design and one of {', '.join(METRICS)}")
-    return rows
+        raise InputError(f"{path} has fewer than two rows with a known design and one of {', '.join(METRICS)}")
+    unread = [f"column '{name}': it means nothing here" for name in frame.attrs["unread"]]
+    return replace(rows, left_out=(*unread, *rows.left_out))
+
+
+def _table_names(frame: pd.DataFrame, default: str) -> list[str]:
+    texts = frame[["source", "task", "head"]].astype(object).fillna("").astype(str)
+    heads = texts.groupby(["source", "task"])["head"].transform("nunique")
+    dense = ~texts["task"].str.contains("classification")  # a classifier's head is a part of the design
+    texts["head"] = texts["head"].where((heads > 1) & dense, "")
+    return [", ".join(filter(None, parts)) or default for parts in texts.itertuples(index=False)]
 
 
 def _rows(frame: pd.DataFrame) -> Rows:
     metrics = [name for name in METRICS if name in frame.columns]
-    value = frame[metrics].astype(float).bfill(axis=1).iloc[:, 0]
-    keep = (frame["structure"] != "unknown") & value.notna() & ~frame["design"].str.contains(_TOO_LARGE)
-    kept = frame[keep]
+    values = frame[metrics].to_numpy(float)
+    known = ~np.isnan(values)
+    checks = {
+        f"no {' or '.join(METRICS)}": ~known.any(axis=1),
+        "its structure is unknown": frame["structure"].str.startswith(published.UNKNOWN).to_numpy(bool),
+        f"{_TOO_LARGE} is too large to shrink": frame["design"].str.contains(_TOO_LARGE).to_numpy(bool),
+    }
+    left_out = {
+        int(index): f"{frame['row'].iloc[index]}: {reason}"
+        for reason, mask in checks.items()
+        for index in np.flatnonzero(mask)
+    }
+    keep = np.array([index for index in range(len(frame)) if index not in left_out], int)
+    kept, first = frame.iloc[keep], known[keep].argmax(axis=1)
     designs = tuple(Design.parse(text) for text in kept["design"].astype(str))
     printed = kept["gflops"].to_numpy(float)
     counted = [cost.count(d).macs / 1e9 if np.isnan(g) else g for d, g in zip(designs, printed, strict=True)]
@@ -108,8 +141,10 @@ def _rows(frame: pd.DataFrame) -> Rows:
         tuple(kept["row"].astype(str)),
         tuple(kept["table"].astype(str)),
         designs,
-        value[keep].to_numpy(float),
+        tuple(metrics[column] for column in first),
+        values[keep, first],
         np.array(counted, float),
+        tuple(left_out[index] for index in sorted(left_out)),
     )
 
 
@@ -119,66 +154,5 @@ def as_trained(design: Design, dense: bool) -> Design:
     For detection the papers count a linear merge and train the convolutional one (with its pyramid).
     """
     if dense and design.merge.kind == "linear":
-        return replace(design, merge=Merge("conv", design.merge.out))
+        return replace(design, merge=replace(design.merge, kind="conv"))
     return design
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Pairs of rows of one table whose published metrics differ enough to mean something, as columns.
-
-    `better` and `worse` are row indices, `question` what sets the two apart.
-    """
-
-    better: np.ndarray
-    worse: np.ndarray
-    question: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.better)
-
-    def __getitem__(self, keep: np.ndarray) -> Pairs:
-        return Pairs(self.better[keep], self.worse[keep], self.question[keep])
-
-
-def pairs(rows: Rows, difference: float = 0.5) -> Pairs:
-    """Return all pairs within a table that differ by at least `difference` points and are different designs."""
-    columns: list[tuple[int, int, str]] = []
-    for i, j in combinations(range(len(rows)), 2):
-        if rows.table[i] != rows.table[j] or rows.design[i].id == rows.design[j].id:
-            continue
-        if abs(rows.value[i] - rows.value[j]) < difference - 1e-9:
-            continue
-        better, worse = (i, j) if rows.value[i] > rows.value[j] else (j, i)
-        columns.append((better, worse, question(rows.design[i], rows.design[j])))
-    return Pairs(
-        np.array([better for better, _, _ in columns], int),
-        np.array([worse for _, worse, _ in columns], int),
-        np.array([asked for _, _, asked in columns], str),
-    )
-
-
-def question(a: Design, b: Design) -> Question:
-    """Return what a pair of designs asks; where they differ in several ways, the one that changes most.
-
-    Branches of another kind come before branches of another size or number, these before resolutions (and windows),
-    these before exchanges, these before merging.
-    """
-    if Counter(isinstance(x.spec, ConvNeXt) for x in a.branches) != Counter(
-        isinstance(x.spec, ConvNeXt) for x in b.branches
-    ) and (_has_cnn(a) or _has_cnn(b)):
-        return "CNN or ViT"
-    in_order = [[(x.model, isinstance(x.spec, ConvNeXt)) for x in d.sorted().branches] for d in (a, b)]
-    if _has_cnn(a) and in_order[0] != in_order[1]:
-        return "CNN or ViT"
-    if in_order[0] != in_order[1]:
-        return "branch models"
-    if a.sorted().branches != b.sorted().branches:
-        return "resolution"
-    if a.interaction != b.interaction:
-        return "exchanges"
-    return "merging"
-
-
-def _has_cnn(design: Design) -> bool:
-    return any(isinstance(branch.spec, ConvNeXt) for branch in design.branches)

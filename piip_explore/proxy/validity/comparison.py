@@ -1,0 +1,149 @@
+"""The proxy beside its rivals: shares of pairs ordered right, leads with intervals, and the verdict in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from piip_explore.design import Design
+from piip_explore.proxy.validity.pairs import Pairs, hard, pairs
+from piip_explore.proxy.validity.rows import Rows
+from piip_explore.proxy.validity.statistics import pair_scores
+
+RIVALS = ("FLOPs", "params", "ridge")
+"""What a proxy has to beat to be worth its training."""
+
+TRAINED = ("proxy", "gradient norm", "snip")
+"""The predictors that see the shrunken design, not the design."""
+
+Outcome = Literal["beats", "does not beat", "is worse than"]
+
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Lead:
+    """By how many points of accuracy the proxy leads a rival, with the 95 % interval of that."""
+
+    points: float
+    low: float
+    high: float
+
+    @property
+    def outcome(self) -> Outcome:
+        """`beats` and `is worse than` beyond noise, that is where the interval leaves out zero."""
+        return "beats" if self.low > 0 else "is worse than" if self.high < 0 else "does not beat"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All predictors on the same pairs.
+
+    `rows` has `row`, `table`, `design` (text), `gflops`, `published` and a column per name of `predictors`. Optional:
+    `metric`, where tables have several, and `trained as`, an id of the shrunken design: predictors that see only that
+    cannot tell rows apart that share it.
+    """
+
+    rows: pd.DataFrame
+    predictors: tuple[str, ...]
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """All pairs that the rows have."""
+        rows = self.rows
+        metric = rows["metric"].astype(str) if "metric" in rows else [""] * len(rows)
+        return pairs(
+            Rows(
+                tuple(rows["row"].astype(str)),
+                tuple(rows["table"].astype(str)),
+                tuple(Design.parse(text) for text in rows["design"].astype(str)),
+                tuple(metric),
+                rows["published"].to_numpy(float),
+                rows["gflops"].to_numpy(float),
+            )
+        )
+
+    @cached_property
+    def coincide(self) -> npt.NDArray[np.bool_]:
+        """Which pairs are one and the same design after shrinking: the proxy cannot tell them apart."""
+        if "trained as" not in self.rows:
+            return np.zeros(len(self.pairs), dtype=bool)
+        ids = self.rows["trained as"].to_numpy(str)
+        return np.asarray(ids[self.pairs.better] == ids[self.pairs.worse])
+
+    @cached_property
+    def right(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Per predictor and pair: 1 ordered right, 0 wrong, 0.5 no order."""
+        found = {name: pair_scores(self.rows[name].to_numpy(float), self.pairs) for name in self.predictors}
+        for name in set(TRAINED) & set(found):
+            found[name] = np.where(self.coincide, 0.5, found[name])
+        return found
+
+    @cached_property
+    def asked(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """Which pairs each question has, of those that have any, then `all pairs` and `hard pairs`."""
+        found = {str(name): self.pairs.question == name for name in dict.fromkeys(self.pairs.question)}
+        found["all pairs"] = np.ones(len(self.pairs), dtype=bool)
+        found["hard pairs"] = hard(self.pairs, self.rows["gflops"].to_numpy(float))
+        return {name: mask for name, mask in found.items() if mask.any()}
+
+    @cached_property
+    def accuracies(self) -> pd.DataFrame:
+        """Pairwise accuracy in percent: `question`, `predictor`, `accuracy`, `low`, `high` (95 %), `pairs`.
+
+        Besides the questions there are `all pairs` and `hard pairs` (FLOPs within 15 %, or FLOPs and metric disagree).
+        Intervals come from resampling designs, as pairs that share a design are not independent.
+        """
+        records = []
+        for question, mask in self.asked.items():
+            for predictor in self.predictors:
+                low, high = np.nanquantile(self._draws[question, predictor], (0.025, 0.975))
+                share = 100 * float(self.right[predictor][mask].mean())
+                records.append((question, predictor, share, float(low), float(high), int(mask.sum())))
+        return pd.DataFrame(records, columns=["question", "predictor", "accuracy", "low", "high", "pairs"])
+
+    def lead(self, rival: str, question: str) -> Lead:
+        """Return by how much the proxy leads a rival on the pairs of a question."""
+        mask = self.asked[question]
+        points = 100 * float((self.right["proxy"][mask] - self.right[rival][mask]).mean())
+        low, high = np.nanquantile(self._draws[question, "proxy"] - self._draws[question, rival], (0.025, 0.975))
+        return Lead(points, float(low), float(high))
+
+    def leads(self, question: str) -> dict[str, Lead]:
+        """Return the proxy's lead over every rival that was computed."""
+        return {rival: self.lead(rival, question) for rival in RIVALS if rival in self.predictors}
+
+    def verdict(self, question: str) -> str:
+        """Say plainly whether the proxy beats what is cheaper, on the pairs of a question."""
+        leads = self.leads(question) if question in self.asked else {}
+        parts = []
+        for outcome, ending in (("beats", ""), ("does not beat", " beyond noise"), ("is worse than", "")):
+            if rivals := [rival for rival, lead in leads.items() if lead.outcome == outcome]:
+                parts.append(f"{outcome} {_and(rivals)}{ending}")
+        return f"On {question} the proxy {_and(parts)}." if parts else f"Nothing is compared on {question}."
+
+    @cached_property
+    def _draws(self) -> dict[tuple[str, str], npt.NDArray[np.float64]]:
+        """Accuracies of bootstrap samples of designs, NaN where a sample has no pair."""
+        count = len(self.rows)
+        chosen = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), _RESAMPLES)
+        weights = (chosen[:, self.pairs.better] * chosen[:, self.pairs.worse]).astype(np.float64)
+        draws = {}
+        for question, mask in self.asked.items():
+            total = weights[:, mask].sum(axis=1)
+            for predictor in self.predictors:
+                right = weights[:, mask] @ self.right[predictor][mask]
+                draws[question, predictor] = np.divide(
+                    100 * right, total, out=np.full(_RESAMPLES, np.nan), where=total > 0
+                )
+        return draws
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
