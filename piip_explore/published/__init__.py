@@ -4,13 +4,24 @@ Sources: PIIP (arXiv 2501.07783; arXiv 2406.04330) and the README of the authors
 which table.
 """
 
+from piip_explore.published.reading import METRICS, UNKNOWN, read
 from piip_explore.published.results import (
+    ablations,
     llava,
     load,
     merge_ablation,
     other_detectors,
-    read,
     scratch_breakdown,
 )
 
-__all__ = ["llava", "load", "merge_ablation", "other_detectors", "read", "scratch_breakdown"]
+__all__ = [
+    "METRICS",
+    "UNKNOWN",
+    "ablations",
+    "llava",
+    "load",
+    "merge_ablation",
+    "other_detectors",
+    "read",
+    "scratch_breakdown",
+]

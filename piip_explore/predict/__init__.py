@@ -1,0 +1,24 @@
+"""What a design would reach under the papers' recipes: a small regression on the published results.
+
+Never a measurement. `expect` gives a metric with an interval, or says in what no published row is like a design;
+`columns` and `table` do so for many designs; `leave_tables_out` shows how far to trust it.
+"""
+
+from piip_explore.predict.calibration import Held, expected_elsewhere, leave_tables_out, stacked
+from piip_explore.predict.expectation import Comparison, Expectation, columns, compare, expect, table
+from piip_explore.predict.rows import METRICS, USUAL
+
+__all__ = [
+    "METRICS",
+    "USUAL",
+    "Comparison",
+    "Expectation",
+    "Held",
+    "columns",
+    "compare",
+    "expect",
+    "expected_elsewhere",
+    "leave_tables_out",
+    "stacked",
+    "table",
+]

@@ -1,0 +1,164 @@
+"""Whether anything published is like a design: beyond that the regression would extrapolate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from piip_explore.catalog import OwnBranch, ViT
+from piip_explore.design import Branch, Design, Interaction, Merge
+from piip_explore.predict.features import NAMES, Floats, of_designs
+from piip_explore.predict.rows import METRICS, Published
+
+
+@dataclass(frozen=True)
+class _Range:
+    """A feature that must be within that of the published rows, give or take `margin`; how to call and show it."""
+
+    what: str
+    unit: str
+    margin: float
+
+    def text(self, value: float) -> str:
+        """Return a value of the feature, which is a logarithm, as people say it."""
+        return f"{2**value - (self.what == 'number of interactions'):,.0f}{self.unit}"
+
+
+_RANGES = {
+    "output resolution": _Range("highest merged resolution", " px", 0.25),
+    "mean resolution": _Range("mean resolution", " px", 0.25),
+    "weights": _Range("size", " M weights", 0.4),
+    "compute": _Range("compute", " GFLOPs in the branches", 0.4),
+    "interactions": _Range("number of interactions", "", 0.1),
+}
+ASSUMED = {
+    ("attention", "regular"): "attention=regular is taken as a little worse than deformable",
+    ("direction", "up"): "direction=up is taken as half of both directions",
+    ("direction", "down"): "direction=down is taken as half of both directions",
+}
+"""Options that no published row has and that get a number all the same, with a wider interval, and how."""
+
+_OPTIONS: dict[str, Callable[[Interaction], Hashable]] = {
+    "attention": lambda interaction: interaction.attention,
+    "direction": lambda interaction: interaction.direction,
+    "points": lambda interaction: interaction.points,
+    "ratio": lambda interaction: interaction.ratio,
+    "ffn": lambda interaction: interaction.ffn,
+    "project": lambda interaction: "yes" if interaction.project else "no",
+}
+
+
+@dataclass(frozen=True)
+class Support:
+    """What the rows of a metric cover."""
+
+    rows: Published
+    metric: str
+
+    def reasons(self, design: Design) -> list[str]:
+        """Return in what a design is like no row of the metric; nothing where it is like some."""
+        if not self._designs:
+            return [f"no row here has a {METRICS[self.metric]}"]
+        found = [
+            f"no row with {METRICS[self.metric]} has a branch like '{branch.model}'"
+            for branch in design.branches
+            if _kind(branch) not in self._branches
+        ]
+        if len(design.branches) not in self._counts:
+            found.append(f"no row with {METRICS[self.metric]} has {len(design.branches)} branches")
+        if len(design.branches) > 1:
+            found += self._of_setting(design.interaction, design.merge)
+        row = of_designs([design])[0]
+        low, high = self._bounds
+        for name, one in _RANGES.items():
+            column = NAMES.index(name)
+            value, least, most = row[column], low[column], high[column]
+            if not least - one.margin <= value <= most + one.margin:
+                span = f"{one.text(least)} to {one.text(most)}"
+                found.append(f"its {one.what}, {one.text(value)}, is outside the published {span}")
+        return list(dict.fromkeys(found))
+
+    def assumed(self, design: Design) -> tuple[str, ...]:
+        """Return what a design's number rests on beside the published rows: options that none of them has."""
+        interaction = design.interaction
+        if interaction is None:
+            return ()
+        options = ((name, get(interaction)) for name, get in _OPTIONS.items())
+        known = {(name, get(one)) for name, get in _OPTIONS.items() for one in self._interactions}
+        return tuple(ASSUMED[option] for option in options if option in ASSUMED and option not in known)
+
+    def covers(
+        self,
+        options: Sequence[Branch],
+        settings: Sequence[tuple[Interaction | None, Merge]],
+        branches: npt.NDArray[np.signedinteger],
+        setting: npt.NDArray[np.integer],
+        features: Floats,
+    ) -> npt.NDArray[np.bool_]:
+        """Return for which of a space's columns, with their features, `reasons` has none."""
+        like = np.array([_kind(branch) in self._branches for branch in options])
+        usual = np.array([not self._of_setting(*one) for one in settings])
+        count = (branches >= 0).sum(axis=1)
+        covered: npt.NDArray[np.bool_] = (like[branches] | (branches < 0)).all(axis=1)
+        covered &= np.isin(count, list(self._counts)) & (usual[setting] | (count == 1))
+        low, high = self._bounds
+        for name, one in _RANGES.items():
+            column = NAMES.index(name)
+            values = features[:, column]
+            covered &= (low[column] - one.margin <= values) & (values <= high[column] + one.margin)
+        return covered
+
+    def _of_setting(self, interaction: Interaction | None, merge: Merge) -> list[str]:
+        found = []
+        if merge.kind not in self._merges:
+            found.append(f"no row with {METRICS[self.metric]} has merge={merge.kind}")
+        if merge.weighting != "published":
+            found.append(f"no row with {METRICS[self.metric]} has weighting={merge.weighting}")
+        if interaction is not None:
+            for name, get in _OPTIONS.items():
+                known = {get(one) for one in self._interactions}
+                if get(interaction) not in known and (name, get(interaction)) not in ASSUMED:
+                    found.append(f"no row with {METRICS[self.metric]} has {name}={get(interaction)}")
+        return found
+
+    @cached_property
+    def _designs(self) -> tuple[Design, ...]:
+        return self.rows[np.array(self.rows.metric) == self.metric].design
+
+    @cached_property
+    def _branches(self) -> frozenset[Hashable]:
+        return frozenset(_kind(branch) for design in self._designs for branch in design.branches)
+
+    @cached_property
+    def _counts(self) -> frozenset[int]:
+        return frozenset(len(design.branches) for design in self._designs)
+
+    @cached_property
+    def _merges(self) -> frozenset[str]:
+        kinds = {design.merge.kind for design in self._designs if len(design.branches) > 1}
+        return frozenset(kinds | ({"conv"} if "linear" in kinds else set()))  # counted as linear, trained as conv
+
+    @cached_property
+    def _interactions(self) -> tuple[Interaction, ...]:
+        return tuple({design.interaction: None for design in self._designs if design.interaction is not None})
+
+    @cached_property
+    def _bounds(self) -> tuple[Floats, Floats]:
+        features = of_designs(self._designs)
+        return features.min(axis=0), features.max(axis=0)
+
+
+def _kind(branch: Branch) -> Hashable:
+    """Return what sets a branch's family apart beside its sizes."""
+    spec = branch.spec
+    if isinstance(spec, OwnBranch):
+        return branch.model
+    if isinstance(spec, ViT):
+        positions = spec.position, spec.rotary
+        mlp = spec.activation, spec.mlp_ratio
+        return "ViT", spec.norm, positions, spec.embed_norm, spec.layer_scale, spec.registers, spec.patch, mlp
+    return "ConvNeXt", spec.patch
