@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -55,34 +56,42 @@ def large_pool():
 
 
 def write(storage: str, trials: int) -> None:
-    """Write a finished study, many trials at a time."""
-    from piip_explore.search.landscape import synthetic_scores
+    """Write the lines of a finished study at once: trial by trial takes as long as a search's writes do."""
+    from piip_explore.search.evaluators import Place
     from piip_explore.search.launch import Request
-    from piip_explore.search.storage import COMPLETE, RUNNING
+    from piip_explore.search.storage import COMPLETE, RESULT, RUNNING
+    from piip_explore.search.trials import new_trial
+    from piip_explore.testing.synthetic import synthetic_scores
     from tests.search.replayed import start
 
     pool = large_pool()
     scores = synthetic_scores(pool)
     study = start(pool, _Table(), storage, NAME, Request(trials=trials, sampler="random")).study
-    store = study.store
     rows = np.random.default_rng(0).permutation(len(pool))[:trials]
-    append, waiting = store._append, []
-    store._append = lambda *operations: waiting.extend(operations)
-    refresh, store._sync = store._sync, lambda: None
-    for number, row in enumerate(rows.tolist()):
-        store._replay.created_by[store._writer] = number
-        store._replay.trial_ids.append(number)
-        store._replay.table.state.append(RUNNING)
-        trial = study._new_trial(row, 0, {"worker": study._worker("cpu")})
-        store.create(trial, RUNNING)
-        values = [float(scores[row]), float(pool.costs["gflops_published"][row])]
-        conditions = {"device": "NVIDIA H100", "code_version": "914858a5bf1c", "kernel_backend": "triton"}
-        found = {"standard_error": 0.2, "seconds": 61.5, "peak_memory": 8_123_456_789, "conditions": conditions}
-        store.finish(number, COMPLETE, values, found, {})
-        if len(waiting) > 5000 or number == len(rows) - 1:
-            append(*waiting)
-            waiting.clear()
-    store._sync = refresh
+    conditions = {"device": "NVIDIA H100", "code_version": "914858a5bf1c", "kernel_backend": "triton"}
+    found = {"standard_error": 0.2, "seconds": 61.5, "peak_memory": 8_123_456_789, "conditions": conditions}
+    moment = "2026-01-01T12:00:00.000000+00:00"
+    with open(storage, "a") as file:
+        for number, row in enumerate(rows.tolist()):
+            trial = new_trial(study.record, pool, row, 0, {"worker": study.books.worker(Place("cpu"))})
+            values = [float(scores[row]), float(pool.costs["gflops_published"][row])]
+            created = {
+                "op_code": 4, "study_id": 0, "datetime_start": moment, "state": RUNNING, "value": None, "values": None,
+                "distributions": {name: _distribution(tuple(choices)) for name, choices in trial.choices.items()},
+                "params": {name: list(trial.choices[name]).index(value) for name, value in trial.params.items()},
+                "user_attrs": trial.attributes,
+                "system_attrs": {f"constraints:{name}": value for name, value in trial.constraints.items()},
+                "intermediate_values": {},
+            }  # fmt: skip
+            result = {"op_code": 8, "trial_id": number, "user_attr": {RESULT: found}}
+            ended = {"op_code": 6, "trial_id": number, "state": COMPLETE, "values": values, "datetime_complete": moment}
+            for line in (created, result, ended):
+                file.write(json.dumps({**line, "worker_id": "w"}, separators=(",", ":")) + "\n")
+
+
+@cache
+def _distribution(choices: tuple) -> str:
+    return json.dumps({"name": "CategoricalDistribution", "attributes": {"choices": choices}})
 
 
 class _Table:
@@ -95,12 +104,13 @@ class _Table:
 
 def resume(storage: str, trials: int) -> None:
     """What a search does before its first evaluation."""
+    from piip_explore.search.evaluators import Place
     from piip_explore.search.launch import Request
     from tests.search.replayed import start
 
     pool = large_pool()
     study = start(pool, _Table(), storage, NAME, Request(trials=trials + 10)).study
-    print(study.next("cpu").design)
+    print(study.next(Place("cpu")).design)
 
 
 def main() -> None:

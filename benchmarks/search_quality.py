@@ -24,10 +24,10 @@ import pandas as pd
 from piip_explore.design import Design
 from piip_explore.search import pareto
 from piip_explore.search.columns import read
-from piip_explore.search.evaluators import ReplayEvaluator
-from piip_explore.search.landscape import evaluator, synthetic_scores
+from piip_explore.search.evaluators import Place, ReplayEvaluator
 from piip_explore.search.launch import Request
 from piip_explore.search.pool import Pool
+from piip_explore.testing.synthetic import evaluator, synthetic_scores
 from tests.search.replayed import replayed_pool, start
 
 BUDGET = 100
@@ -46,7 +46,7 @@ def search(
         storage = f"{folder}/s.journal"
         request = Request(trials=BUDGET, sampler=sampler, rungs=rungs, seed=seed)
         study = start(pool, scores, storage, "s", request).study
-        while (task := study.next("cpu")) is not None:
+        while (task := study.next(Place("cpu"))) is not None:
             study.complete(task, scores.evaluate(task, lambda share: None))
         assert study.done
         columns = read(storage, "s")

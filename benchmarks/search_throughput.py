@@ -16,10 +16,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from piip_explore.search.landscape import evaluator
 from piip_explore.search.launch import Request
 from piip_explore.search.supervisor import Supervisor
-from tests.search.replayed import replayed_pool, start
+from piip_explore.testing.synthetic import evaluator
+from tests.search.replayed import replayed_pool, start, supervised
 
 
 def measure(storage: str, workers: int, trials: int) -> dict[str, float]:
@@ -31,7 +31,9 @@ def measure(storage: str, workers: int, trials: int) -> dict[str, float]:
     def note(supervisor: Supervisor) -> None:
         moments.append((len(supervisor.study.ledger.rungs[0].evaluated), time.perf_counter()))
 
-    Supervisor(launch.study, scores, ["cpu"] * workers, report=note).run()
+    supervisor = supervised(launch.study, scores, ["cpu"] * workers)
+    supervisor.report = note
+    supervisor.run()
     began = next(moment for moment in moments if moment[0] >= 10 * workers)
     end = moments[-1]
     return {"trials": end[0] - began[0], "seconds": end[1] - began[1]}

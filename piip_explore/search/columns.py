@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from piip_explore.search import pareto
-from piip_explore.search.storage import COMPLETE, RUNNING, WAITING, StorageURL, Table, open_study, parse
+from piip_explore.search.storage import COMPLETE, RUNNING, WAITING, Note, StorageURL, Table, open_study, parse
 
 if TYPE_CHECKING:
     import pandas
@@ -75,12 +75,44 @@ class Columns:
     @cached_property
     def fidelity(self) -> Floats:
         """Fidelity of every trial, 1 where none is recorded."""
-        return np.nan_to_num(_floats(self.attributes, "fidelity", len(self)), nan=1.0)
+        return np.nan_to_num(self.floats("fidelity"), nan=1.0)
 
     @cached_property
     def standard_error(self) -> Floats:
         """Standard error of the score, NaN where unknown."""
-        return _floats(self.attributes, "standard_error", len(self))
+        return self.floats("standard_error")
+
+    def floats(self, name: str) -> Floats:
+        """Return a user attribute as numbers, NaN where a trial lacks it."""
+        import pandas as pd
+
+        if name not in self.attributes:
+            return np.full(len(self), np.nan)
+        return pd.to_numeric(self.attributes[name], errors="coerce").to_numpy(dtype=np.float64)
+
+    @cached_property
+    def costs(self) -> Mapping[str, Floats]:
+        """The costs that a study records of its trials, a value per row, NaN where a trial has none.
+
+        `gflops` (under the study's accounting) and `mparams`; `latency_ms`, `memory_gb` and `energy_j` where they were
+        measured.
+        """
+        found = {
+            "gflops": self._cost(f"gflops_{self.record.get('accounting', 'published')}"),
+            "mparams": self._cost("params") / 1e6,
+        }
+        measured = {"latency_ms": ("latency", 1.0), "memory_gb": ("memory", 1e9), "energy_j": ("energy", 1.0)}
+        for name, (attribute, unit) in measured.items():
+            values = self._cost(attribute)
+            if not np.isnan(values).all():
+                found[name] = values / unit
+        return found
+
+    def _cost(self, name: str) -> Floats:
+        if name in self.objectives:
+            values: Floats = self.values[:, self.objectives.index(name)]
+            return values
+        return self.floats(name)
 
     @cached_property
     def feasible(self) -> npt.NDArray[np.bool_]:
@@ -95,16 +127,21 @@ class Columns:
         """Whether a trial is a complete, feasible run at full fidelity: those that fronts are made of."""
         return np.asarray((self.state == COMPLETE) & (self.fidelity == 1) & self.feasible, dtype=np.bool_)
 
-    def front(self, within: Mapping[str, float] | None = None) -> npt.NDArray[np.int64]:
-        """Return the row numbers of the Pareto front, ordered by the last objective.
+    def within(self, bounds: Mapping[str, float] | None = None) -> npt.NDArray[np.int64]:
+        """Return the row numbers of the full runs within bounds on objectives.
 
-        `within` bounds objectives: no more than that where less is better, no less where more is.
+        A bound is the most where less is better, the least where more is.
         """
         rows = np.flatnonzero(self.full)
-        for name, bound in (within or {}).items():
+        for name, bound in (bounds or {}).items():
             column = self.objectives.index(name)
             sign = -1.0 if self.directions[column] == "maximize" else 1.0
             rows = rows[self.losses[rows, column] <= sign * bound]
+        return rows
+
+    def front(self, within: Mapping[str, float] | None = None) -> npt.NDArray[np.int64]:
+        """Return the row numbers of the Pareto front of the full runs within bounds, ordered by the last objective."""
+        rows = self.within(within)
         rows = rows[pareto.front(self.losses[rows])]
         return rows[np.argsort(self.losses[rows, -1], kind="stable")]
 
@@ -159,6 +196,18 @@ class Reader:
     def alive(self, lease: str) -> bool:
         """Return whether the search that holds a lease still runs, here or on another machine."""
         return self._store.alive(lease)
+
+    def notes(self) -> dict[int, Note]:
+        """Return the notes on trials, by their numbers, as they were at the last poll."""
+        return self._store.notes()
+
+    def write_note(self, number: int, words: str, version: int) -> None:
+        """Write the note on a trial in place of its version `version`.
+
+        Raises:
+            InputError: another reader has written it meanwhile, or nothing can be written.
+        """
+        self._store.write_note(number, words, version)
 
     def refresh(self) -> Columns:
         """Return the study's columns as they are now."""
@@ -223,11 +272,3 @@ def _flatten(entries: Sequence[Mapping[str, Any] | None], taken: Mapping[str, An
 
 def _times(texts: Sequence[str | None]) -> npt.NDArray[np.datetime64]:
     return np.array(["NaT" if text is None else text for text in texts], dtype="datetime64[us]")
-
-
-def _floats(frame: pandas.DataFrame, name: str, count: int) -> Floats:
-    import pandas as pd
-
-    if name not in frame:
-        return np.full(count, np.nan)
-    return pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64)

@@ -10,6 +10,7 @@ import numpy as np
 from piip_explore.errors import InputError
 from piip_explore.search import pareto
 from piip_explore.search.columns import Columns
+from piip_explore.terminal import printable
 
 if TYPE_CHECKING:
     import pandas
@@ -21,17 +22,19 @@ class Comparison:
 
     Attributes:
         studies: their names.
+        objectives: of both.
         differences: settings in which they differ, in words; scores may not compare then.
         reference: the point from which both hypervolumes are measured, as objective values: the worst of all runs.
         hypervolume: of each.
         together: hypervolume of both fronts together.
         trials: full runs of each.
         covered: share of each one's front that the other's front dominates or equals.
-        attainment: a table with a row per budget (the last objective): the budget, and the best first objective that
-            each study reaches within it (NaN: none).
+        attainment: a table with a row per budget (the last objective of every design on either front): the budget, and
+            the best first objective that each study reaches within it (NaN: none).
     """
 
     studies: tuple[str, str]
+    objectives: tuple[str, ...]
     differences: tuple[str, ...]
     reference: tuple[float, ...]
     hypervolume: tuple[float, float]
@@ -41,8 +44,8 @@ class Comparison:
     attainment: pandas.DataFrame
 
 
-def compare(first: Columns, second: Columns, budgets: int = 8) -> Comparison:
-    """Compare two studies; `budgets` is how many the attainment has, spread over the costs of both fronts.
+def compare(first: Columns, second: Columns) -> Comparison:
+    """Compare two studies.
 
     Raises:
         InputError: their objectives differ, or one has no full run yet.
@@ -66,13 +69,14 @@ def compare(first: Columns, second: Columns, budgets: int = 8) -> Comparison:
     fronts = [losses[pareto.front(losses)] for losses in (a, b)]
     return Comparison(
         studies=(first.study, second.study),
+        objectives=first.objectives,
         differences=tuple(_differences(first.record, second.record)),
         reference=tuple(pareto.to_losses(bound, first.directions)[0].tolist()),
         hypervolume=(pareto.hypervolume(a, bound), pareto.hypervolume(b, bound)),
         together=pareto.hypervolume(both, bound),
         trials=(len(a), len(b)),
         covered=(_covered(fronts[0], fronts[1]), _covered(fronts[1], fronts[0])),
-        attainment=_attainment((first, second), fronts, budgets),
+        attainment=_attainment((first, second), fronts),
     )
 
 
@@ -91,12 +95,11 @@ def _covered(front: pareto.Floats, other: pareto.Floats) -> float:
     return float(np.mean([(other <= point).all(axis=1).any() for point in front]))
 
 
-def _attainment(studies: tuple[Columns, Columns], fronts: list[pareto.Floats], budgets: int) -> pandas.DataFrame:
+def _attainment(studies: tuple[Columns, Columns], fronts: list[pareto.Floats]) -> pandas.DataFrame:
     import pandas as pd
 
     signs = pareto.to_losses(np.ones(len(studies[0].objectives)), studies[0].directions)[0]
-    costs = np.unique(np.concatenate([front[:, -1] for front in fronts]))
-    grid = np.unique(np.quantile(costs, np.linspace(0, 1, budgets), method="nearest"))
+    grid = np.unique(np.concatenate([front[:, -1] for front in fronts]))
     best, cost = studies[0].objectives[0], studies[0].objectives[-1]
     table = {cost: grid * signs[-1]}
     for place, (study, front) in enumerate(zip(studies, fronts, strict=True), start=1):
@@ -119,12 +122,20 @@ def to_text(comparison: Comparison) -> str:
     first, second = comparison.studies
     lines = []
     if comparison.differences:
-        lines.append("Scores may not compare: " + "; ".join(comparison.differences))
+        lines.append("The scores do not compare, and so neither do hypervolumes: " + "; ".join(comparison.differences))
     for place, name in enumerate((first, second)):
-        share = comparison.hypervolume[place] / comparison.together if comparison.together else 0.0
-        lines.append(
-            f"{name}: hypervolume {comparison.hypervolume[place]:.4g} ({share:.1%} of both together), "
-            f"{comparison.trials[place]} full runs; the other covers {comparison.covered[place]:.0%} of its front"
+        line = f"{name}: {comparison.trials[place]} full run{'s' * (comparison.trials[place] != 1)}"
+        if not comparison.differences:
+            share = comparison.hypervolume[place] / comparison.together if comparison.together else 0.0
+            line += (
+                f", hypervolume {comparison.hypervolume[place]:.4g} ({share:.1%} of both together); the other covers "
+                f"{comparison.covered[place]:.0%} of its front"
+            )
+        lines.append(line)
+    if not comparison.differences:
+        worst = ", ".join(
+            f"{name} {value:.4g}" for name, value in zip(comparison.objectives, comparison.reference, strict=True)
         )
+        lines.append(f"(hypervolume is measured from the worst of all runs: {worst})")
     lines += ["", comparison.attainment.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.4g}")]
-    return "\n".join(lines)
+    return printable("\n".join(lines))

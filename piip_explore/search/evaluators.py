@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import math
+import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from piip_explore.errors import InputError
+
+if TYPE_CHECKING:
+    from piip_explore.design import Design
+    from piip_explore.device.profile import Timing
 
 Status = Literal["ok", "diverged", "infeasible"]
 Progress = Callable[[float], None]
@@ -22,15 +27,35 @@ Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
-class Task:
-    """One evaluation to do: a design (text and id), at a fidelity in (0, 1], with a seed, on a device."""
+class Place:
+    """Where an evaluation runs: a device, such as cuda:0, of a host (this one by default)."""
 
+    device: str
+    host: str = field(default_factory=socket.gethostname)
+
+    def __str__(self) -> str:
+        return self.device if self.host == socket.gethostname() else f"{self.device} of {self.host}"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One evaluation to do: of a trial's design (text and id), at a fidelity in [0, 1], with a seed, at a place.
+
+    `checkpoints` is the folder for what a run that is interrupted needs to resume.
+    """
+
+    trial: int
     design: str
     design_id: str
     fidelity: float
     seed: int
-    device: str
+    place: Place
     checkpoints: Path | None = None
+
+    @property
+    def device(self) -> str:
+        """The device to evaluate on, as PyTorch names it."""
+        return self.place.device
 
 
 @dataclass(frozen=True)
@@ -38,10 +63,11 @@ class Outcome:
     """What an evaluation found.
 
     `score` is higher-is-better and NaN unless status is "ok"; `standard_error` its noise, None if unknown; `seconds`
-    of training and `peak_memory` (bytes) of the proxy run; `latency` (milliseconds) and `memory` (peak bytes) of the
-    full-scale design's forward pass, None unless the study asks for them. `conditions` are what the score depends on
-    (device, code_version, kernel_backend, preset, ...), `details` further metrics, `curve` pairs of (samples seen,
-    training loss).
+    of training and `peak_memory` (bytes) of the proxy run; `latency` (milliseconds), `memory` (peak bytes) and `energy`
+    (joules) of the full-scale design's forward pass, None unless the study asks for them. `conditions` are what the
+    score depends on (device, code_version, kernel_backend, preset, ...), `details` further metrics, `curve` pairs of
+    (samples seen, training loss), `metric_curve` pairs of (samples seen, the score's metric on some held-out samples),
+    and `picture` a WebP file of what was predicted beside the truth, empty if there is none.
     """
 
     status: Status
@@ -51,14 +77,20 @@ class Outcome:
     peak_memory: int | None = None
     latency: float | None = None
     memory: int | None = None
+    energy: float | None = None
     conditions: Mapping[str, str] = field(default_factory=dict)
     details: Mapping[str, float] = field(default_factory=dict)
     curve: tuple[tuple[int, float], ...] = ()
+    metric_curve: tuple[tuple[int, float], ...] = ()
+    picture: bytes = field(default=b"", repr=False)
     message: str = ""
 
 
 class Evaluator(Protocol):
-    """Scores designs in a worker process."""
+    """Scores designs in a worker process.
+
+    One that has `judges_untuned`, and has it true, can score a design at fidelity 0.
+    """
 
     def describe(self) -> dict[str, Any]:
         """Return what identifies the evaluation (task, preset, data) as JSON-ready values, for the study's record."""
@@ -126,7 +158,7 @@ class ProxyEvaluator:
     """Trains a design on a proxy task (`piip_explore.proxy`) under the preset named `preset`.
 
     `measure` names what is measured of the full-scale design's forward pass on the worker's device, at batch 1:
-    `latency`, `memory`. A device that several workers share measures their sum.
+    `latency`, `memory`, `energy`. A device that several workers share measures their sum.
     """
 
     preset: str
@@ -146,6 +178,29 @@ class ProxyEvaluator:
 
         return {"code_version": code_version(), "kernel_backend": backend_name(device.partition(":")[0])}
 
+    @property
+    def judges_untuned(self) -> bool:
+        """Whether a design has a score before any training of its own: the preset has supernets."""
+        from piip_explore import proxy
+
+        recipe = proxy.preset(self.preset).supernet
+        return recipe is not None and recipe.shared == "everything"
+
+    def expect_seconds(self, designs: Sequence[Design], device: str, threads: int) -> tuple[float, dict[str, float]]:
+        """Return about how long a full run of one of these designs takes, and what is made once before, by what.
+
+        `designs` rise in cost; a worker on the CPU has so many `threads`.
+        """
+        from piip_explore import proxy
+        from piip_explore.proxy import durations
+
+        preset = proxy.preset(self.preset)
+        middle = designs[len(designs) // 2]
+        slow = 1.0 if device.startswith("cuda") else durations.slowness(middle, preset, threads)
+        runs = [durations.trial_seconds(design, preset, device) for design in designs]
+        before = durations.preparation_seconds(designs, preset, device)
+        return slow * sum(runs) / len(runs), {what: slow * seconds for what, seconds in before.items()}
+
     def evaluate(self, task: Task, progress: Progress) -> Outcome:
         """Train and validate, going on from a checkpoint if the run was interrupted."""
         from piip_explore import proxy
@@ -157,32 +212,34 @@ class ProxyEvaluator:
             seed=task.seed,
             fidelity=task.fidelity,
             device=task.device,
-            progress=lambda seen, samples, loss: progress(seen / samples),
+            progress=lambda seen, samples, loss: progress(seen / samples),  # never called where there are no samples
             resume_dir=task.checkpoints,
         )
         conditions = {**vars(score.conditions), "kernel_backend": score.conditions.backend}
         del conditions["backend"]
-        latency, memory = self._measure(task) if score.status == "ok" else (None, None)
+        forward = self._measure(task) if score.status == "ok" else None
         return Outcome(
             status=score.status,
             score=score.value,
             standard_error=score.standard_error,
             seconds=score.seconds,
             peak_memory=score.peak_memory,
-            latency=latency,
-            memory=memory,
+            latency=None if forward is None else forward.median * 1e3,
+            memory=None if forward is None else forward.peak_memory,
+            energy=None if forward is None else forward.energy,
             conditions=conditions,
             details=score.details,
             curve=score.train_loss,
+            metric_curve=score.metric_curve,
+            picture=score.picture,
             message=score.message,
         )
 
-    def _measure(self, task: Task) -> tuple[float | None, int | None]:
-        """Return latency (milliseconds) and peak memory (bytes) of the design's forward pass, where asked for."""
+    def _measure(self, task: Task) -> Timing | None:
+        """Return what the full-scale design's forward pass took, None where nothing is asked for."""
         if not self.measure:
-            return None, None
-        from piip_explore.cost.device import profile
+            return None
         from piip_explore.design import Design
+        from piip_explore.device import profile
 
-        forward = profile(Design.parse(task.design), device=task.device, training=False).forward
-        return forward.median * 1e3, forward.peak_memory
+        return profile(Design.parse(task.design), device=task.device, training=False).forward

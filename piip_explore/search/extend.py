@@ -1,20 +1,26 @@
-"""Going on with a study: the same settings, and the same space or one that contains it."""
+"""Resuming a study: the same settings, and the same space or one that contains it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from piip_explore.errors import InputError
 from piip_explore.search.record import Record
+from piip_explore.space import choices_of
+from piip_explore.space.bounds import parse_bound, parse_training_bound
 
 _LOWER_IS_TIGHTER = ("max_gflops", "max_params", "max_mparams", "max_resolution_ratio")
 _HIGHER_IS_TIGHTER = ("min_gflops", "min_mparams")
+_BOUNDS: Mapping[str, Callable[[str], tuple[float, str | int]]] = {
+    "max_latency_ms": parse_bound,
+    "max_train_gb": parse_training_bound,
+}
 
 
 def check_same(stored: Record, wanted: Record) -> None:
-    """Check that a study may go on as `wanted`.
+    """Check that a study may continue as `wanted`.
 
     Raises:
         InputError: it may not; the sentence lists every difference.
@@ -28,36 +34,43 @@ def check_same(stored: Record, wanted: Record) -> None:
         before, now = stored.evaluator.get(name), wanted.evaluator.get(name)
         if before != now:
             differences.append(f"{name}: {before} in the study, {now} now")
+    for name in stored.profiles.keys() & wanted.profiles.keys():
+        before, now = stored.profiles[name], wanted.profiles[name]
+        if before != now:
+            differences.append(f"device profile {name}: measured {before} in the study, {now} now")
     differences += _tighter(asdict(stored.limits), asdict(wanted.limits))
     differences += space_differences(stored.space, wanted.space)
     if differences:
         raise InputError(
             "the study was made with other settings, and its results would not compare ("
             + "; ".join(differences)
-            + "): go on as before, or start another study with --study"
+            + "): continue as before, or start another study with --study"
         )
 
 
 def space_differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """Return in what a space does not contain the stored one; empty if it does. Both are `SearchSpace.summary()`."""
     differences = []
-    for axis, choices in stored["axes"].items():
-        gone = [choice for choice in choices if choice not in wanted["axes"].get(axis, ())]
+    offered = choices_of(wanted)
+    for name, choices in choices_of(stored).items():
+        gone = [choice for choice in choices if choice not in offered.get(name, ())]
         if gone:
-            differences.append(f"{axis} no longer offers {_show(gone)}")
+            differences.append(f"{name} no longer offers {_show(gone)}")
     return differences + _tighter(stored["constraints"], wanted["constraints"])
 
 
 def _tighter(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     found = []
-    for name, old in before.items():
-        new = now.get(name)
+    for name in {**before, **now}:  # a study of before may not know of a limit
+        old, new = before.get(name), now.get(name)
         if old == new:
             continue
         if name in _LOWER_IS_TIGHTER:
             tighter = new is not None and (old is None or new < old)
         elif name in _HIGHER_IS_TIGHTER:
             tighter = new is not None and (old is None or new > old)
+        elif name in _BOUNDS:
+            tighter = new is not None and (old is None or not _looser(*map(_BOUNDS[name], (old, new))))
         else:
             tighter = bool(new) if isinstance(old, bool) else True
         if tighter:
@@ -65,8 +78,13 @@ def _tighter(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def _looser(before: tuple[float, str | int], now: tuple[float, str | int]) -> bool:
+    """Tell whether a limit became no tighter: as much or more is allowed, under the same conditions."""
+    return before[1] == now[1] and before[0] <= now[0]
+
+
 def extended(stored: Record | None, wanted: Record) -> Record:
-    """Return the record of a study that goes on with a space that contains its own.
+    """Return the record of a study that continues with a space that contains its own.
 
     New choices go behind the old ones: storages keep a parameter's value as its number among them.
     """

@@ -10,12 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from piip_explore.errors import InputError
 from piip_explore.search.columns import Columns
 
 if TYPE_CHECKING:
     import pandas
+    from sklearn.ensemble import RandomForestRegressor
 
 MIN_TRIALS = 12
 _MAX_TRIALS = 5_000
@@ -32,32 +34,46 @@ def importance(columns: Columns, seed: int = 0) -> pandas.DataFrame:
         InputError: fewer than `MIN_TRIALS` full runs, or no axis with more than one value among them.
     """
     import pandas as pd
-    from sklearn.ensemble import RandomForestRegressor
     from sklearn.inspection import permutation_importance
 
-    rows = np.flatnonzero(columns.full)[-_MAX_TRIALS:]
+    rows = newest(columns)
     if len(rows) < MIN_TRIALS:
         raise InputError(f"importance needs {MIN_TRIALS} full runs or more; study '{columns.study}' has {len(rows)}")
-    names, features = _codes(columns.params.iloc[rows])
+    names, features = codes(columns.params.iloc[rows])
+    if not columns.params.iloc[rows].notna().any(axis=None):
+        raise InputError(
+            f"the full runs of study '{columns.study}' record no choices of a space: there are none to judge"
+        )
     if not names:
         raise InputError(f"all full runs of study '{columns.study}' share every choice: there is nothing to compare")
     shares, scores = {}, {}
     for place, objective in enumerate(columns.objectives):
         target = columns.values[rows, place]
-        forest = RandomForestRegressor(_TREES, oob_score=True, random_state=seed, min_samples_leaf=2).fit(
-            features, target
-        )
-        gains = permutation_importance(forest, features, target, n_repeats=5, random_state=seed).importances_mean
+        learned = forest(features, target, seed)
+        gains = permutation_importance(learned, features, target, n_repeats=5, random_state=seed).importances_mean
         gains = np.clip(gains, 0.0, None)
         shares[objective] = gains / gains.sum() if gains.sum() else np.zeros(len(names))
-        scores[objective] = float(forest.oob_score_)
+        scores[objective] = float(learned.oob_score_)
     first = "score" if "score" in shares else columns.objectives[0]
     table = pd.DataFrame({"axis": names, **shares}).sort_values(first, ascending=False, ignore_index=True)
     table.attrs = {"r2": scores, "trials": len(rows)}
     return table
 
 
-def _codes(params: pandas.DataFrame) -> tuple[list[str], np.ndarray[tuple[int, int], np.dtype[np.float64]]]:
+def newest(columns: Columns) -> npt.NDArray[np.int64]:
+    """Return the rows of the full runs that a forest learns from: the newest of very many."""
+    return np.flatnonzero(columns.full)[-_MAX_TRIALS:]
+
+
+def forest(features: npt.NDArray[np.float64], target: npt.NDArray[np.float64], seed: int) -> RandomForestRegressor:
+    """Return a random forest that has learned a target from choices."""
+    from sklearn.ensemble import RandomForestRegressor
+
+    learned = RandomForestRegressor(_TREES, oob_score=True, random_state=seed, min_samples_leaf=2)
+    return learned.fit(features, target)
+
+
+def codes(params: pandas.DataFrame) -> tuple[list[str], npt.NDArray[np.float64]]:
     """Return the axes that vary and their values as numbers: themselves, or the rank of a text."""
     import pandas as pd
 

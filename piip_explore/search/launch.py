@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from piip_explore import extras, preset_names
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.search import pool as pools
+from piip_explore.search import rungs
 from piip_explore.search.evaluators import Evaluator
 from piip_explore.search.extend import check_same, extended
 from piip_explore.search.pool import Limits, Pool
-from piip_explore.search.record import Record
-from piip_explore.search.samplers import Choice, choose, make
-from piip_explore.search.storage import NoSuchStudyError, StorageURL, StudyStorage, open_study
+from piip_explore.search.pool_state import PoolState
+from piip_explore.search.record import Record, predicted_on
+from piip_explore.search.samplers import Choice, check_sampler, choose, make
+from piip_explore.search.storage import NoSuchStudyError, StorageURL, StudyStorage, open_study, parse
 from piip_explore.search.study import Study
 from piip_explore.space import Accounting, SearchSpace
+from piip_explore.space.bounds import parse_bound
 
 DEFAULT_TRIALS = 24
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks for. None means: as the study has it, or the default of a new one."""
+    """What a person asks for. None means: as the study has it, or the default of a new one.
+
+    `scoring` is what names the evaluator, for the record: a later search without it makes the same one from it.
+    """
 
     trials: int | None = None
     sampler: str | None = None
@@ -33,7 +42,9 @@ class Request:
     device: str = "cpu"
     max_gflops: float | None = None
     max_params: float | None = None
+    max_latency_ms: str | None = None
     start_published: bool = False
+    scoring: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,30 @@ class Launch:
     study: Study
     sampler: Choice
     resumed: bool
+    request: Request
     notes: tuple[str, ...] = field(default=())
+
+
+def check_name(study: str) -> None:
+    """Check that a study's name can name its files.
+
+    Raises:
+        InputError: it would leave the folder of studies, is too long, or holds what no terminal shows.
+    """
+    if "/" in study or study in ("", ".", "..") or not study.isprintable() or len(study.encode()) > 200:
+        raise InputError(f"study name '{study}': expected up to 200 letters, digits and signs, and no slash")
+
+
+def check(request: Request, study: str) -> None:
+    """Check what can be checked before anything is opened, counted or trained.
+
+    Raises:
+        InputError: an unknown sampler or objective, rungs that are none, or a name that no study can have.
+    """
+    check_name(study)
+    check_sampler(request.sampler)
+    draft = Record(space={}, choices={}, evaluator={})
+    replace(draft, objectives=request.objectives or draft.objectives, rungs=request.rungs or draft.rungs)
 
 
 def default_storage(study: str) -> str:
@@ -54,16 +88,66 @@ def default_storage(study: str) -> str:
 def launch(
     space: SearchSpace, evaluator: Evaluator, study: str, storage: str | Path | StorageURL, request: Request
 ) -> Launch:
-    """Create the study, or open it and check that it may go on with this space and these settings.
+    """Create the study, or open it and check that it may continue with this space and these settings.
 
     Raises:
         InputError: the storage cannot be used, or the study is another one; nothing is changed then.
     """
+    store, wanted, pool, sampler = _prepared(space, evaluator, study, storage, request)
+    return assemble(pool, wanted, sampler, store or open_study(storage, study, wanted.directions), request)
+
+
+def _prepared(
+    space: SearchSpace, evaluator: Evaluator, study: str, storage: str | Path | StorageURL, request: Request
+) -> tuple[StudyStorage | None, Record, Pool, Choice]:
+    """Return the study if there is one, and the record, pool and sampler that are asked for; nothing is written."""
+    check_name(study)
     store = find(storage, study)
     wanted = wanted_record(space, evaluator, request, None if store is None else read_record(store))
-    pool = pools.load(space, wanted.limits, wanted.accounting)
-    sampler = choose(request.sampler, pool, request.trials or DEFAULT_TRIALS, wanted)
-    return assemble(pool, wanted, sampler, store or open_study(storage, study, wanted.directions), request)
+    pool = pools.load(space, wanted.limits, wanted.accounting, wanted.profiles)
+    return store, wanted, pool, choose(wanted.asked.get("sampler"), pool, trials(wanted), wanted)
+
+
+def plan(
+    space: SearchSpace, evaluator: Evaluator, study: str, storage: str | Path | StorageURL, request: Request
+) -> list[str]:
+    """Return what `launch` and a search would do, line by line; nothing is written or evaluated.
+
+    Raises:
+        InputError: what `launch` would raise.
+    """
+    store, wanted, pool, sampler = _prepared(space, evaluator, study, storage, request)
+    budget = min(trials(wanted), len(pool))
+    lines = [
+        f"Study '{study}' in {parse(storage)}: {budget:,} of {len(pool):,} designs",
+        f"Score: {scored_by(wanted)}",
+        f"Sampler: {sampler.name} ({sampler.reason})",
+    ]
+    ledger = None if store is None else PoolState(store, wanted, pool).ledger
+    left = seconds = 0.0
+    for number, fidelity in enumerate(wanted.rungs):
+        planned = rungs.quota(wanted.rungs, number, budget)
+        done = 0 if ledger is None else len(ledger.rungs[number].evaluated) + len(ledger.rungs[number].failed)
+        which = f"At {fidelity:.3g} of a full run" if fidelity else "Untuned"
+        lines.append(f"{which}: {planned:,} planned, {done:,} done")
+        left += rungs.work(fidelity) * max(0, planned - done)
+        seconds += rungs.work(fidelity) * done
+    lines.append(f"Left to do: as much as {left:.3g} full runs")
+    if ledger is not None and seconds:
+        lines[-1] += f", about {left * ledger.seconds / seconds / 3600:.3g} device-hours as fast as so far"
+    if store is not None:
+        store.leave()
+    return lines
+
+
+def scored_by(record: Record) -> str:
+    """Return what gives a study's designs their score."""
+    evaluator = record.evaluator
+    if evaluator.get("kind") != "proxy":
+        return str(evaluator.get("command") or evaluator.get("kind"))
+    known = preset_names.PRESETS.get(str(evaluator["preset"]).partition("@")[0])
+    about = f"{known.task}, sized for a {known.hardware.upper()}: " if known else ""
+    return f"{evaluator.get('metric')} of the proxy preset {evaluator['preset']} ({about}docs/proxy.md)"
 
 
 def find(storage: str | Path | StorageURL, study: str) -> StudyStorage | None:
@@ -78,6 +162,26 @@ def find(storage: str | Path | StorageURL, study: str) -> StudyStorage | None:
         return None
 
 
+def trials(record: Record) -> int:
+    """Return how many designs a study evaluates."""
+    return int(record.asked.get("trials", DEFAULT_TRIALS))
+
+
+def stored_record(storage: str | Path | StorageURL, study: str) -> Record | None:
+    """Return the record of a study, None where there is no such study yet.
+
+    Raises:
+        InputError: the storage cannot be read, or the study was not made by a search.
+    """
+    store = find(storage, study)
+    if store is None:
+        return None
+    try:
+        return read_record(store)
+    finally:
+        store.leave()
+
+
 def read_record(store: StudyStorage) -> Record | None:
     """Return a study's record; a search that was killed before it wrote one leaves none.
 
@@ -85,8 +189,9 @@ def read_record(store: StudyStorage) -> Record | None:
         InputError: the study was not made by a search.
     """
     attributes = store.table.study_attributes
-    empty = not len(store.table) and "format" not in attributes
-    return None if empty else Record.from_attributes(attributes)
+    if not len(store.table) and not attributes.keys() >= {"space", "choices", "evaluator", "limits", "rungs", "seed"}:
+        return None
+    return Record.from_attributes(attributes)
 
 
 def assemble(pool: Pool, wanted: Record, sampler: Choice, store: StudyStorage, request: Request) -> Launch:
@@ -102,15 +207,15 @@ def assemble(pool: Pool, wanted: Record, sampler: Choice, store: StudyStorage, r
             check_same(before, wanted)
         choices = {axis.name: axis.choices for axis in pool.axes}
         record = extended(before, replace(wanted, choices=choices))
-        _write_record(store, record)
+        _write_record(store, before, record)
     start = _published(pool) if request.start_published else ()
-    budget = min(request.trials or DEFAULT_TRIALS, len(pool))
+    budget = min(trials(record), len(pool))
     live = Study(store, record, pool, make(sampler.name, pool, record), budget, start)
-    return Launch(live, sampler, before is not None, tuple(_notes(store, before, record)))
+    return Launch(live, sampler, before is not None, request, tuple(_notes(store, before, record)))
 
 
 def wanted_record(space: SearchSpace, evaluator: Evaluator, request: Request, stored: Record | None) -> Record:
-    """Return the record of the study that is asked for, after a check that the stored one may go on as it.
+    """Return the record of the study that is asked for, after a check that the stored one may continue as it.
 
     Raises:
         InputError: it may not; the sentence lists every difference.
@@ -119,33 +224,63 @@ def wanted_record(space: SearchSpace, evaluator: Evaluator, request: Request, st
     limits = Limits(
         request.max_gflops if request.max_gflops is not None else base.limits.max_gflops,
         request.max_params if request.max_params is not None else base.limits.max_params,
+        request.max_latency_ms if request.max_latency_ms is not None else base.limits.max_latency_ms,
     )
+    objectives = request.objectives or base.objectives
+    named = {"trials": request.trials, "sampler": request.sampler, "scoring": dict(request.scoring) or None}
     wanted = Record(
         space=space.summary(),
         choices=base.choices,
         evaluator=evaluator.describe(),
-        objectives=request.objectives or base.objectives,
+        objectives=objectives,
         accounting=request.accounting or base.accounting,
         limits=limits,
         rungs=request.rungs or base.rungs,
         seed=base.seed if request.seed is None else request.seed,
         conditions=evaluator.conditions(request.device),
+        profiles=_profiles(objectives, limits.max_latency_ms, space.constraints.max_latency_ms),
+        asked={**base.asked, **{name: value for name, value in named.items() if value is not None}},
     )
-    if "memory" in wanted.measured and request.device.startswith("cpu"):
-        raise InputError("the objective 'memory' needs a GPU: on the CPU, PyTorch does not count a design's memory")
+    for what in ("memory", "energy"):
+        if what in wanted.measured and request.device.startswith("cpu"):
+            raise InputError(f"the objective '{what}' needs a GPU: on the CPU, nobody counts a design's {what}")
+    if "energy" in wanted.measured:
+        extras.need("the objective 'energy'", "pynvml")
+    if wanted.rungs[0] == 0 and not getattr(evaluator, "judges_untuned", False):
+        raise InputError(
+            "a first rung of 0 judges designs untuned, as parts of a supernet: take a preset that has supernets "
+            f"({', '.join(_with_supernets())}), or begin the rungs with a share above 0"
+        )
     if stored is not None:
         check_same(stored, wanted)
     return wanted
 
 
-def _write_record(store: StudyStorage, record: Record) -> None:
-    """Write what is new in the record."""
-    before = dict(store.table.study_attributes)
-    for name, value in record.to_attributes().items():
-        if before.get(name) != value:
-            store.set_study_attribute(name, value)
-    if "format" not in before:
+def _with_supernets() -> list[str]:
+    from piip_explore.proxy import PRESETS
+
+    return [name for name, preset in PRESETS.items() if preset.supernet and preset.supernet.shared == "everything"]
+
+
+def _profiles(objectives: Sequence[str], *limits: str | None) -> dict[str, str]:
+    """Return when the device profiles were measured that objectives and limits name.
+
+    Raises:
+        InputError: one cannot be read.
+    """
+    from piip_explore.latency import load
+
+    names = [*filter(None, map(predicted_on, objectives)), *(parse_bound(text).profile for text in limits if text)]
+    return {name: load(name).date for name in names}
+
+
+def _write_record(store: StudyStorage, before: Record | None, record: Record) -> None:
+    """Write the record, if it is another one, at once: a kill leaves the old one or the new one."""
+    if before is None:
         store.name_values(record.objectives)
+    ((name, entries),) = record.to_attributes().items()
+    if any(store.table.study_attributes.get(entry) != value for entry, value in entries.items()):
+        store.set_study_attribute(name, entries)
 
 
 def _notes(store: StudyStorage, before: Record | None, record: Record) -> list[str]:
@@ -161,10 +296,6 @@ def _notes(store: StudyStorage, before: Record | None, record: Record) -> list[s
             notes.append(f"Note: scores may not compare with the study's earlier ones: {', '.join(changed)}")
         if before.space["size"] != record.space["size"]:
             notes.append(f"The space grows from {before.space['size']:,} to {record.space['size']:,} designs.")
-    if store.url.kind == "sqlite":
-        from piip_explore.search.storage.relational import SQLITE_WARNING
-
-        notes.append(f"Note: {SQLITE_WARNING}")
     return notes
 
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from piip_explore.search.storage.table import COMPLETE, FAIL, PRUNED, RUNNING, WAITING, Table
 
-MAX_DEATHS = 3
-"""Workers that may die on one design at one rung; after that it is poison (so it is queued again at most twice)."""
-
-MAX_LOSSES = 6
-"""The same, counting interruptions of the whole search too: a design may take the entire machine down."""
+INFEASIBLE = "infeasible: "
+"""How the failure of a design begins that cannot be trained at all."""
 
 
 @dataclass
@@ -22,6 +18,11 @@ class Rung:
     evaluated: dict[str, int] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
     under_way: dict[str, int] = field(default_factory=dict)
+    infeasible: set[str] = field(default_factory=set)
+    """Failed ones that nothing can train: they do not use up a study's budget."""
+
+    longest: float = 0.0
+    """Seconds of the longest evaluation so far."""
 
     def __contains__(self, design_id: str) -> bool:
         return design_id in self.evaluated or design_id in self.failed or design_id in self.under_way
@@ -63,11 +64,17 @@ class Ledger:
             self.retried.add(retry_of)
         if rung.under_way.get(design_id) == number or state in (COMPLETE, PRUNED):
             rung.under_way.pop(design_id, None)
+        if state != FAIL and rung.failed.get(design_id, number) < number:  # it was queued again by hand
+            del rung.failed[design_id]
+            rung.infeasible.discard(design_id)
         if state in (COMPLETE, PRUNED):
             rung.evaluated.setdefault(design_id, number)
+            rung.longest = max(rung.longest, table.attribute("seconds", number, 0.0))
         elif state == FAIL:
             if table.attribute("final", number):
                 rung.failed[design_id] = number
+                if str(table.attribute("failure", number, "")).startswith(INFEASIBLE):
+                    rung.infeasible.add(design_id)
         else:
             (self.running if state == RUNNING else self.waiting).add(number)
             current = rung.under_way.get(design_id, -1)
@@ -81,14 +88,37 @@ class Ledger:
         books = self.rungs[rung]
         return books.evaluated.get(design_id, books.under_way.get(design_id))
 
+    def queue(self, table: Table, without: Container[int]) -> tuple[list[int], list[int]]:
+        """Return the waiting trials in the order in which to evaluate them, and those that come after all else.
+
+        These are the ones whose search ended repeatedly, or their worker was killed: such a design may take the machine
+        down. `without` are trials to leave out.
+        """
+
+        def ended(number: int) -> int:
+            return int(table.attribute("interruptions", number, 0) + table.attribute("kills", number, 0))
+
+        queue = sorted(
+            (number for number in self.waiting if number not in without),
+            key=lambda number: (ended(number) + len(table.attribute("crashes", number, ())), number),
+        )
+        return [number for number in queue if ended(number) < 2], [number for number in queue if ended(number) >= 2]
+
+    def rival(self, table: Table, number: int) -> int | None:
+        """Return the trial of another search that came first with the same design at its rung, None if none has."""
+        design_id, rung = table.attribute("id", number), table.attribute("rung", number)
+        standing = self.rungs[rung].evaluated.get(design_id)
+
+        def rivals(other: int) -> bool:
+            same = (table.attribute("id", other), table.attribute("rung", other)) == (design_id, rung)
+            return same and other < number and _lease(table, other) != _lease(table, number)
+
+        return standing if standing is not None else min(filter(rivals, self.running | self.waiting), default=None)
+
     def lost(self, table: Table, gone: Callable[[int, str], bool]) -> list[int]:
         """Return the running trials that nobody runs: `gone` tells by a trial's number and lease."""
-        leases = {number: (table.attribute("worker", number) or {}).get("lease", "") for number in sorted(self.running)}
-        return [number for number, lease in leases.items() if gone(number, lease)]
+        return [number for number in sorted(self.running) if gone(number, _lease(table, number))]
 
 
-def is_poison(attributes: dict[str, Any], deaths: int, interruptions: int) -> bool:
-    """Whether a trial that was lost `deaths` + `interruptions` more times is not to be queued again."""
-    all_deaths = int(attributes.get("deaths", 0)) + deaths
-    losses = all_deaths + int(attributes.get("interruptions", 0)) + interruptions
-    return all_deaths >= MAX_DEATHS or losses >= MAX_LOSSES
+def _lease(table: Table, number: int) -> str:
+    return str((table.attribute("worker", number) or {}).get("lease", ""))

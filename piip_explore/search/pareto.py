@@ -189,7 +189,7 @@ def best_subset(losses: Floats, count: int) -> Ints:
 def _spread(points: Floats, room: int, rows: Ints) -> list[int]:
     """Return `room` of `rows`, each time the one whose point adds most hypervolume to those before it.
 
-    What a point adds only falls as others are picked. So a point whose gain is up to date, and is no less than what
+    What a point adds only falls as others are picked. So a point whose gain is up to date, and at least what
     the others once added, is the best: few gains are computed anew (lazy greedy).
     """
     low, high = points.min(axis=0), points.max(axis=0)

@@ -1,13 +1,11 @@
 """The designs that a study chooses from: those of a space that fit its limits, as columns.
 
-Costs are known before any training, so limits on them are filters: a design over the budget is not in the pool. The
-axes number branches from the highest resolution (1) to the lowest, as `Design.sorted()` does, and hold only choices
-that differ between designs.
+Costs are known before any training, so limits on them are filters: a design over the budget is not in the pool.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,43 +13,42 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from piip_explore.design import Branch, Design, Interaction
+from piip_explore.design import Design
+from piip_explore.design.options import Plain
 from piip_explore.errors import InputError
-from piip_explore.space import Accounting, SearchSpace, SpaceColumns
-
-Value = str | int | float
-_ABSENT: dict[str, Value] = {"model": "none", "resolution": 0, "window": "none"}
-_EXCHANGE = ("attention", "heads", "points", "ratio", "ffn", "project", "direction")
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One choice that differs between the designs of a pool; `choices` rise where they are numbers."""
-
-    name: str
-    choices: tuple[Value, ...]
-
-    @property
-    def ordered(self) -> bool:
-        """Whether the choices are numbers."""
-        return all(isinstance(choice, int | float) for choice in self.choices)
+from piip_explore.space import Accounting, Axis, SearchSpace, axes_of
+from piip_explore.space.bounds import parse_bound, parse_training_bound
 
 
 @dataclass(frozen=True)
 class Limits:
     """What a study demands of every design before it is trained, inclusive; None means no limit.
 
-    GFLOPs (10^9 multiply-accumulates) count under the study's accounting, `max_params` counts parameters. The limits
-    that the space's own file sets hold as well.
+    GFLOPs (10^9 multiply-accumulates) count under the study's accounting, `max_params` counts parameters, and
+    `max_latency_ms` is a text such as `25@h100`: milliseconds as predicted from a device profile. The limits that the
+    space's own file sets hold as well.
     """
 
     max_gflops: float | None = None
     max_params: float | None = None
+    max_latency_ms: str | None = None
 
     def constraints(self, costs: Mapping[str, float], gflops: str) -> dict[str, float]:
         """Return each limit as an Optuna constraint: feasible at or below 0."""
         limits = {"gflops": (self.max_gflops, gflops), "params": (self.max_params, "params")}
+        if self.max_latency_ms is not None:
+            bound = parse_bound(self.max_latency_ms)
+            limits["latency"] = (bound.milliseconds, latency_cost(bound.profile))
         return {name: costs[cost] - limit for name, (limit, cost) in limits.items() if limit is not None}
+
+
+PREDICTED_LATENCY = "latency@"
+"""How costs and objectives that are predicted from a device profile begin; the profile's name follows."""
+
+
+def latency_cost(profile: str) -> str:
+    """Return the name of the cost that is the latency predicted from a device profile, in milliseconds."""
+    return PREDICTED_LATENCY + profile
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,7 @@ class Pool:
     """Feasible designs, one row each.
 
     `rows` are their rows in the space, rising. `codes` is (designs, axes): codes into the axes' choices. `costs` maps
-    `gflops_published`, `gflops_built` and `params` to float64 columns.
+    `gflops_published`, `gflops_built`, `params`, and `latency@PROFILE` where it is asked for, to float64 columns.
     """
 
     space: SearchSpace
@@ -83,7 +80,7 @@ class Pool:
         at = int(np.searchsorted(self.rows, index))
         return at if at < len(self.rows) and self.rows[at] == index else None
 
-    def params(self, row: int) -> dict[str, Value]:
+    def params(self, row: int) -> dict[str, Plain]:
         """Return a row's choice on every axis."""
         return {axis.name: axis.choices[code] for axis, code in zip(self.axes, self.codes[row], strict=True)}
 
@@ -151,80 +148,47 @@ def build(
         fits &= gflops <= limits.max_gflops
     if limits.max_params is not None:
         fits &= costs["params"] <= limits.max_params
+    fastest = ""
+    for bound in map(parse_bound, filter(None, (limits.max_latency_ms, space.constraints.max_latency_ms))):
+        latency = costs[latency_cost(bound.profile)]
+        fits &= latency <= bound.milliseconds
+        fastest += f", its fastest is predicted to take {latency.min():.4g} ms on {bound.profile}"
     rows = np.flatnonzero(fits).astype(np.int64)
     if not len(rows):
         raise InputError(
             f"no design of '{space.name}' fits the limits: its cheapest has {gflops.min():.4g} GFLOPs ({accounting}) "
-            f"and its smallest {costs['params'].min() / 1e6:.4g} M parameters"
+            f"and its smallest {costs['params'].min() / 1e6:.4g} M parameters{fastest}"
         )
-    axes, codes = _axes(space.columns(), rows)
+    axes, codes = axes_of(space.columns(), rows)
     return Pool(space, rows, axes, codes, {name: column[rows] for name, column in costs.items()})
 
 
-def load(space: SearchSpace, limits: Limits, accounting: Accounting) -> Pool:
+def load(space: SearchSpace, limits: Limits, accounting: Accounting, profiles: Collection[str] = ()) -> Pool:
     """Count every design of a space in both accountings and make the pool.
 
+    `profiles` are those whose latencies are costs; those of the limits are anyway.
+
     Raises:
-        InputError: no design fits.
+        InputError: no design fits, or a device profile cannot be read or does not know the parts of the space.
     """
     from piip_explore.cost.table import count_columns
+    from piip_explore.latency import load as load_profile
 
     columns = space.columns()
     tables = {name: count_columns(columns, name) for name in ("published", "built")}
     costs = {f"gflops_{name}": table.macs / 1e9 for name, table in tables.items()}
     costs["params"] = tables["published"].params.astype(np.float64)
     own = space.constraints
+    texts = filter(None, (limits.max_latency_ms, own.max_latency_ms))
+    for profile in dict.fromkeys([*profiles, *(parse_bound(text).profile for text in texts)]):
+        costs[latency_cost(profile)] = 1e3 * load_profile(profile).model.column(columns)
     feasible = _between(costs[f"gflops_{own.accounting}"], own.min_gflops, own.max_gflops)
     feasible &= _between(costs["params"] / 1e6, own.min_mparams, own.max_mparams)
+    if own.max_train_gb is not None:
+        feasible &= tables["built"].trains_within(parse_training_bound(own.max_train_gb), space.name)
     return build(space, costs, limits, accounting, feasible)
 
 
 def _between(values: npt.NDArray[np.float64], least: float | None, most: float | None) -> npt.NDArray[np.bool_]:
     low, high = -np.inf if least is None else least, np.inf if most is None else most
     return (values >= low) & (values <= high)
-
-
-def _axes(columns: SpaceColumns, rows: npt.NDArray[np.int64]) -> tuple[tuple[Axis, ...], npt.NDArray[np.int16]]:
-    axes: list[Axis] = []
-    codes: list[npt.NDArray[np.int16]] = []
-
-    def add(name: str, values: list[Value], picked: npt.NDArray[np.integer]) -> None:
-        used = {values[code] for code in np.unique(picked)}
-        if len(used) < 2:
-            return
-        choices = tuple(sorted(used, key=lambda v: (isinstance(v, str), v)))
-        lookup = np.array([choices.index(value) if value in used else -1 for value in values], dtype=np.int16)
-        axes.append(Axis(name, choices))
-        codes.append(lookup[picked])
-
-    for place in range(columns.branches.shape[1]):
-        picked = columns.branches[rows, place].astype(np.int64) + 1  # row 0: no such branch
-        for part in _ABSENT:
-            add(f"branch{place + 1}.{part}", [_ABSENT[part], *(_part(b, part) for b in columns.branch_options)], picked)
-    setting = columns.setting[rows].astype(np.int64)
-    for option, values in _settings(columns).items():
-        add(option, values, setting)
-    stacked = np.stack(codes, axis=1) if codes else np.zeros((len(rows), 0), dtype=np.int16)
-    return tuple(axes), np.asfortranarray(stacked)
-
-
-def _part(branch: Branch, part: str) -> Value:
-    if part == "window":
-        window = f"w{branch.window}" if branch.window else "none"
-        return window + (f"g{branch.global_every}" if branch.global_every else "")
-    value: Value = getattr(branch, part)
-    return value
-
-
-def _settings(columns: SpaceColumns) -> dict[str, list[Value]]:
-    """Each option's value in every setting, spelled as in a design's text; an exchange's as their defaults without."""
-    default = Interaction()
-    found: dict[str, list[Value]] = {
-        "interactions": [0 if exchange is None else exchange.count for exchange, _ in columns.settings]
-    }
-    for option in _EXCHANGE:
-        values: list[Any] = [getattr(exchange or default, option) for exchange, _ in columns.settings]
-        found[option] = [("yes" if value else "no") if isinstance(value, bool) else value for value in values]
-    found["merge"] = [merge.kind for _, merge in columns.settings]
-    found["out"] = ["all" if merge.out is None else ",".join(map(str, merge.out)) for _, merge in columns.settings]
-    return found

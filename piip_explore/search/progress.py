@@ -1,54 +1,69 @@
-"""The live table of a search, and its plain lines where there is no terminal."""
+"""How far a search is: counts, front, hypervolume, time left, and each as a line or a table."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from piip_explore.search import pareto, rungs
+from piip_explore.search.evaluators import Task
+from piip_explore.search.executors import Event
+from piip_explore.search.forecast import Clock, Forecast
 from piip_explore.search.storage import COMPLETE
 from piip_explore.search.supervisor import Slot, Supervisor
+from piip_explore.search.worker import Done, Share, Stopped
+from piip_explore.terminal import duration, printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
-_STOPPING = "Stopping at the next step; Ctrl-C again stops at once."
-_TABLE_SECONDS = 0.25
-_LINE_SECONDS = 30.0
+STOPPING = "Stopping at the next step; Ctrl-C again stops at once."
 _FRONT_ROWS = 8
 
 
 class Progress:
     """Counts, front, hypervolume, device-hours and time left of a search that runs."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Supervisor, forecast: Forecast | None = None) -> None:
         self.supervisor = supervisor
         self.study = supervisor.study
-        self._begun_with = self._work_done()
+        self.clock = Clock(forecast, supervisor.began)
+
+    def took(self, slot: Slot, task: Task, event: Event) -> None:
+        """Take note of how long an evaluation has trained."""
+        if isinstance(event, Done) and slot.trained is not None:
+            self.clock.ended(time.monotonic() - slot.trained, rungs.work(task.fidelity))
 
     def counts(self) -> str:
         """Return one line: done, failed, running, left, hypervolume, device-hours, time left."""
-        ledger, study = self.study.ledger, self.study
+        ledger = self.study.ledger
         done = sum(len(rung.evaluated) for rung in ledger.rungs)
         failed = sum(len(rung.failed) for rung in ledger.rungs)
-        planned = sum(rungs.quota(study.record.rungs, n, study.budget) for n in range(len(ledger.rungs)))
-        running = len(ledger.running)
-        left = max(0, planned - done - failed - running)
-        parts = [f"{done} done", f"{failed} failed", f"{running} running", f"{left} left"]
+        parts = [
+            f"{done} done",
+            f"{failed} failed",
+            f"{len(ledger.running)} running",
+            f"{self._evaluations_left()} left",
+        ]
+        if self.supervisor.quarantined:
+            parts.append(f"not used: {', '.join(map(str, self.supervisor.quarantined))}")
         if self.supervisor.deaths:
             parts.append(f"{self.supervisor.deaths} workers replaced")
         volume = self.hypervolume()
-        parts += [f"hypervolume {volume:.4g}"] if volume else []
-        unit = "GPU-hours" if "cuda" in self.supervisor.devices[0] else "CPU-hours"
+        parts += [f"hypervolume {volume:.4g} (from the worst score and cost so far)"] if volume else []
+        unit = "GPU-hours" if any("cuda" in slot.place.device for slot in self.supervisor.slots) else "CPU-hours"
         parts.append(f"{ledger.seconds / 3600:.2f} {unit}")
         seconds = self.seconds_left()
-        parts += [f"about {_duration(seconds)} to go"] if seconds else []
+        parts += [f"about {duration(seconds)} to go"] if seconds else []
         return ", ".join(parts)
+
+    def _evaluations_left(self) -> int:
+        ledger, fidelities = self.study.ledger, self.study.record.rungs
+        planned = sum(rungs.quota(fidelities, n, self.study.budget) for n in range(len(ledger.rungs)))
+        ended = sum(len(rung.evaluated) + len(rung.failed) - len(rung.infeasible) for rung in ledger.rungs)
+        return max(0, planned - ended - len(ledger.running))
 
     def hypervolume(self) -> float:
         """Return the hypervolume of the full runs, from the worst of them."""
@@ -56,20 +71,19 @@ class Progress:
         return pareto.hypervolume(losses, losses.max(axis=0)) if len(losses) else 0.0
 
     def seconds_left(self) -> float | None:
-        """Return an estimate of the time left, None before anything is done."""
-        done = self._work_done() - self._begun_with + sum(slot.share * _work(slot) for slot in self.supervisor.slots)
-        left = rungs.cost(self.study.record.rungs, self.study.budget) - self._work_done()
-        left -= sum(slot.share * _work(slot) for slot in self.supervisor.slots)
-        if done <= 0 or self.supervisor.stopping:
+        """Return an estimate of the time left, None while nothing tells or the search is about to stop."""
+        if self.supervisor.stopping:
             return None
-        return max(0.0, left) * (time.monotonic() - self.supervisor.began) / done
-
-    def _work_done(self) -> float:
-        fidelities = self.study.record.rungs
-        return sum(
-            f * (len(rung.evaluated) + len(rung.failed))
-            for f, rung in zip(fidelities, self.study.ledger.rungs, strict=True)
-        )
+        now = time.monotonic()
+        busy = [slot for slot in self.supervisor.slots if slot.task is not None and not slot.probe]
+        training = [(now - slot.trained, slot.share * _work(slot)) for slot in busy if slot.trained is not None]
+        preparing = [
+            (now - slot.phase_since) * (1 - slot.of_phase) / slot.of_phase
+            for slot in busy
+            if slot.trained is None and slot.of_phase > 0.01
+        ]
+        left = self.study.work_left - sum(share for _, share in training)
+        return self.clock.left(max(0.0, left), len(self.supervisor.slots), training, preparing) if left > 0 else 0.0
 
     def _losses(self) -> tuple[list[int], np.ndarray[tuple[int, int], np.dtype[np.float64]]]:
         table = self.study.store.table
@@ -90,64 +104,62 @@ class Progress:
         rows = np.flatnonzero(pareto.front(losses))
         rows = rows[np.argsort(losses[rows, -1])]
         shown = rows[np.unique(np.linspace(0, len(rows) - 1, _FRONT_ROWS).astype(int))] if len(rows) else rows
-        names = self.study.record.objectives
         for row in shown:
             number = numbers[row]
-            values = self.study.store.table.values[number] or ()
-            text = "  ".join(f"{name} {value:.4g}" for name, value in zip(names, values, strict=True))
-            grid.add_row(Text(f"  front: {text}  {self.study.store.table.attribute('design', number)}"))
+            design = str(self.study.store.table.attribute("design", number))
+            grid.add_row(Text(f"  front: {self._values(number)}  {printable(design)}"))
         if self.supervisor.stopping:
-            grid.add_row(_STOPPING)
+            grid.add_row(STOPPING)
         return grid
 
-    def line(self) -> str:
-        """Return the counts, or what a stop is about to do."""
-        return _STOPPING if self.supervisor.stopping == 1 else self.counts()
+    def _values(self, number: int) -> str:
+        values = self.study.store.table.values[number] or ()
+        return "  ".join(f"{n} {v:.4g}" for n, v in zip(self.study.record.objectives, values, strict=True))
 
+    def trial_line(self, slot: Slot, task: Task, event: Event) -> str:
+        """Return what became of an evaluation: number, values, seconds, design; and how far the search is."""
+        taken = None if slot.trained is None else time.monotonic() - slot.trained
+        if taken is None and isinstance(event, Done):
+            taken = event.outcome.seconds
+        seconds = "" if taken is None else f"  {taken:.0f} s"
+        became = self._became(task, event)
+        return printable(f"trial {task.trial}{_at(task)}: {became}{seconds}  {task.design}  [{self._brief()}]")
 
-@contextmanager
-def shown(supervisor: Supervisor, console: Console) -> Iterator[None]:
-    """Show a supervisor's progress while the block runs: live on a terminal, else a line now and then."""
-    progress = Progress(supervisor)
-    if console.is_terminal:
-        from rich.live import Live
+    def _became(self, task: Task, event: Event) -> str:
+        if isinstance(event, Done):
+            outcome = event.outcome
+            return (
+                self._values(task.trial) if outcome.status == "ok" else f"failed ({outcome.status}: {outcome.message})"
+            )
+        return "stopped, put back" if isinstance(event, Stopped | Share) else f"failed ({event.reason})"
 
-        with Live(progress.table(), console=console, auto_refresh=False, transient=True) as live:
-            supervisor.report = _every(_TABLE_SECONDS, lambda: live.update(progress.table(), refresh=True))
-            yield
-    else:
-        supervisor.report = _every(_LINE_SECONDS, lambda: console.print(progress.line(), soft_wrap=True))
-        yield
-    console.print(progress.counts(), soft_wrap=True)
-
-
-def _every(seconds: float, show: Callable[[], None]) -> Callable[[Supervisor], None]:
-    """Return a report that shows something every so many seconds, and at once when the search is told to stop."""
-    shown_at, stopping = time.monotonic(), 0
-
-    def report(supervisor: Supervisor) -> None:
-        nonlocal shown_at, stopping
-        if time.monotonic() - shown_at > seconds or supervisor.stopping != stopping:
-            shown_at, stopping = time.monotonic(), supervisor.stopping
-            show()
-
-    return report
+    def _brief(self) -> str:
+        """Return how far the search is, in a few words."""
+        books = self.study.ledger.rungs
+        failed, seconds = sum(len(rung.failed) for rung in books), self.seconds_left()
+        parts = [f"{sum(len(rung.evaluated) for rung in books)} done"] + ([f"{failed} failed"] if failed else [])
+        parts += [f"{self._evaluations_left()} to do"] + ([f"about {duration(seconds)}"] if seconds else [])
+        return ", ".join(parts)
 
 
 def _slot_line(slot: Slot) -> str:
-    if slot.task is None:
-        return f"  {slot.device}: idle"
-    fidelity = "" if slot.task.fidelity == 1 else f" at fidelity {slot.task.fidelity:g}"
-    return f"  {slot.device}: {slot.share:4.0%} of {slot.task.design}{fidelity}"
+    return f"  {slot.place}: idle" if slot.task is None else f"  {slot.place}: {doing(slot)}"
+
+
+def doing(slot: Slot) -> str:
+    """Return what a slot is doing, in words."""
+    assert slot.task is not None
+    design = f"{printable(slot.task.design)}{_at(slot.task)}"
+    if slot.trained is None and slot.phase not in ("training", ""):
+        share = f" {slot.of_phase:.0%}" if slot.of_phase else ""
+        return f"{slot.phase}{share} for {design}"
+    return f"{slot.share:4.0%} of {design}"
 
 
 def _work(slot: Slot) -> float:
-    return slot.task.fidelity if slot.task else 0.0
+    return rungs.work(slot.task.fidelity) if slot.task else 0.0
 
 
-def _duration(seconds: float) -> str:
-    seconds = int(seconds)
-    hours, minutes = divmod(seconds // 60, 60)
-    return (
-        f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds % 60:02} s" if minutes else f"{seconds} s"
-    )
+def _at(task: Task) -> str:
+    """Return the fidelity of an evaluation, nothing for a full run."""
+    return "" if task.fidelity == 1 else f" at fidelity {task.fidelity:.3g}" if task.fidelity else " untuned"

@@ -1,17 +1,19 @@
 """What a study and its trials record.
 
-A study's user attributes:
+A study's user attribute `record` holds all of this, written at once:
 
     format              version of this record
-    space               `SearchSpace.summary()`: name, axes, constraints, size
+    space               `SearchSpace.summary()`: name, task, choices, constraints, size
     choices             the values of every parameter, in the order of their Optuna distributions
-    objectives          names of the values, in order: score, gflops, params, latency, memory
+    objectives          names of the values, in order: score, gflops, params, latency, memory, energy, latency@PROFILE
     accounting          what counts as a FLOP for the objective and the limits: published or built
-    limits              max_gflops, max_params (null: none)
-    rungs               fidelities of the rungs, rising to the full run
+    limits              max_gflops, max_params, max_latency_ms such as 25@h100 (null: none)
+    profiles            when the device profiles were measured that objectives and limits name
+    rungs               fidelities of the rungs, rising to the full run; 0: judged untuned
     seed                seed of every proxy run, and of the sampler
     evaluator           what scores designs: kind, preset, preset_hash, metric
     conditions          what scores depend on at the last search: code_version, kernel_backend
+    asked               what searches named and later ones take up: trials, sampler, scoring (what names the evaluator)
 
 A trial is one evaluation of a design at one fidelity. Its values are the objectives and its parameters the design's
 choices. It is COMPLETE at full fidelity and PRUNED, with its values, at a lower rung. Its user attributes:
@@ -22,36 +24,44 @@ choices. It is COMPLETE at full fidelity and PRUNED, with its values, at a lower
     gflops_published    full-scale GFLOPs of the design in both accountings
     gflops_built
     params              its number of parameters
-    worker              host, pid, device and lease of who runs or ran it
+    latency@PROFILE     milliseconds as predicted from a device profile, where an objective or a limit names it
+    worker              host and device that it runs or ran on; pid and lease of the search
     standard_error      of the score, where it is known
-    seconds             of training
+    seconds             of training; of validation at fidelity 0
     peak_memory         bytes, of the proxy run
-    latency, memory     milliseconds and peak bytes of the full-scale design's forward pass, where they are objectives
+    latency, memory     milliseconds, peak bytes and joules of the full-scale design's forward pass, where they are
+    energy              objectives
     conditions          what the score depends on: device, code_version, kernel_backend, preset, torch, ...
     metrics             further metrics of the task
     curve               the training loss: pairs of samples seen and smoothed loss
+    metric_curve        the score's metric on some held-out samples: pairs of samples seen and metric
     failure             why it failed
-    final               true on a failed trial that is not queued again (poison, infeasible, diverged)
+    final               true on a failed trial that is not queued again (crashes, infeasible, diverged)
     retry_of            number of the failed trial that this one repeats
     superseded_by       number of the trial that evaluates the design instead of this failed one
-    deaths              how many workers died on this design at this rung before
-    interruptions       how often it was interrupted by the end of its search
+    crashes             why evaluations of the design crashed before, where the design is at fault
+    interruptions       how often the end of its search interrupted it before
+    kills               how often its worker was killed from outside before
 
-`piip_explore.search.columns` reads all of this as columns; the entries of `conditions` become columns of their own.
+What an evaluation found (`standard_error` to `metric_curve`) is one attribute, `result`, written at once. Format 1 had
+an attribute for each entry of `record` and `result`. `piip_explore.search.columns` reads either as columns; the entries
+of `conditions` become columns of their own.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from piip_explore.errors import InputError
+from piip_explore.errors import InputError, expected
 from piip_explore.search.evaluators import Outcome
-from piip_explore.search.pool import Limits
+from piip_explore.search.pool import PREDICTED_LATENCY, Limits
+from piip_explore.search.storage.table import RECORD, RESULT
 from piip_explore.space import Accounting
 
-FORMAT = 1
+FORMAT = 2
 
 OBJECTIVES = {
     "score": "maximize",
@@ -59,10 +69,14 @@ OBJECTIVES = {
     "params": "minimize",
     "latency": "minimize",
     "memory": "minimize",
+    "energy": "minimize",
 }
-"""Every objective and its direction; `gflops` counts under the study's accounting."""
+"""Objectives and their directions; `gflops` counts under the study's accounting.
 
-MEASURED = ("latency", "memory")
+Beside these there is `latency@PROFILE`, to minimise: predicted from a device profile, and known before training.
+"""
+
+MEASURED = ("latency", "memory", "energy")
 """Objectives that are measured on the device, of the full-scale design."""
 
 
@@ -79,23 +93,25 @@ class Record:
     rungs: tuple[float, ...] = (1.0,)
     seed: int = 0
     conditions: Mapping[str, str] = field(default_factory=dict)
+    profiles: Mapping[str, str] = field(default_factory=dict)
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.objectives if name not in OBJECTIVES]
+        unknown = [name for name in self.objectives if name not in OBJECTIVES and not predicted_on(name)]
         if unknown:
-            raise InputError(f"unknown objective '{unknown[0]}': expected some of {', '.join(OBJECTIVES)}")
+            raise InputError(f"unknown objective '{unknown[0]}': {expected(unknown[0], OBJECTIVES)}")
         if len(set(self.objectives)) != len(self.objectives) or len(self.objectives) < 2:
             raise InputError("a study needs two or more different objectives, such as score,gflops")
         if "score" not in self.objectives:
             raise InputError("a study needs the objective 'score': costs alone need no training, see 'enumerate'")
-        if list(self.rungs) != sorted(set(self.rungs)) or not self.rungs or self.rungs[0] <= 0 or self.rungs[-1] != 1:
+        if list(self.rungs) != sorted(set(self.rungs)) or not self.rungs or self.rungs[0] < 0 or self.rungs[-1] != 1:
             shown = ",".join(f"{rung:g}" for rung in self.rungs)
             raise InputError(f"rungs {shown}: expected rising shares of a full run that end with 1, such as 0.1,1")
 
     @property
     def directions(self) -> tuple[str, ...]:
         """Direction of every objective."""
-        return tuple(OBJECTIVES[name] for name in self.objectives)
+        return tuple(OBJECTIVES.get(name, "minimize") for name in self.objectives)
 
     @property
     def measured(self) -> tuple[str, ...]:
@@ -109,7 +125,9 @@ class Record:
 
     def cost_column(self, objective: str) -> str | None:
         """Return the cost column that holds an objective, None if it is only known after training."""
-        return {"gflops": self.gflops, "params": "params"}.get(objective)
+        return {"gflops": self.gflops, "params": "params"}.get(
+            objective, objective if predicted_on(objective) else None
+        )
 
     def values(self, outcome: Outcome, costs: Mapping[str, Any]) -> list[float]:
         """Return the objectives of a trial from what its evaluation found and what its design costs; NaN if unknown."""
@@ -119,19 +137,21 @@ class Record:
             "params": costs.get("params"),
             "latency": outcome.latency,
             "memory": outcome.memory,
+            "energy": outcome.energy,
         }
-        return [float("nan") if (value := known[name]) is None else float(value) for name in self.objectives]
+        values = [known[name] if name in known else costs.get(name) for name in self.objectives]
+        return [float("nan") if value is None else float(value) for value in values]
 
     def to_attributes(self) -> dict[str, Any]:
-        """Return the study's user attributes."""
+        """Return the study's user attribute."""
         values = {"format": FORMAT, **vars(self)}
         values["limits"] = asdict(self.limits)
         values["choices"] = {name: list(choices) for name, choices in self.choices.items()}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        return {RECORD: {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}}
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any]) -> Record:
-        """Read the record back.
+        """Read the record back from its entries.
 
         Raises:
             InputError: the study was not made by `piip-explore search`, or by a newer version of it.
@@ -149,11 +169,18 @@ class Record:
                 rungs=tuple(float(rung) for rung in attributes["rungs"]),
                 seed=attributes["seed"],
                 conditions=attributes.get("conditions", {}),
+                profiles=attributes.get("profiles", {}),
+                asked=attributes.get("asked", {}),
             )
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"this study was not made by 'piip-explore search' (its record lacks {error})") from None
+
+
+def predicted_on(objective: str) -> str:
+    """Return the device profile that an objective is predicted from, empty for others."""
+    return objective.removeprefix(PREDICTED_LATENCY) if objective.startswith(PREDICTED_LATENCY) else ""
 
 
 def outcome_attributes(outcome: Outcome) -> dict[str, Any]:
@@ -164,8 +191,14 @@ def outcome_attributes(outcome: Outcome) -> dict[str, Any]:
         "peak_memory": outcome.peak_memory,
         "latency": outcome.latency,
         "memory": outcome.memory,
+        "energy": outcome.energy,
         "conditions": dict(outcome.conditions) or None,
         "metrics": dict(outcome.details) or None,
-        "curve": [[seen, float(f"{loss:.4g}")] for seen, loss in outcome.curve] or None,
+        "curve": _rounded(outcome.curve),
+        "metric_curve": _rounded(outcome.metric_curve),
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {RESULT: {name: value for name, value in found.items() if value is not None}}
+
+
+def _rounded(curve: Sequence[tuple[int, float]]) -> list[list[float]] | None:
+    return [[seen, float(f"{value:.4g}")] for seen, value in curve if math.isfinite(value)] or None

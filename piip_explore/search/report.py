@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from piip_explore.errors import InputError
-from piip_explore.search import pareto
+from piip_explore.files import write_whole
+from piip_explore.search import expected, failures, pareto
 from piip_explore.search.columns import Columns
 from piip_explore.search.storage import STATES
+from piip_explore.terminal import printable
 
 if TYPE_CHECKING:
     import pandas
 
-_SHOWN = {"score": "score", "gflops": "GFLOPs", "params": "M params", "latency": "ms", "memory": "GiB"}
+_SHOWN = {"score": "score", "gflops": "GFLOPs", "params": "M params", "latency": "ms", "memory": "GiB", "energy": "J"}
+_TIES_SHOWN = 3
 _SCALE = {"params": 1e-6, "memory": 2.0**-30}
 
 
@@ -40,7 +44,7 @@ def front_table(columns: Columns, within: Mapping[str, float] | None = None) -> 
     rows = columns.front(within)
     losses = columns.losses[rows]
     knee = pareto.knee(losses)
-    table = pd.DataFrame({"trial": columns.number[rows], "design": _attribute(columns, "design", rows)})
+    table = pd.DataFrame({"trial": columns.number[rows], "design": attribute(columns, "design", rows)})
     for place, name in enumerate(columns.objectives):
         table[name] = columns.values[rows, place]
     table["standard_error"] = columns.standard_error[rows]
@@ -62,33 +66,51 @@ def _ties(columns: Columns, front: np.ndarray[Any, np.dtype[np.int64]]) -> list[
     ]
 
 
-def _attribute(columns: Columns, name: str, rows: np.ndarray[Any, np.dtype[np.int64]]) -> list[Any]:
+def attribute(columns: Columns, name: str, rows: np.ndarray[Any, np.dtype[np.int64]]) -> list[Any]:
+    """Return an attribute of some rows, None where there is none."""
     if name not in columns.attributes:
         return [None] * len(rows)
     return list(columns.attributes[name].iloc[rows])
 
 
-def front_text(columns: Columns, within: Mapping[str, float] | None = None) -> str:
-    """Return the front as lines for a terminal, with what its numbers depend on."""
+def front_text(columns: Columns, within: Mapping[str, float] | None = None, metric: str | None = None) -> str:
+    """Return the front as lines for a terminal, with what its numbers depend on.
+
+    Beside the scores of a proxy stands what full training is expected to give, where anything is expected; `metric`
+    asks for one in particular, beside any scores.
+
+    Raises:
+        InputError: there is no such metric.
+    """
     table = front_table(columns, within)
     if not len(table):
         if not columns.full.any():
             return "No design is evaluated in full yet."
         limits = ", ".join(f"{name} {_number(bound)}" for name, bound in (within or {}).items())
         return f"None of the {columns.full.sum()} designs that are evaluated in full is within {limits}."
+    beside = expected.beside(columns, within, metric)
     noise = table["standard_error"].notna().any()
-    heads = ["trial", *(_SHOWN.get(name, name) for name in columns.objectives), "", "design"]
-    lines = [heads]
-    for row in table.to_dict("records"):
+    lines = [["trial", *(_head(name) for name in columns.objectives), *beside.head, "", "design"]]
+    for row, *told in zip(table.to_dict("records"), *beside.cells, strict=True):
         cells = [str(row["trial"])]
         for name in columns.objectives:
             text = _number(row[name] * _SCALE.get(name, 1.0))
             if name == "score" and noise:
                 text += " ± " + ("?" if math.isnan(row["standard_error"]) else f"{row['standard_error']:.2g}")
             cells.append(text)
-        marks = ["knee"] * row["knee"] + ([f"ties {','.join(map(str, row['tied']))}"] if row["tied"] else [])
-        lines.append([*cells, " ".join(marks), row["design"] or ""])
-    return _align(lines) + "\n" + conditions_text(columns)
+        marks = ["knee"] * row["knee"] + ([_ties_text(row["tied"])] if row["tied"] else [])
+        lines.append([*cells, *told, " ".join(marks), row["design"] or ""])
+    return printable("\n".join([_align(lines), conditions_text(columns), *beside.remarks]))
+
+
+def _head(objective: str) -> str:
+    name, at, profile = objective.partition("@")
+    return _SHOWN.get(name, name) + at + profile
+
+
+def _ties_text(trials: Sequence[int]) -> str:
+    more = f" +{len(trials) - _TIES_SHOWN}" if len(trials) > _TIES_SHOWN else ""
+    return f"ties {','.join(map(str, trials[:_TIES_SHOWN]))}{more}"
 
 
 def conditions_text(columns: Columns) -> str:
@@ -114,7 +136,7 @@ def budget(columns: Columns, max_gflops: float | None, max_params: float | None)
     """Return the bounds that `--max-gflops` and `--max-params` set on a study's objectives.
 
     Raises:
-        InputError: a bound that is no number above 0, or on what is no objective of the study.
+        InputError: a bound that is not a number above 0, or on something that is not an objective of the study.
     """
     bounds = {"gflops": max_gflops, "params": max_params}
     given = {name: bound for name, bound in bounds.items() if bound is not None}
@@ -123,66 +145,9 @@ def budget(columns: Columns, max_gflops: float | None, max_params: float | None)
             raise InputError(f"--max-{name} {bound:g}: expected a number above 0")
         if name not in columns.objectives:
             raise InputError(
-                f"'{name}' is no objective of study '{columns.study}': {', '.join(columns.objectives)} are"
+                f"'{name}' is not an objective of study '{columns.study}': {', '.join(columns.objectives)} are"
             )
     return given
-
-
-def details(columns: Columns, what: str) -> list[dict[str, Any]]:
-    """Return everything about a trial (by number) or about a design's trials (by text or id).
-
-    Raises:
-        InputError: the study has no such trial or design.
-    """
-    if what.isdecimal() and len(what) < 12:
-        rows = np.flatnonzero(columns.number == int(what))
-        if not len(rows):
-            raise InputError(f"study '{columns.study}' has no trial {what}: it has {len(columns)} trials, from 0")
-    else:
-        from piip_explore.design import Design
-
-        is_id = len(what) == 12 and set(what) <= set("0123456789abcdef")
-        design_id = what if is_id else Design.parse(what).id
-        rows = np.flatnonzero(np.array(_attribute(columns, "id", np.arange(len(columns)))) == design_id)
-        if not len(rows):
-            raise InputError(f"study '{columns.study}' has no trial of '{what}'")
-    on_front = set(columns.front().tolist())
-    return [_detail(columns, int(row), int(row) in on_front) for row in rows]
-
-
-def _detail(columns: Columns, row: int, on_front: bool) -> dict[str, Any]:
-    def present(frame: pandas.DataFrame) -> dict[str, Any]:
-        values = {str(name): _plain(value) for name, value in frame.iloc[row].items()}
-        return {name: value for name, value in values.items() if value is not None}
-
-    times = {name: getattr(columns, name)[row] for name in ("started", "completed")}
-    return {
-        "trial": int(columns.number[row]),
-        "state": STATES[columns.state[row]],
-        "on_front": on_front,
-        "values": {name: _plain(value) for name, value in zip(columns.objectives, columns.values[row], strict=True)},
-        "params": present(columns.params),
-        "attributes": present(columns.attributes),
-        "constraints": present(columns.constraints),
-        **{name: None if np.isnat(moment) else f"{moment}Z" for name, moment in times.items()},
-    }
-
-
-def details_text(trials: Sequence[Mapping[str, Any]]) -> str:
-    """Return `details` as lines for a terminal."""
-    lines = []
-    for trial in trials:
-        mark = ", on the front" if trial["on_front"] else ""
-        lines.append(f"trial {trial['trial']} ({trial['state']}{mark})")
-        flat = {"started": trial["started"], "completed": trial["completed"]}
-        for part in ("attributes", "values", "params", "constraints"):
-            flat |= {(f"{name} limit" if part == "constraints" else name): v for name, v in trial[part].items()}
-        width = max(map(len, flat))
-        for name, value in flat.items():
-            if value is not None:
-                lines.append(f"  {name.ljust(width)}  {f'{value:.6g}' if isinstance(value, float) else value}")
-        lines.append("")
-    return "\n".join(lines).rstrip()
 
 
 def counts(columns: Columns) -> dict[str, int]:
@@ -193,7 +158,7 @@ def counts(columns: Columns) -> dict[str, int]:
 def summary(columns: Columns, within: Mapping[str, float] | None = None) -> dict[str, Any]:
     """Return the front and what it depends on as JSON-ready values."""
     front = [
-        {name: _plain(value) for name, value in row.items()} for row in front_table(columns, within).to_dict("records")
+        {name: plain(value) for name, value in row.items()} for row in front_table(columns, within).to_dict("records")
     ]
     bound = reference(columns)
     return {
@@ -202,8 +167,9 @@ def summary(columns: Columns, within: Mapping[str, float] | None = None) -> dict
         "objectives": dict(zip(columns.objectives, columns.directions, strict=True)),
         "record": {name: value for name, value in columns.record.items() if name != "choices"},
         "trials": counts(columns),
+        "failures": [asdict(failure) for failure in failures.failures(columns)],
         "hypervolume": pareto.hypervolume(columns.losses[columns.full], bound) if columns.full.any() else 0.0,
-        "hypervolume_reference": [_plain(value) for value in pareto.to_losses(bound, columns.directions)[0]],
+        "hypervolume_reference": [plain(value) for value in pareto.to_losses(bound, columns.directions)[0]],
         "front": front,
     }
 
@@ -217,10 +183,7 @@ def history(columns: Columns) -> pandas.DataFrame:
     import pandas as pd
 
     order = np.argsort(columns.completed, kind="stable")
-    seconds = np.zeros(len(columns))
-    if "seconds" in columns.attributes:
-        seconds = pd.to_numeric(columns.attributes["seconds"], errors="coerce").fillna(0.0).to_numpy(dtype=np.float64)
-    hours = np.cumsum(seconds[order]) / 3600
+    hours = np.cumsum(np.nan_to_num(columns.floats("seconds")[order])) / 3600
     full = columns.full[order]
     rows = order[full]
     return pd.DataFrame(
@@ -252,17 +215,16 @@ def write_table(table: pandas.DataFrame, path: Path, force: bool = False) -> Non
         InputError: another ending, a file that exists (without `force`), or one that cannot be written.
     """
     writers = {
-        ".csv": lambda: table.to_csv(path, index=False),
-        ".parquet": lambda: _flat(table).to_parquet(path, index=False),
-        ".json": lambda: table.to_json(path, orient="records", date_format="iso", indent=1),
+        ".csv": lambda file: table.to_csv(file, index=False),
+        ".parquet": lambda file: _flat(table).to_parquet(file, index=False),
+        ".json": lambda file: table.to_json(file, orient="records", date_format="iso", indent=1),
     }
     if path.suffix not in writers:
         raise InputError(f"--out {path}: expected a name that ends in {', '.join(writers)}")
     if path.exists() and not force:
         raise InputError(f"{path} exists: name another file, or pass --force to overwrite it")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        writers[path.suffix]()
+        write_whole(path, writers[path.suffix])
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from None
 
@@ -277,7 +239,8 @@ def _json_text(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, dict | list) else value
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value as JSON can say it: None for what is not a number."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

@@ -1,8 +1,9 @@
 """Fidelity rungs: short runs for all designs, longer ones for those that may be on the front.
 
 Successive halving for several objectives: when a rung is complete, its designs are sorted by non-domination, and the
-best go on to the next rung; of the last front that does not fit whole, those that add most hypervolume. Every rung
-costs as much as the one below or less: of N designs, a rung at fidelity f takes N * (lowest fidelity) / f.
+best are promoted to the next rung; of the last front that does not fit whole, those that add most hypervolume. Every
+rung costs as much as the one below or less: of N designs, a rung at fidelity f takes N * (lowest fidelity) / f. A first
+rung at fidelity 0 judges designs untrained, by their parts of a supernet.
 """
 
 from __future__ import annotations
@@ -13,28 +14,36 @@ import numpy as np
 import numpy.typing as npt
 
 from piip_explore.search import pareto
-from piip_explore.search.known import Known
+from piip_explore.search.pool_state import PoolState
+
+_UNTUNED = 1 / 16
+"""Cost of an untuned score, in full runs: seconds beside a minute or two."""
+
+
+def work(fidelity: float) -> float:
+    """Return the cost of a run at a fidelity, in full runs."""
+    return fidelity or _UNTUNED
 
 
 def quota(rungs: Sequence[float], number: int, designs: int) -> int:
     """Return how many of `designs` reach rung `number`; at least one."""
-    return max(1, int(designs * rungs[0] / rungs[number] + 1e-9)) if number else designs
+    return min(designs, max(1, int(designs * work(rungs[0]) / work(rungs[number]) + 1e-9)))
 
 
 def promoted(ids: Sequence[str], losses: npt.NDArray[np.float64], count: int) -> list[str]:
-    """Return the ids of the `count` designs that go on to the next rung, best first."""
+    """Return the ids of the `count` designs that are promoted to the next rung, best first."""
     return [ids[row] for row in pareto.best_subset(losses, count)]
 
 
 def cost(rungs: Sequence[float], designs: int) -> float:
     """Return the training cost of all rungs for `designs` designs, in full runs."""
-    return sum(fidelity * quota(rungs, number, designs) for number, fidelity in enumerate(rungs))
+    return sum(work(fidelity) * quota(rungs, number, designs) for number, fidelity in enumerate(rungs))
 
 
 class Promotions:
-    """Which design of a study of `budget` designs goes on to a longer run next."""
+    """Which design of a study of `budget` designs gets a longer run next."""
 
-    def __init__(self, known: Known, budget: int) -> None:
+    def __init__(self, known: PoolState, budget: int) -> None:
         self._known = known
         self._fidelities = known.record.rungs
         self._designs = min(budget, len(known.pool))

@@ -1,241 +1,287 @@
-"""Runs a study on this machine: worker processes, one per device slot, and the only writer of results.
+"""Runs a study: brings together what hands out evaluations and what runs them.
 
-A worker that dies is replaced; its design is queued again (see `ledger`). Ctrl-C or SIGTERM once ends the evaluations
-at their next step and puts them back; twice kills the workers at once, and puts them back as well; three times leaves
-them to the next search, for when the storage does not answer.
+It alone writes what its workers find, wherever they are. A failed evaluation is charged to its design or to its device
+(see `blame`); a device that is at fault gets no more evaluations. Ctrl-C or SIGTERM once ends the evaluations at their
+next step and puts them back; twice kills the workers at once, and puts them back as well; three times leaves them to
+the next search, for when the storage does not answer.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import logging
 import os
+import shutil
 import signal
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
-from typing import Any
 
-from piip_explore.search import worker
-from piip_explore.search.evaluators import Evaluator, Task
+from piip_explore.search.blame import Crash
+from piip_explore.search.evaluators import Place, Task
+from piip_explore.search.executors import Died, Event, Executor
+from piip_explore.search.storage import WaitEndedError
 from piip_explore.search.study import Study
+from piip_explore.search.worker import STARTING, Done, Failed, Share, Stopped
+
+STOPPING_PATIENCE_SECONDS = 4.0
+"""How long a search that is to stop waits for a lock or a server."""
+
+HUNG_AFTER_TIMES = 10.0
+"""An evaluation that shows no progress for so many times the longest one of its rung is ended."""
+
+HUNG_AFTER_SECONDS = 600.0
+"""It gets this long at least."""
+
+HUNG_UNKNOWN_SECONDS = 6 * 3600.0
+"""The same while no evaluation of the rung has ended."""
+
+STARTED_SECONDS = 2.5
+"""How long an evaluation that has not begun to train has to answer to a stop."""
+
+START_SECONDS = 600.0
+"""How long a worker process may take to start, beside that."""
 
 _POLL_SECONDS = 0.5
-_MAX_FAILURES_IN_A_ROW = 12
-"""Failed evaluations with no success in between after which a search gives up: the cause is not the designs."""
+
+_log = logging.getLogger(__name__)
 
 
 class SearchFailedError(RuntimeError):
-    """Every evaluation fails; the message says how."""
+    """No device evaluates anything; the message says how they fail."""
 
 
 @dataclass
 class Slot:
-    """A place for a worker process on a device."""
+    """A worker and its evaluation.
+
+    `heard`: when it last showed progress; `probe`: it tests the place; `phase`: what it is doing, since when, and the
+    share of that; `trained`: when it began to train.
+    """
 
     number: int
-    device: str
-    process: BaseProcess | None = None
-    pipe: Connection | None = None
+    place: Place
     task: Task | None = None
     share: float = 0.0
-    began: float = 0.0
+    heard: float = 0.0
+    phase: str = ""
+    phase_since: float = 0.0
+    of_phase: float = 0.0
+    trained: float | None = None
     idle_until: float = 0.0
+    probe: bool = False
+
+
+def _follow(slot: Slot, news: Share) -> None:
+    """Take in what an evaluation says of itself."""
+    now = time.monotonic()
+    if news.phase != slot.phase:
+        slot.phase, slot.phase_since = news.phase, now
+    if news.value and slot.trained is None:
+        slot.trained = now
+    slot.heard, slot.share, slot.of_phase = now, news.value, news.of_phase
 
 
 @dataclass
 class Supervisor:
-    """Evaluates a study's designs until its budget is spent. `report` is called about twice a second, and at the end.
+    """Evaluates a study's designs until its budget is spent.
 
-    `devices` has one entry per worker.
+    `report` is called about twice a second, and at the end; `ended` with every evaluation that ends, when its outcome
+    is in the study.
     """
 
     study: Study
-    evaluator: Evaluator
-    devices: Sequence[str]
+    executor: Executor
     report: Callable[[Supervisor], None] = lambda supervisor: None
+    ended: Callable[[Slot, Task, Event], None] = lambda slot, task, event: None
     stopping: int = 0
-    failures_in_a_row: int = 0
-    last_failure: str = ""
     deaths: int = 0
     began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self.slots = [Slot(number, device) for number, device in enumerate(self.devices)]
-        self._told_to_stop = False
-        self._context = multiprocessing.get_context("spawn")
+        self._slots: dict[int, Slot] = {}
+        self._count_workers()
+        self.quarantined: dict[Place, str] = {}
+        self._told_to_stop, self._stop_told = False, 0.0
 
     def run(self) -> bool:
-        """Run to the end of the budget; return False if it was stopped before.
+        """Run to the end of the budget; return False if it was stopped before that.
 
         Raises:
-            SearchFailedError: evaluation after evaluation fails.
+            SearchFailedError: no device is left that evaluates anything.
         """
-        try:
-            with self._signals():
+        with self._signals():  # to the end: what is put back there stays put back
+            try:
                 while not self._finished():
                     self._pass_on_stop()
+                    self._count_workers()
                     for slot in self.slots:
                         self.study.store.beat()  # before every slot: a proposal or a busy server may take its time
                         self._tend(slot)
                     self._listen()
                     self.study.store.settle()
                     self.report(self)
-        finally:
-            self._end_workers()
-            try:
-                self._put_back()
+                finished = self.study.done
+            except WaitEndedError:
+                if not self.stopping:
+                    raise
+                finished = False
             finally:
-                self.study.store.leave()
-            self.report(self)
-        return not self.stopping
+                self.executor.close()
+                try:
+                    self._put_back()
+                finally:
+                    self.study.store.leave()
+                self.report(self)
+        return finished
 
     def _finished(self) -> bool:
         if any(slot.task for slot in self.slots):
             return self.stopping > 1
         return bool(self.stopping) or self.study.done
 
-    # --- workers -------------------------------------------------------------------------------------------------
+    # --- handing out ---------------------------------------------------------------------------------------------
+
+    @property
+    def slots(self) -> list[Slot]:
+        """The workers, and what each does."""
+        return list(self._slots.values())
+
+    def _count_workers(self) -> None:
+        """Take in which workers there are: they come and go with the nodes of a cluster."""
+        workers = self.executor.workers
+        for number, place in workers.items():
+            self._slots.setdefault(number, Slot(number, place))
+        for slot in self.slots:
+            if slot.number not in workers and slot.task is None:
+                del self._slots[slot.number]
 
     def _tend(self, slot: Slot) -> None:
-        """Replace a dead worker, and give an idle one something to do."""
-        if slot.process is not None and not slot.process.is_alive():
-            self._bury(slot)
-        if self.stopping or slot.task is not None or time.monotonic() < slot.idle_until:
+        """Give an idle slot something to do."""
+        now = time.monotonic()
+        if self.stopping or slot.task is not None or slot.place in self.quarantined or now < slot.idle_until:
             return
-        if slot.process is None:
-            self._start(slot)
-        task = self.study.next(slot.device)
+        suspicious = self.study.blame.suspicious(slot.place)
+        task = None if suspicious else self.study.next(slot.place)
+        probe = task is None and (suspicious or bool(self.study.blame.unproven(slot.place)))
+        if probe and not self._busy(slot.place):
+            task = self.study.probe(slot.place)
+            if task is None:
+                self._quarantine(slot.place)
+                return
         if task is None:
-            slot.idle_until = time.monotonic() + _POLL_SECONDS
+            slot.idle_until = now + _POLL_SECONDS
             return
-        slot.task, slot.share, slot.began = task, 0.0, time.monotonic()
-        _send(slot, task)
+        slot.task, slot.share, slot.heard, slot.probe = task, 0.0, now + START_SECONDS, probe
+        slot.phase, slot.phase_since, slot.of_phase, slot.trained = STARTING, now, 0.0, None
+        self.executor.submit(slot.number, task)
 
-    def _start(self, slot: Slot) -> None:
-        ours, theirs = self._context.Pipe()
-        log = self.study.files / "logs" / f"worker-{slot.number}.log"
-        threads = max(1, (os.cpu_count() or 1) // len(self.slots))
-        arguments = (theirs, log, os.getpid(), threads)
-        slot.process = self._context.Process(target=worker.main, args=arguments, name=f"worker-{slot.number}")
-        with _ignored_signals():  # a child inherits this: Ctrl-C in a terminal reaches every process of the group
-            slot.process.start()
-        theirs.close()
-        slot.pipe = ours
-        # Not among the arguments: writing large ones to a child that is killed meanwhile blocks for ever.
-        _send(slot, self.evaluator)
+    def _busy(self, place: Place) -> bool:
+        return any(slot.task is not None for slot in self.slots if slot.place == place)
+
+    # --- taking in -----------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        """Wait for news from workers, and take it in."""
-        busy: dict[Any, Slot] = {slot.pipe: slot for slot in self.slots if slot.task is not None}
-        if not busy:
-            time.sleep(0.02 if not self.stopping else 0)
-            return
-        for pipe in wait(list(busy), _POLL_SECONDS):
-            slot = busy[pipe]
-            try:
-                self._take(slot, slot.pipe.recv() if slot.pipe else None)
-            except (EOFError, OSError):
-                self._bury(slot)
-
-    def _take(self, slot: Slot, message: object) -> None:
-        task = slot.task
-        assert task is not None
-        if isinstance(message, worker.Share):
-            slot.share = message.value
-            return
-        slot.task = None
-        if isinstance(message, worker.Done):
-            self.study.complete(task, message.outcome)
-            if message.outcome.status == "ok":
-                self.failures_in_a_row = 0
+        """Take in what executor and clock have to say."""
+        for number, event in self.executor.events(_POLL_SECONDS):
+            slot = self._slots[number]
+            if isinstance(event, Share):
+                _follow(slot, event)
             else:
-                self._count_failure(message.outcome.message)
-        elif isinstance(message, worker.Stopped):
-            self.study.put_back(task)
-        elif isinstance(message, worker.Failed):
-            if message.broken:
-                self._retire(slot)  # before it gets another task, whose design would be blamed for its end
-            self.study.lost(task, message.reason, final=message.final)
-            self._count_failure(message.reason)
+                self._end(slot, event)
+        for slot in self.slots:
+            limit = self._limit(slot)
+            if slot.task is not None and time.monotonic() - slot.heard > limit:
+                self.executor.kill(slot.number)
+                _log.warning("%s has shown no progress for %.0f s: ended, to be tried again", slot.task.design, limit)
+                self._end(slot, Died(f"no progress for {limit:.0f} s"))
 
-    def _bury(self, slot: Slot) -> None:
-        """Take note of a worker's death, after whatever it still sent."""
-        assert slot.process is not None
-        assert slot.pipe is not None
-        process, pipe = slot.process, slot.pipe
-        while slot.task is not None:
-            try:
-                if not pipe.poll():
-                    break
-                self._take(slot, pipe.recv())
-            except (EOFError, OSError):
-                break
-        self._retire(slot)
+    def _end_unstarted(self) -> None:
+        """End what does not answer to a stop because it has not begun to train: it has nothing to lose."""
+        for slot in self.slots:
+            if slot.task is not None and not slot.share and time.monotonic() - self._stop_told > STARTED_SECONDS:
+                self.executor.kill(slot.number)
+                self._end(slot, Stopped())
+
+    def _limit(self, slot: Slot) -> float:
+        """Return after how many seconds without progress a slot's evaluation hangs."""
+        if slot.task is None:
+            return float("inf")
+        rungs = self.study.ledger.rungs
+        longest = rungs[self.study.record.rungs.index(slot.task.fidelity)].longest
+        return max(HUNG_AFTER_SECONDS, HUNG_AFTER_TIMES * longest) if longest else HUNG_UNKNOWN_SECONDS
+
+    def _end(self, slot: Slot, event: Event) -> None:
+        """Take in the end of a slot's evaluation."""
         task, slot.task = slot.task, None
-        if task is None:
-            return
-        if self.stopping:
+        assert task is not None
+        self.deaths += isinstance(event, Died)
+        if slot.probe:
+            self._judge(slot.place, task, event)
+        elif isinstance(event, Done):
+            self.study.complete(task, event.outcome)
+            if event.outcome.status == "ok":
+                self.study.vouch(slot.place)
+        elif isinstance(event, Stopped) or self.stopping:
             self.study.put_back(task)
-            return
-        self.deaths += 1
-        self.study.lost(task, _cause(process.exitcode))
-        self._count_failure(_cause(process.exitcode))
+        elif isinstance(event, Died) and event.outside:
+            self.study.killed(task, event.reason)
+        elif isinstance(event, Failed | Died):
+            self.study.crashed(task, Crash(event.reason, once=isinstance(event, Failed) and event.final))
+        if not slot.probe:
+            self.ended(slot, task, event)
 
-    def _retire(self, slot: Slot) -> None:
-        """See a worker process off; the slot's next task starts another."""
-        if slot.process is not None and slot.pipe is not None:
-            slot.process.join(10)
-            slot.process.kill()
-            slot.pipe.close()
-        slot.process = slot.pipe = None
+    def _judge(self, place: Place, task: Task, event: Event) -> None:
+        """Say what a device's test has shown: crashes on a sound one count against the designs."""
+        if task.checkpoints is not None:
+            shutil.rmtree(task.checkpoints, ignore_errors=True)
+        if isinstance(event, Done) and event.outcome.status == "ok":
+            self.study.vouch(place)
+        elif not (isinstance(event, Stopped) or (isinstance(event, Died) and event.outside)):
+            self._quarantine(place)
 
-    def _count_failure(self, reason: str) -> None:
-        self.failures_in_a_row += 1
-        self.last_failure = reason
-        if self.failures_in_a_row >= max(_MAX_FAILURES_IN_A_ROW, 3 * len(self.slots)):
-            raise SearchFailedError(
-                f"{self.failures_in_a_row} evaluations in a row failed, the last one with: {reason} "
-                f"(see {self.study.files / 'logs'})"
-            )
+    def _quarantine(self, place: Place) -> None:
+        """Use a place no more, and charge nothing that happened there to designs.
+
+        Raises:
+            SearchFailedError: it was the last one.
+        """
+        reasons = self.study.blame.failures(place)
+        self.study.excuse(place)
+        self.quarantined[place] = reasons[-1]
+        count = f"{len(reasons)} designs in a row" if len(reasons) > 1 else "everything"
+        sentence = f"{count} failed on {place.device} of {place.host}, the last one with: {reasons[-1]}"
+        logs = self.study.files / "logs"
+        if all(slot.place in self.quarantined for slot in self.slots):
+            raise SearchFailedError(f"{sentence} (see {logs}); the designs are queued again, for when it is mended")
+        _log.warning("%s (see %s): it is used no more, and its designs are queued again", sentence, logs)
+
+    # --- stopping ------------------------------------------------------------------------------------------------
 
     def _pass_on_stop(self) -> None:
         """Tell the workers to stop, here and not in the signal's handler: that may interrupt another message."""
         if self.stopping and not self._told_to_stop:
-            self._told_to_stop = True
-            for slot in self.slots:
-                _send(slot, worker.STOP)
-
-    # --- the end -------------------------------------------------------------------------------------------------
-
-    def _end_workers(self) -> None:
-        """Leave no process behind."""
-        for slot in self.slots:
-            if slot.pipe is not None and slot.task is None:
-                _send(slot, worker.STOP)
-        for slot in self.slots:
-            if slot.process is None:
-                continue
-            if slot.task is None:
-                slot.process.join(5)
-            slot.process.kill()
-            slot.process.join()
+            self._told_to_stop, self._stop_told = True, time.monotonic()
+            self.executor.stop()
+        if self._told_to_stop:
+            self._end_unstarted()
 
     def _put_back(self) -> None:
-        """Leave no running trial behind."""
+        """Leave no running trial behind, if the storage answers in time; else the next search takes them back."""
         for slot in self.slots:
             task, slot.task = slot.task, None
-            if task is not None and self.stopping < 3:
-                self.study.put_back(task)
+            if task is not None and not slot.probe:
+                with suppress(WaitEndedError):
+                    self.study.put_back(task)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
         def stop(number: int, frame: object) -> None:
             self.stopping += 1
+            self.study.store.patience.limit = STOPPING_PATIENCE_SECONDS
             if self.stopping > 2:
-                raise KeyboardInterrupt
+                self._abandon()
 
         before = {name: signal.signal(name, stop) for name in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -244,27 +290,12 @@ class Supervisor:
             for name, handler in before.items():
                 signal.signal(name, handler)
 
-
-def _send(slot: Slot, message: object) -> None:
-    """Send a message to a worker; if it is dead, that is noticed elsewhere."""
-    if slot.pipe is not None:
-        with suppress(OSError):
-            slot.pipe.send(message)
-
-
-@contextmanager
-def _ignored_signals() -> Iterator[None]:
-    before: dict[signal.Signals, Any] = {n: signal.signal(n, signal.SIG_IGN) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)
-
-
-def _cause(exitcode: int | None) -> str:
-    if exitcode is None or exitcode >= 0:
-        return f"the worker process ended with status {exitcode}"
-    name = signal.Signals(-exitcode).name
-    hint = " (killed; often the system is out of memory)" if name == "SIGKILL" else ""
-    return f"the worker process died of {name}{hint}"
+    def _abandon(self) -> None:
+        """End this process wherever it is: no exception ends a call safely that does not answer."""
+        try:
+            sys.stderr.write("\npiip-explore: stopped at once; the next search takes up what ran\n")
+            sys.stderr.flush()
+            for slot in self.slots:
+                self.executor.kill(slot.number)
+        finally:
+            os._exit(1)

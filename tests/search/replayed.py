@@ -1,56 +1,30 @@
-"""A space of 2,688 designs with synthetic costs and scores, and a search of it as a program of its own.
+"""A search of the synthetic pool as a program of its own, and evaluators that misbehave.
 
-python -m tests.search.replayed STORAGE STUDY TRIALS WORKERS [DELAY] [--gate FOLDER]
+python -m tests.search.replayed STORAGE STUDY TRIALS WORKERS [DELAY] [--gate FOLDER] [--lease SECONDS]
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-import numpy as np
-
 from piip_explore.errors import InputError
-from piip_explore.search import pool as pools
 from piip_explore.search.evaluators import Evaluator, Outcome, Progress, ReplayEvaluator, Task
-from piip_explore.search.landscape import evaluator
+from piip_explore.search.executors.local import LocalEngine
 from piip_explore.search.launch import DEFAULT_TRIALS, Launch, Request, assemble, find, read_record, wanted_record
-from piip_explore.search.pool import Limits, Pool
+from piip_explore.search.pool import Pool
 from piip_explore.search.samplers import choose
-from piip_explore.search.storage import open_study, relational
+from piip_explore.search.storage import leases, open_study
+from piip_explore.search.study import Study
 from piip_explore.search.supervisor import Supervisor
-from piip_explore.space import SearchSpace
-
-SPACE = """
-name: replayed
-branches:
-  - {models: [vit_tiny, vit_small], resolutions: [672, 896, 1120, 1344]}
-  - {models: [vit_small, vit_base], resolutions: [448, 672, 896]}
-  - {models: [vit_base, vit_large], resolutions: [224, 336, 448, 560]}
-interactions: [4, 6, 12]
-direction: [both, up]
-merge: [conv, linear]
-constraints: {decreasing_resolution: yes}
-"""
-
-
-def costs_of(space: SearchSpace) -> dict[str, np.ndarray]:
-    """Costs that are quick to compute: weights times pixels."""
-    columns = space.columns()
-    codes = columns.branches.astype(int) + 1
-    macs = np.array([0.0] + [b.spec.weights * 1e-9 * (b.resolution / 16) ** 2 for b in columns.branch_options])
-    weights = np.array([0.0] + [float(b.spec.weights) for b in columns.branch_options])
-    exchanges = np.array([0 if exchange is None else exchange.count for exchange, _ in columns.settings])
-    gflops = macs[codes].sum(axis=1) * (1 + 0.01 * exchanges[columns.setting])
-    return {"gflops_published": gflops, "gflops_built": 1.02 * gflops, "params": weights[codes].sum(axis=1)}
+from piip_explore.testing.synthetic import evaluator
+from piip_explore.testing.synthetic import synthetic_pool as replayed_pool
 
 
 @dataclass(frozen=True)
@@ -68,8 +42,40 @@ class Troubled(ReplayEvaluator):
                 raise InputError("this task has no eyes for it")
             if self.how == "cuda":
                 raise RuntimeError("CUDA error: an illegal memory access was encountered")
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.abort()
         return Outcome("ok", 1.0, None, 0.0)
+
+
+@dataclass(frozen=True)
+class BreaksDown(ReplayEvaluator):
+    """Fails at everything on one device once there is a mark `breakdown`; the others then wait for one `found out`."""
+
+    bad_device: str = ""
+    marks: Path = Path()
+
+    def evaluate(self, task: Task, progress: Progress) -> Outcome:
+        broken = (self.marks / "breakdown").exists()
+        if broken and task.device == self.bad_device:
+            raise OSError("no such device")
+        while broken and not (self.marks / "found out").exists():
+            progress(0.5)
+            time.sleep(0.02)
+        return Outcome("ok", 1.0, None, 0.0)
+
+
+@dataclass(frozen=True)
+class HangsOnce(ReplayEvaluator):
+    """Hangs at the first evaluation of all; leaves a mark when it does."""
+
+    marks: Path = Path()
+
+    def evaluate(self, task: Task, progress: Progress) -> Outcome:
+        try:
+            (self.marks / "hung").touch(exist_ok=False)
+        except FileExistsError:
+            return Outcome("ok", 1.0, None, 0.0)
+        while True:
+            time.sleep(3600)
 
 
 @dataclass(frozen=True)
@@ -112,18 +118,17 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
-@cache
-def replayed_pool(text: str = SPACE, limits: Limits | None = None) -> Pool:
-    space = SearchSpace.parse(text, "replayed")
-    return pools.build(space, costs_of(space), limits or Limits())
-
-
 def start(pool: Pool, scores: Evaluator, storage: str, study: str, request: Request) -> Launch:
     """What `launch.launch` does, with the pool's synthetic costs."""
     store = find(storage, study)
     wanted = wanted_record(pool.space, scores, request, None if store is None else read_record(store))
     sampler = choose(request.sampler, pool, request.trials or DEFAULT_TRIALS, wanted)
     return assemble(pool, wanted, sampler, store or open_study(storage, study, wanted.directions), request)
+
+
+def supervised(study: Study, scores: Evaluator, devices: Sequence[str]) -> Supervisor:
+    """What `session.run` makes, for processes of this machine."""
+    return Supervisor(study, LocalEngine(devices).start(scores, study.files / "logs"))
 
 
 def main() -> None:
@@ -134,14 +139,15 @@ def main() -> None:
     parser.add_argument("workers", type=int)
     parser.add_argument("delay", type=float, nargs="?", default=0.0)
     parser.add_argument("--gate", type=Path)
+    parser.add_argument("--lease", type=float, default=3600.0)  # a crowded machine may keep it from beating for minutes
     asked = parser.parse_args()
-    relational.LEASE_SECONDS = 3600.0  # a crowded machine may keep a search from beating for minutes
+    leases.LEASE_SECONDS = asked.lease
     pool = replayed_pool()
     scores = evaluator(pool, delay=asked.delay)
     if asked.gate is not None:
         scores = Gated(**vars(scores), gate=asked.gate)
     launch = start(pool, scores, asked.storage, asked.study, Request(trials=asked.trials, sampler="random"))
-    sys.exit(0 if Supervisor(launch.study, scores, ["cpu"] * asked.workers).run() else 1)
+    sys.exit(0 if supervised(launch.study, scores, ["cpu"] * asked.workers).run() else 1)
 
 
 if __name__ == "__main__":

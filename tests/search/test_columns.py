@@ -1,13 +1,15 @@
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from piip_explore.errors import InputError
-from piip_explore.search import columns, compare, importance, report
-from piip_explore.search.evaluators import Outcome
-from piip_explore.search.landscape import evaluator
+from piip_explore.search import columns, compare, details, importance, report
+from piip_explore.search.evaluators import Outcome, Place
 from piip_explore.search.launch import Request
 from piip_explore.search.storage import COMPLETE, RUNNING
+from piip_explore.testing.synthetic import evaluator
 from tests.search.replayed import replayed_pool, start
 
 SCORES = evaluator(replayed_pool(), noise=0.2)
@@ -15,7 +17,7 @@ SCORES = evaluator(replayed_pool(), noise=0.2)
 
 def make(path, trials=20, name="s", sampler="random", seed=0, finish=True):
     study = start(replayed_pool(), SCORES, str(path), name, Request(trials=trials, sampler=sampler, seed=seed)).study
-    while (task := study.next("cpu")) is not None:
+    while (task := study.next(Place("cpu"))) is not None:
         if not finish and len(study.ledger.rungs[0]) == trials:
             break
         study.complete(task, SCORES.evaluate(task, lambda share: None))
@@ -105,6 +107,15 @@ def test_the_front_as_text_says_what_it_depends_on(study):
     assert "code replay" in text
 
 
+def test_history_counts_the_hours_of_failed_trials_too(tmp_path):
+    study = start(replayed_pool(), SCORES, str(tmp_path / "s.journal"), "s", Request(trials=3, sampler="random")).study
+    for outcome in (Outcome("ok", 40.0, None, 1800.0), Outcome("diverged", math.nan, None, 900.0)):
+        study.complete(study.next(Place("cpu")), outcome)
+    study.complete(study.next(Place("cpu")), Outcome("ok", 41.0, None, 3600.0))
+    history = report.history(columns.read(tmp_path / "s.journal", "s"))
+    assert history["gpu_hours"].tolist() == pytest.approx([0.5, 1.75])
+
+
 def test_history_rises_to_the_hypervolume_of_the_end(study):
     history = report.history(study)
     assert history["hypervolume"].is_monotonic_increasing
@@ -132,16 +143,16 @@ def test_a_table_of_another_kind_is_refused(study, tmp_path):
 
 
 def test_details_by_number_text_and_id(study):
-    (by_number,) = report.details(study, "3")
+    (by_number,) = details.details(study, "3")
     design = study.attributes["design"][3]
-    assert report.details(study, design) == [by_number]
-    assert report.details(study, study.attributes["id"][3]) == [by_number]
+    assert details.details(study, design) == [by_number]
+    assert details.details(study, study.attributes["id"][3]) == [by_number]
     assert by_number["values"]["score"] == study.values[3, 0]
-    assert design in report.details_text([by_number])
+    assert design in details.details_text([by_number])
     with pytest.raises(InputError, match="has no trial 99: it has 20 trials"):
-        report.details(study, "99")
+        details.details(study, "99")
     with pytest.raises(InputError, match="has no trial of 'vit_huge@448'"):
-        report.details(study, "vit_huge@448")
+        details.details(study, "vit_huge@448")
 
 
 def test_a_better_study_wins_the_comparison(study, tmp_path):
@@ -171,7 +182,7 @@ def test_differences_are_told(study, tmp_path):
 def test_importance_finds_the_axis_that_decides(tmp_path):
     pool = replayed_pool()
     study = start(pool, SCORES, str(tmp_path / "s.journal"), "s", Request(trials=120, sampler="random")).study
-    while (task := study.next("cpu")) is not None:
+    while (task := study.next(Place("cpu"))) is not None:
         number = study.claimed[task]
         decided = 10.0 * (study.store.table.params["direction"][number] == "up")
         study.complete(task, Outcome("ok", decided, None, 1.0))

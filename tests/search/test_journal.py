@@ -11,7 +11,16 @@ import optuna
 import pytest
 
 from piip_explore.errors import InputError
-from piip_explore.search.storage import COMPLETE, RUNNING, WAITING, NewTrial, lines, open_study
+from piip_explore.search.storage import (
+    COMPLETE,
+    RUNNING,
+    WAITING,
+    NewTrial,
+    WaitEndedError,
+    journalfile,
+    open_study,
+    patience,
+)
 
 DIRECTIONS = ("maximize", "minimize")
 TRIAL = NewTrial({"model": "a"}, {"model": ["a", "b"]})
@@ -26,7 +35,7 @@ def finished(path, count):
     store = open_study(path, "demo", DIRECTIONS)
     for number in range(count):
         store.create(TRIAL, RUNNING)
-        store.finish(number, COMPLETE, [float(number), 1.0], {}, {})
+        store.finish(number, COMPLETE, [float(number), 1.0], {})
     return store
 
 
@@ -39,19 +48,19 @@ def test_a_torn_line_is_cut_off_before_the_next_and_the_file_kept(path, torn):
     assert store.table.state == [COMPLETE] * 2
     assert path.read_bytes() == before + torn, "reading repairs nothing"
     store.create(TRIAL, WAITING)
-    assert path.with_name("demo.journal.torn").read_bytes() == before + torn
+    assert path.with_name("demo.journal.torn").read_bytes() == torn + b"\n"
     assert path.read_bytes().startswith(before + b'{"op_code":4')
     backend = optuna.storages.journal.JournalFileBackend(str(path))
     assert len(optuna.load_study(study_name="demo", storage=optuna.storages.JournalStorage(backend)).trials) == 3
 
 
-def test_a_second_torn_line_does_not_overwrite_the_first_copy(path):
+def test_every_torn_line_is_kept(path):
     finished(path, 1)
-    for _ in range(2):
+    for torn in (b'{"op_code":4,"stu', b'{"op_code":6'):
         with path.open("ab") as file:
-            file.write(b'{"op_code":4,"stu')
+            file.write(torn)
         open_study(path, "demo", DIRECTIONS).create(TRIAL, WAITING)
-    assert sorted(p.name for p in path.parent.glob("*.torn*")) == ["demo.journal.torn", "demo.journal.torn-2"]
+    assert path.with_name("demo.journal.torn").read_bytes() == b'{"op_code":4,"stu\n{"op_code":6\n'
 
 
 @pytest.mark.parametrize(
@@ -86,18 +95,21 @@ def test_a_missing_file_is_an_error_and_is_not_created(path):
 @pytest.mark.parametrize("where", ["file/demo.journal", "/proc/nope/demo.journal", "/proc/demo.journal"])
 def test_a_place_that_cannot_be_written_is_one_clear_sentence(tmp_path, where):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=f"cannot write '.*{where}.files/propose': "):
+    with pytest.raises(InputError, match=f"cannot write the study file '.*{where}': "):
         open_study(tmp_path / where, "demo", DIRECTIONS)
 
 
 def test_a_full_disk_is_one_clear_sentence_and_costs_nothing_that_was_written(path):
     store = finished(path, 2)
+    path.write_bytes(path.read_bytes() + b'{"op_c')
     before, soft = path.stat().st_size, resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (before + 10, soft[1]))
-        with pytest.raises(InputError, match=r"cannot write the study file '.*demo\.journal': File too large"):
-            store.create(TRIAL, RUNNING)
+        for _ in range(3):
+            with pytest.raises(InputError, match=r"cannot write the study file '.*demo\.journal': File too large"):
+                open_study(path, "demo").create(TRIAL, RUNNING)
+            assert path.stat().st_size == before - 6, "what was written of a line is taken back"
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, soft)
         signal.signal(signal.SIGXFSZ, ignored)
@@ -112,7 +124,7 @@ def test_a_live_reader_notices_that_the_file_was_cut(path):
     path.write_bytes(data[:-30])
     assert store.refresh() is None
     assert store.table.state == [COMPLETE, COMPLETE, RUNNING]
-    store.finish(2, COMPLETE, [9.0, 1.0], {}, {})
+    store.finish(2, COMPLETE, [9.0, 1.0], {})
     assert open_study(path, "demo").table.values[2] == [9.0, 1.0]
 
 
@@ -129,26 +141,71 @@ def test_a_live_reader_notices_that_the_file_was_replaced(path):
 HOLDER = """
 import sys, time
 from pathlib import Path
-from piip_explore.search.storage import lines, locks, open_study
+from piip_explore.search.storage import journalfile, open_study
 path = Path(sys.argv[1])
 store = open_study(path, "demo")
-store.join("killed")
-with store.lock(), locks.exclusive(lines.JournalFile(path).files / "append"), lines._optuna_lock(path):
+store.join("aaa")
+with store.lock(), journalfile._optuna_lock(path):
     print("ready", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
-def test_locks_and_leases_of_a_killed_process_are_free_at_once(path, monkeypatch):
-    monkeypatch.setattr(lines, "_OPTUNA_GRACE_SECONDS", float("inf"))  # what is not free at once never is
-    store = finished(path, 1)
+@pytest.fixture
+def holder(path):
+    """A process that holds all locks of a journal and the lease `aaa`."""
+    finished(path, 1)
     with subprocess.Popen([sys.executable, "-c", HOLDER, path], stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"ready\n"
-        assert store.alive("killed")
+        yield process
         process.kill()
+
+
+def test_locks_and_leases_of_a_killed_process_are_free_at_once(path, holder, monkeypatch):
+    monkeypatch.setattr(journalfile, "_OPTUNA_GRACE_SECONDS", float("inf"))  # what is not free at once never is
+    store = open_study(path, "demo")
+    assert store.alive("aaa")
+    holder.kill()
+    holder.wait()
     with store.lock():
         store.create(TRIAL, WAITING)
-    assert not store.alive("killed")
+    assert not store.alive("aaa")
+
+
+def other_names(path):
+    """The journal under names of its own: what a container gets by a bind mount is the same inode as well."""
+    folder = path.parent / "elsewhere"
+    folder.mkdir()
+    (folder / "linked.journal").symlink_to(path)
+    os.link(path, folder / "hard.journal")
+    return sorted(folder.iterdir())
+
+
+def test_two_names_of_a_journal_exclude_each_other(path, holder):
+    for name in other_names(path):
+        store = open_study(name, "demo")
+        assert store.alive("aaa")
+        store.patience.limit = 0.0
+        with pytest.raises(WaitEndedError, match="another search holds the lock"), store.lock():
+            pytest.fail("both hold the lock")
+
+
+def test_a_stopped_holder_of_the_lock_is_named_and_does_not_hold_up_the_end(path, holder, monkeypatch, caplog):
+    monkeypatch.setattr(patience, "QUIET_SECONDS", 0.0)
+    holder.send_signal(signal.SIGSTOP)
+    store = open_study(path, "demo")
+    store.patience.limit = 1.0
+    with pytest.raises(WaitEndedError), store.lock():
+        pytest.fail("both hold the lock")
+    assert f"held by process {holder.pid} (stopped; 'kill -CONT {holder.pid}' continues it): waiting" in caplog.text
+
+
+def test_a_deep_line_is_a_clear_sentence(path):
+    finished(path, 1)
+    with path.open("ab") as file:
+        file.write(b'{"op_code":' + b"[" * 100_000 + b"\n")
+    with pytest.raises(InputError, match="line 4 is no"):
+        open_study(path, "demo")
 
 
 def test_a_plain_optuna_script_may_write_to_the_same_file(path):

@@ -82,6 +82,12 @@ def test_a_point_within_the_noise_of_its_dominators_is_tied():
     assert pareto.tied(losses, np.array([0.0, 0.0, np.nan])).tolist() == [False, False, False]
 
 
+def test_the_noise_of_a_difference_is_that_of_both_its_ends():
+    losses = np.array([[-0.80, 10.0], [-0.7501, 12.0], [-0.7499, 12.0]])
+    assert pareto.tied(losses, np.array([0.03, 0.04, 0.04])).tolist() == [False, True, False], "0.05 of both"
+    assert pareto.tied(losses, np.array([0.0, 0.04, 0.05])).tolist() == [False, False, False]
+
+
 def test_to_losses_flips_what_is_maximised():
     assert pareto.to_losses([[1, 2]], ["maximize", "minimize"]).tolist() == [[-1, 2]]
 

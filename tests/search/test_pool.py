@@ -6,7 +6,8 @@ from piip_explore.errors import InputError
 from piip_explore.search import pool as pools
 from piip_explore.search.pool import Limits
 from piip_explore.space import SearchSpace
-from tests.search.replayed import costs_of, replayed_pool
+from piip_explore.testing.synthetic import costs_of
+from tests.search.replayed import replayed_pool
 
 POOLED = """
 name: pooled

@@ -1,82 +1,116 @@
 """One contract for every sampler; then what the Gaussian process is for."""
 
+from dataclasses import replace
+from itertools import product
+
 import numpy as np
 import pytest
 
 from piip_explore.errors import InputError
 from piip_explore.search import pareto
-from piip_explore.search.landscape import synthetic_scores
 from piip_explore.search.record import Record
-from piip_explore.search.samplers import SAMPLERS, Observations, choose, make
-from piip_explore.search.samplers.gaussian import expected_growth
-from piip_explore.search.samplers.process import GaussianProcess, _posterior
+from piip_explore.search.samplers import SAMPLERS, choose, make
+from piip_explore.search.samplers.expected_hypervolume import expected_growth
+from piip_explore.search.samplers.gaussian_process import GaussianProcess, _posterior
+from piip_explore.testing.samplers import SMALL, SamplerContract, losses_of, observe, propose_all
 from tests.search.replayed import replayed_pool
-
-SMALL = """
-name: small
-branches:
-  - {models: [vit_tiny, vit_small], resolutions: [448, 672]}
-  - {models: [vit_small, vit_base], resolutions: [224, 448]}
-interactions: [3, 6]
-"""
 
 
 def record(**more) -> Record:
     return Record(space={}, choices={}, evaluator={}, **more)
 
 
-def losses_of(pool, seed=0):
-    return np.stack([-synthetic_scores(pool, seed), pool.costs["gflops_published"]], axis=1)
-
-
-def observe(pool, losses, rows, taken, pending=()):
-    rows = np.array(rows, dtype=np.int64)
-    return Observations(rows, losses[rows], np.zeros(len(rows)), taken, np.array(pending, dtype=np.int64))
-
-
 def run(name, pool, count, seed=0, delay=0):
-    """Propose `count` rows; each becomes known `delay` proposals later."""
-    losses, sampler = losses_of(pool, seed), make(name, pool, record(seed=seed))
-    taken, order = np.zeros(len(pool), dtype=bool), []
-    for _ in range(count):
-        known = order[: max(0, len(order) - delay)]
-        row = sampler.propose(observe(pool, losses, known, taken, order[len(known) :]))
-        if row is None:
-            break
-        assert not taken[row]
-        taken[row] = True
-        order.append(row)
-    return order
+    return propose_all(make(name, pool, record(seed=seed)), pool, count, seed, delay)
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_every_design_is_proposed_exactly_once_and_then_none(name):
-    pool = replayed_pool(SMALL)
-    order = run(name, pool, len(pool) + 5)
-    assert sorted(order) == list(range(len(pool)))
+class Named(SamplerContract):
+    name: str
+
+    def make(self, pool, record):
+        return make(self.name, pool, record)
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_proposals_repeat_with_the_seed(name):
-    pool = replayed_pool()
-    first = run(name, pool, 25, seed=3)
-    assert first == run(name, pool, 25, seed=3)
-    if name != "exhaustive":
-        assert first != run(name, pool, 25, seed=4)
+class TestExhaustive(Named):
+    name, draws = "exhaustive", False
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_workers_may_be_ahead_of_results(name):
-    assert len(set(run(name, replayed_pool(), 30, delay=7))) == 30
+class TestRandom(Named):
+    name = "random"
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_a_sampler_goes_on_from_what_others_found(name):
-    pool = replayed_pool()
-    losses, taken = losses_of(pool), np.zeros(len(pool), dtype=bool)
-    rows = np.random.default_rng(0).choice(len(pool), 40, replace=False)
+class TestGaussianProcess(Named):
+    name = "gp"
+
+
+class TestTpe(Named):
+    name = "tpe"
+
+
+class TestNsga2(Named):
+    name = "nsga2"
+
+
+class TestNsga3(Named):
+    name = "nsga3"
+
+
+def test_every_sampler_is_tested():
+    assert {case.name for case in Named.__subclasses__()} == set(SAMPLERS)
+
+
+def codes_of(pool, row):
+    return {axis.name: int(code) for axis, code in zip(pool.axes, pool.codes[row], strict=True)}
+
+
+def told(sampler):
+    """What Optuna's sampler was told: state, codes and values of every trial."""
+    return [(trial.state.name, trial.params, trial.values) for trial in sampler._study.trials]
+
+
+def test_an_optuna_sampler_is_told_known_values_at_once():
+    pool = replayed_pool(SMALL + "constraints: {parameter_inverted: yes}\n")
+    losses, taken, rows = losses_of(pool), np.zeros(len(pool), dtype=bool), [0, 5, 9]
     taken[rows] = True
-    assert not taken[make(name, pool, record()).propose(observe(pool, losses, rows, taken))]
+    choices = [range(len(axis.choices)) for axis in pool.axes]
+    impossible = next(list(codes) for codes in product(*choices) if pool.find(list(codes)) is None)
+    sampler = make("tpe", pool, record())
+    sampler._study.enqueue_trial(codes_of(pool, 5))
+    sampler._study.enqueue_trial({axis.name: code for axis, code in zip(pool.axes, impossible, strict=True)})
+    sampler._study.enqueue_trial(codes_of(pool, 7))
+    assert sampler.propose(observe(losses, rows, taken)) == 7
+    found = told(sampler)
+    assert [state for state, _, _ in found] == ["COMPLETE", "FAIL", "RUNNING", *["COMPLETE"] * 3]
+    assert found[0][1:] == (codes_of(pool, 5), losses[5].tolist())
+    assert [(codes, values) for _, codes, values in found[3:]] == [
+        (codes_of(pool, row), losses[row].tolist()) for row in rows
+    ]
+
+
+def test_an_optuna_sampler_is_told_how_its_proposals_came_out():
+    pool = replayed_pool(SMALL)
+    losses, taken = losses_of(pool), np.zeros(len(pool), dtype=bool)
+    sampler = make("tpe", pool, record())
+    for row in (3, 8, 11):
+        sampler._study.enqueue_trial(codes_of(pool, row))
+    taken[3] = taken[8] = True
+    assert sampler.propose(observe(losses, [], np.zeros(len(pool), dtype=bool))) == 3
+    assert sampler.propose(observe(losses, [], taken & (np.arange(len(pool)) == 3), [3])) == 8
+    assert sampler.propose(observe(losses, [3], taken)) == 11  # 8 was given up
+    states = {pool.find(list(codes.values())): (state, values) for state, codes, values in told(sampler)}
+    assert states == {3: ("COMPLETE", losses[3].tolist()), 8: ("FAIL", None), 11: ("RUNNING", None)}
+
+
+def test_the_default_trusts_noisy_scores_less():
+    pool = replayed_pool(SMALL)
+    losses, taken, rows = losses_of(pool), np.zeros(len(pool), dtype=bool), np.arange(0, len(pool), 2)
+    known = observe(losses, rows, taken)
+    exact, noisy = (
+        make("gp", pool, record())._predict(replace(known, standard_error=np.full(len(rows), error)), rows)[0]
+        for error in (0.0, 5.0)
+    )
+    scores = losses[rows, 0]
+    assert np.abs(exact - scores).mean() < 0.5 * np.abs(noisy - scores).mean()
 
 
 def test_exhaustive_begins_with_the_cheapest():
@@ -160,5 +194,7 @@ def test_the_default_follows_space_budget_and_objectives(asked, trials, objectiv
 
 
 def test_an_unknown_sampler_lists_the_known():
-    with pytest.raises(InputError, match="unknown sampler 'best': expected auto, exhaustive, random, gp"):
+    with pytest.raises(InputError, match="unknown sampler 'best': expected one of auto, exhaustive, random, gp"):
         choose("best", replayed_pool(), 10, record())
+    with pytest.raises(InputError, match=r"unknown sampler 'rando': did you mean 'random'\?"):
+        choose("rando", replayed_pool(), 10, record())

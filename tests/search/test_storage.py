@@ -1,11 +1,18 @@
-"""One contract for every storage, and what Optuna itself makes of the same study."""
+"""Both storages: the contract, what Optuna itself makes of the same study, and what befalls servers."""
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import optuna
 import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
 
 from piip_explore.errors import InputError
 from piip_explore.search import storage
@@ -13,29 +20,25 @@ from piip_explore.search.storage import (
     COMPLETE,
     FAIL,
     PRUNED,
+    RESULT,
     RUNNING,
     WAITING,
+    LockLostError,
     NewTrial,
-    NoSuchStudyError,
+    WaitEndedError,
+    leases,
     open_study,
-    relational,
-    schema,
+    patience,
+    server,
 )
-
-DIRECTIONS = ("maximize", "minimize")
-TRIAL = NewTrial(
-    {"model": "vit_small", "resolution": 896},
-    {"model": ["vit_tiny", "vit_small"], "resolution": [448, 896]},
-    {"design": "vit_small@896", "fidelity": 1.0, "worker": {"pid": 7}},
-    {"gflops": -3.0},
-)
+from piip_explore.search.storage.reader import tables
+from piip_explore.testing.storages import DIRECTIONS, TRIAL, StorageContract
+from tests.search.replayed import until
 
 
-@pytest.fixture(params=["journal", "sqlite", "postgresql"])
+@pytest.fixture(params=["journal", "postgresql"])
 def address(request: pytest.FixtureRequest, tmp_path) -> str:
-    if request.param == "postgresql":
-        return request.getfixturevalue("postgres_url")
-    return f"sqlite:///{tmp_path}/s.db" if request.param == "sqlite" else str(tmp_path / "s.journal")
+    return request.getfixturevalue("postgres_url") if request.param == "postgresql" else str(tmp_path / "s.journal")
 
 
 @pytest.fixture
@@ -57,24 +60,34 @@ def optuna_study(address: str, name: str) -> optuna.Study:
     return optuna.load_study(study_name=name, storage=backend)
 
 
-def test_a_finished_trial_reads_back_the_same_here_and_in_optuna(opener, address, name):
+class TestJournal(StorageContract):
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path):
+        self.path = tmp_path / "s.journal"
+
+    def address(self):
+        return str(self.path)
+
+
+class TestPostgreSQL(StorageContract):
+    @pytest.fixture(autouse=True)
+    def server(self, postgres_url):
+        self.url = postgres_url
+
+    def address(self):
+        return self.url
+
+
+def test_a_finished_trial_is_the_same_in_optuna(opener, address, name):
     store = opener()
     number = store.create(TRIAL, RUNNING)
-    store.finish(number, COMPLETE, [0.5, 97.0], {"seconds": 1.5}, {"memory": 2.0})
-    for reader in (store, opener()):
-        table = reader.table
-        assert (table.state, table.values) == ([COMPLETE], [[0.5, 97.0]])
-        assert table.params_of(0) == dict(TRIAL.params)
-        assert table.attributes_of(0) == {**TRIAL.attributes, "seconds": 1.5}
-        assert {k: v[0] for k, v in table.constraints.items()} == {"gflops": -3.0, "memory": 2.0}
-        assert table.started[0] <= table.completed[0]
-        assert table.directions == list(DIRECTIONS)
+    store.finish(number, COMPLETE, [0.5, 97.0], {RESULT: {"seconds": 1.5}})
     trial = optuna_study(address, name).trials[0]
     assert trial.state == optuna.trial.TrialState.COMPLETE
     assert trial.values == [0.5, 97.0]
     assert trial.params == dict(TRIAL.params)
-    assert trial.user_attrs == {**TRIAL.attributes, "seconds": 1.5}
-    assert trial.constraints == {"gflops": -3.0, "memory": 2.0}
+    assert trial.user_attrs == {**TRIAL.attributes, RESULT: {"seconds": 1.5}}
+    assert trial.constraints == {"gflops": -3.0}
     assert trial.datetime_start <= trial.datetime_complete
 
 
@@ -82,41 +95,13 @@ def test_every_state_is_the_same_in_optuna(opener, address, name):
     store = opener()
     for _ in range(5):
         store.create(TRIAL, RUNNING)
-    store.finish(0, COMPLETE, [1.0, 2.0], {}, {})
-    store.finish(1, PRUNED, [0.5, 2.0], {}, {})
-    store.finish(2, FAIL, None, {"failure": "out of memory"}, {})
-    store.release(3, {"interruptions": 1})
-    states = [COMPLETE, PRUNED, FAIL, WAITING, RUNNING]
-    assert store.table.state == opener().table.state == states
+    store.finish(0, COMPLETE, [1.0, 2.0], {})
+    store.finish(1, PRUNED, [0.5, 2.0], {})
+    store.finish(2, FAIL, None, {"failure": "out of memory"})
+    store.release(3)
     trials = optuna_study(address, name).trials
-    assert [int(trial.state) for trial in trials] == states
+    assert [int(trial.state) for trial in trials] == [COMPLETE, PRUNED, FAIL, WAITING, RUNNING]
     assert trials[1].values == [0.5, 2.0]
-    store.claim(3, {"device": "cpu"})
-    assert opener().table.state[3] == RUNNING
-    assert opener().table.attributes_of(3)["device"] == "cpu"
-
-
-def test_a_write_hides_no_news_of_others(opener):
-    one, other = opener(), opener()
-    first = one.create(TRIAL, RUNNING)
-    other.refresh()
-    one.finish(first, COMPLETE, [0.1, 1.0], {}, {})
-    second = other.create(TRIAL, RUNNING)
-    assert other.refresh() == {first, second}
-    assert other.refresh() <= {second}
-
-
-def test_a_refresh_reports_what_others_changed(opener):
-    one, other = opener(), opener()
-    first = one.create(TRIAL, RUNNING)
-    second = one.create(TRIAL, RUNNING)
-    assert other.refresh() == {first, second}
-    one.finish(first, COMPLETE, [0.1, 1.0], {}, {})
-    assert first in other.refresh()
-    assert other.table.state == [COMPLETE, RUNNING]
-    one.set_study_attribute("space", {"axes": [1, 2]})
-    other.refresh()
-    assert other.table.study_attributes == {"space": {"axes": [1, 2]}}
 
 
 def test_choices_may_grow_at_their_end(opener, address, name):
@@ -129,29 +114,20 @@ def test_choices_may_grow_at_their_end(opener, address, name):
     assert [trial.params["model"] for trial in optuna_study(address, name).trials] == ["vit_small", "vit_base"]
 
 
-def test_a_lease_is_held_until_it_is_left(opener):
-    one, other = opener(), opener()
-    assert not other.alive("a")
-    one.join("a")
-    assert other.alive("a")
-    assert one.alive("a")
-    one.leave()
-    assert not other.alive("a")
-
-
-@pytest.mark.parametrize("address", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.parametrize("address", ["postgresql"], indirect=True)
 def test_a_silent_machine_loses_its_lease(opener):
     one, other = opener(), opener()
     one.join("a")
+    held = one._medium.leases
 
     def silence(seconds: float) -> None:
         """Let the last beat be that long ago."""
-        one.server.optuna.set_study_system_attr(one._study_id, relational._LEASE + "a", one.server.time() - seconds)
-        one._beaten = time.monotonic() - seconds
+        held._write(lambda optuna: held._set(optuna, held._time() - seconds))
+        held._beaten = time.monotonic() - seconds
 
-    silence(relational.LEASE_SECONDS / 2)
+    silence(leases.LEASE_SECONDS / 2)
     assert other.alive("a")
-    silence(relational.LEASE_SECONDS + 1)
+    silence(leases.LEASE_SECONDS + 1)
     assert not other.alive("a")
     one.beat()
     assert other.alive("a")
@@ -163,7 +139,7 @@ def test_times_are_utc_wherever_the_program_runs(opener, monkeypatch):
     time.tzset()
     try:
         store = opener()
-        store.finish(store.create(TRIAL, RUNNING), COMPLETE, [0.5, 97.0], {}, {})
+        store.finish(store.create(TRIAL, RUNNING), COMPLETE, [0.5, 97.0], {})
         table = opener().table
     finally:
         monkeypatch.undo()
@@ -171,18 +147,12 @@ def test_times_are_utc_wherever_the_program_runs(opener, monkeypatch):
     assert before <= table.started[0] <= table.completed[0] <= datetime.now(UTC).replace(tzinfo=None).isoformat()
 
 
-@pytest.mark.parametrize("address", ["sqlite", "postgresql"], indirect=True)
-def test_another_schema_is_read_through_optunas_objects(opener, monkeypatch):
-    store = opener()
-    store.finish(store.create(TRIAL, RUNNING), COMPLETE, [float("inf"), 97.0], {"seconds": 1.5}, {"memory": 2.0})
-    store.create(TRIAL, WAITING)
-    expected = store.table
-    monkeypatch.setattr(schema, "_SCHEMA", schema._SCHEMA + 1)
-    other = opener()
-    assert vars(other.table) == vars(expected)
-    store.claim(1, {"device": "cpu"})
-    assert other.refresh() is None
-    assert other.table.state == [COMPLETE, RUNNING]
+@pytest.mark.parametrize("address", ["postgresql"], indirect=True)
+def test_tables_of_another_version_are_refused(opener, address, name, monkeypatch):
+    opener()
+    monkeypatch.setattr(tables, "_SCHEMA", tables._SCHEMA + 1)
+    with pytest.raises(InputError, match=f"tables of version {tables._SCHEMA - 1}, expected {tables._SCHEMA}"):
+        open_study(address, name)
 
 
 def test_a_study_that_is_deleted_meanwhile_is_an_error(opener, address, name):
@@ -191,36 +161,6 @@ def test_a_study_that_is_deleted_meanwhile_is_an_error(opener, address, name):
     optuna.delete_study(study_name=name, storage=backend)
     with pytest.raises(InputError, match="was deleted"):
         store.refresh()
-
-
-def test_infinite_values_survive(opener):
-    store = opener()
-    store.create(TRIAL, RUNNING)
-    store.finish(0, COMPLETE, [float("-inf"), 2.0], {}, {})
-    assert opener().table.values == [[float("-inf"), 2.0]]
-
-
-def test_two_studies_share_a_storage(address, name):
-    one, two = (open_study(address, name + suffix, DIRECTIONS) for suffix in "ab")
-    two.create(TRIAL, WAITING)
-    one.create(TRIAL, RUNNING)
-    two.create(TRIAL, RUNNING)
-    two.finish(1, COMPLETE, [1.0, 1.0], {}, {})
-    one.refresh()
-    assert (one.table.state, two.table.state) == ([RUNNING], [WAITING, COMPLETE])
-
-
-def test_nothing_is_created_by_a_look(address, name):
-    with pytest.raises(NoSuchStudyError):
-        open_study(address, name)
-    with pytest.raises(NoSuchStudyError):
-        open_study(address, name)
-
-
-def test_an_unknown_study_is_an_error_that_lists_the_known(opener, address):
-    opener()
-    with pytest.raises(NoSuchStudyError, match=r"holds no study 'nope': it holds .*test_an_unknown"):
-        open_study(address, "nope")
 
 
 def test_a_study_that_optuna_wrote_is_read(opener, address, name):
@@ -240,3 +180,117 @@ def test_a_study_that_optuna_wrote_is_read(opener, address, name):
     assert table.attributes["note"] == ["by hand"] * 3
     assert table.constraints["limit"] == [1.0] * 3
     assert table.state == [COMPLETE] * 3
+
+
+@pytest.fixture
+def database(postgres_url) -> Iterator[Connection]:
+    """A connection that does what an administrator, or a failover, does to a database."""
+    engine = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def cut_all(database: Connection) -> None:
+    database.execute(
+        text(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        )
+    )
+
+
+def test_a_machine_that_vanished_with_the_lock_loses_it(postgres_url, monkeypatch, caplog):
+    monkeypatch.setattr(leases, "LEASE_SECONDS", 3.0)
+    monkeypatch.setattr(patience, "QUIET_SECONDS", 0.0)
+    vanished, other = (open_study(postgres_url, "s", DIRECTIONS) for _ in range(2))
+    with vanished.lock():  # from here on, nothing is heard of it: the connection stays open, as one to a dead machine
+        with other.lock():
+            other.create(TRIAL, RUNNING)
+        with pytest.raises(LockLostError):
+            vanished.create(TRIAL, RUNNING)
+    assert f"another search holds the lock of {other.url}, process {os.getpid()} on " in caplog.text
+    assert other.table.state == [RUNNING]
+
+
+def test_a_wait_for_the_lock_ends_when_the_search_is_to_stop(postgres_url):
+    one, other = (open_study(postgres_url, "s", DIRECTIONS) for _ in range(2))
+    other.patience.limit = 0.0
+    with one.lock(), pytest.raises(WaitEndedError, match="another search holds the lock"), other.lock():
+        pytest.fail("both hold the lock")
+
+
+def test_a_lock_whose_connection_was_cut_creates_nothing(postgres_url, database):
+    store = open_study(postgres_url, "s", DIRECTIONS)
+    with store.lock():
+        cut_all(database)
+        with pytest.raises(LockLostError):
+            store.create(TRIAL, RUNNING)
+    assert open_study(postgres_url, "s").table.state == []
+
+
+def test_a_database_that_is_read_only_for_a_while_is_waited_for(postgres_url, database, monkeypatch, caplog):
+    monkeypatch.setattr(patience, "QUIET_SECONDS", 0.0)
+    store = open_study(postgres_url, "s", DIRECTIONS)
+    name = make_url(postgres_url).database
+    database.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+    cut_all(database)
+    with ThreadPoolExecutor(1) as pool:
+        created = pool.submit(store.create, TRIAL, WAITING)
+        until(lambda: "read-only transaction: waiting" in caplog.text)
+        database.execute(text("SET default_transaction_read_only = off"))
+        database.execute(text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
+        cut_all(database)
+        assert created.result() == 0
+    assert open_study(postgres_url, "s").table.state == [WAITING]
+
+
+def test_a_database_that_stays_read_only_is_one_sentence(postgres_url, database, monkeypatch):
+    monkeypatch.setattr(server, "PATIENCE_SECONDS", 0.0)
+    store = open_study(postgres_url, "s", DIRECTIONS)
+    database.execute(text(f"ALTER DATABASE {make_url(postgres_url).database} SET default_transaction_read_only = on"))
+    cut_all(database)
+    with pytest.raises(InputError, match=r"^lost postgresql.*read-only transaction: gave up") as error:
+        store.create(TRIAL, WAITING)
+    assert "\n" not in str(error.value)
+
+
+def test_a_start_waits_for_a_free_connection(postgres_url, monkeypatch, caplog):
+    monkeypatch.setattr(patience, "QUIET_SECONDS", 0.0)
+    open_study(postgres_url, "s", DIRECTIONS).leave()
+    engine = create_engine(postgres_url, poolclass=NullPool)
+    held: list[Connection] = []
+    with suppress(OperationalError):
+        held.extend(iter(engine.connect, None))
+    with ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(open_study, postgres_url, "s")
+        until(lambda: "waiting" in caplog.text)
+        for connection in held:
+            connection.close()
+        assert opened.result().table.directions == list(DIRECTIONS)
+
+
+def test_notes_are_where_optuna_dashboard_keeps_them(opener, address, name):
+    one = opener()
+    other = opener()
+    with one.lock():
+        for _ in range(2):
+            one.create(TRIAL, WAITING)
+    assert one.notes() == {}
+    long = "# why\n" + "ä" * 5000
+    one.write_note(1, long, 0)
+    other.refresh()
+    assert other.notes() == {1: storage.Note(long, 1)}
+    other.write_note(1, "short #good", 1)
+    one.refresh()
+    assert one.notes() == {1: storage.Note("short #good", 2)}
+    with pytest.raises(InputError, match="the note on trial 1 was changed by somebody else"):
+        one.write_note(1, "mine", 1)
+    assert opener().notes() == {1: storage.Note("short #good", 2)}
+    # What optuna-dashboard 0.21 reads: pieces of up to 2045 characters, all of those that there are, in order.
+    study = optuna_study(address, name)
+    trial, found = study.trials[1]._trial_id, study._storage.get_study_system_attrs(study._study_id)
+    assert found[f"dashboard:{trial}:note_ver"] == 2
+    pieces = {key: value for key, value in found.items() if key.startswith(f"dashboard:{trial}:note_str:")}
+    assert "".join(pieces[f"dashboard:{trial}:note_str:{place}"] for place in range(len(pieces))) == "short #good"
+    assert len(pieces) == 3

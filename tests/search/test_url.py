@@ -1,9 +1,11 @@
 import json
+from pathlib import Path
 
 import pytest
 
 from piip_explore.errors import InputError
 from piip_explore.search import columns, report, session
+from piip_explore.search.executors.local import LocalEngine
 from piip_explore.search.launch import Request
 from piip_explore.search.storage import open_study, parse
 from tests.search.replayed import replayed_pool, start
@@ -15,6 +17,17 @@ SECRET = "postgresql+psycopg://me:s%2Fe%3Acret@host:5432/db?sslpassword=other"
 def test_a_path_is_a_journal():
     url = parse("studies/demo.journal")
     assert (url.kind, str(url), str(url.path)) == ("journal", "studies/demo.journal", "studies/demo.journal")
+
+
+def test_what_a_study_has_beside_its_storage_is_in_one_folder():
+    assert (
+        parse("a/demo.journal").files("any") == parse("a/demo.journal").files("other") == Path("a/demo.journal.files")
+    )
+    database = parse("postgresql://me@host/db")
+    assert database.files("demo") == Path("studies/demo.files")
+    odd = [database.files(name) for name in ("../up", "a/b", "..", "-x", "n" * 300)]
+    assert {folder.parent for folder in odd} == {Path("studies")}
+    assert len(set(odd)) == 5
 
 
 def test_postgresql_without_a_driver_gets_psycopg():
@@ -36,12 +49,27 @@ def test_redact_finds_every_spelling(spelling):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "mysql://me:secret@host/db", "redis://:secret@h", "x://:secret:secret@h:1:2/", "sqlite://"]
+    "text",
+    [
+        "",
+        "mysql://me:secret@host/db",
+        "redis://:secret@h",
+        "x://:secret:secret@h:1:2/",
+        "sqlite:///studies/s.db",
+        "host=db user=me password=secret dbname=studies",
+        "postgresql:/me:secret@host/db",
+        "postgresql+pg8000://me:secret@host/db",
+    ],
 )
 def test_what_cannot_be_used_is_refused_without_its_password(text):
     with pytest.raises(InputError) as error:
         parse(text)
     assert "secret" not in str(error.value)
+
+
+def test_sqlite_is_refused_with_what_to_use_instead():
+    with pytest.raises(InputError, match=r"SQLite holds no studies.*a journal file such as studies/demo\.journal"):
+        parse("sqlite:///studies/demo.db")
 
 
 def test_an_unreachable_server_is_one_line_without_the_password():
@@ -66,7 +94,10 @@ def test_nothing_that_a_search_says_or_writes_holds_the_password(postgres_url, t
     make(postgres_url, 12, "s")
     found = columns.read(postgres_url, "s")
     launched = start(replayed_pool(), SCORES, postgres_url, "s", Request(trials=12))
-    said = [*session.opening(launched, ["cpu"]), *session.farewell(launched, tmp_path / "x.yaml", False, "s", False)]
+    said = [
+        *session.opening(launched, LocalEngine(["cpu"])),
+        *session.farewell(launched, session.Again("x.yaml", "s", postgres_url), False),
+    ]
     report.write_table(report.trials_table(found), tmp_path / "trials.csv")
     texts = [*said, repr(found), report.front_text(found), json.dumps(report.summary(found))]
     texts += [(tmp_path / "trials.csv").read_text(), *capfd.readouterr()]

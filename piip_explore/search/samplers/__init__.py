@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from piip_explore.errors import InputError
+from piip_explore.errors import InputError, expected
 from piip_explore.search.pool import Pool
 from piip_explore.search.record import Record
 from piip_explore.search.samplers.base import Observations, Sampler
 
-__all__ = ["SAMPLERS", "Choice", "Observations", "Sampler", "choose", "make"]
+__all__ = ["SAMPLERS", "Choice", "Observations", "Sampler", "check_sampler", "choose", "make"]
 
 SAMPLERS = {
     "exhaustive": "every design once, the cheapest first",
@@ -32,15 +32,24 @@ class Choice:
     reason: str
 
 
+def check_sampler(name: str | None) -> None:
+    """Check the name of a sampler.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    if name is not None and name not in ("auto", *SAMPLERS):
+        raise InputError(f"unknown sampler '{name}': {expected(name, ['auto', *SAMPLERS])}")
+
+
 def choose(name: str | None, pool: Pool, trials: int, record: Record) -> Choice:
     """Return the named sampler, or the one that fits the space, the budget and the objectives.
 
     Raises:
         InputError: an unknown name.
     """
+    check_sampler(name)
     if name is not None and name != "auto":
-        if name not in SAMPLERS:
-            raise InputError(f"unknown sampler '{name}': expected auto, {', '.join(SAMPLERS)}")
         return Choice(name, "as asked")
     if len(pool) <= trials:
         return Choice("exhaustive", f"the budget covers every design of the space ({len(pool):,})")
@@ -62,15 +71,15 @@ def make(name: str, pool: Pool, record: Record) -> Sampler:
 
         return Random(pool, record.seed)
     if name == "gp" and _one_known_cost(record):
-        from piip_explore.search.samplers.gaussian import Gaussian
+        from piip_explore.search.samplers.expected_hypervolume import ExpectedHypervolume
 
         score = record.objectives.index("score")
         cost = record.cost_column(record.objectives[1 - score])
         assert cost is not None
-        return Gaussian(pool, record.seed, cost, score, 1 - score)
-    from piip_explore.search.samplers.mirror import Mirror
+        return ExpectedHypervolume(pool, record.seed, cost, score, 1 - score)
+    from piip_explore.search.samplers.optuna_sampler import OptunaSampler
 
-    return Mirror(pool, name, record.seed, len(record.objectives))
+    return OptunaSampler(pool, name, record.seed, len(record.objectives))
 
 
 def _one_known_cost(record: Record) -> bool:

@@ -1,9 +1,13 @@
-"""Where studies live: Optuna journal files, PostgreSQL, SQLite; one contract for all (`base.StudyStorage`).
+"""Where studies live: Optuna journal files and PostgreSQL, both written by Optuna and read as columns.
 
-table       all trials of a study as growing columns
-url         what `--storage` means, without its password
-journal     a study in a journal file: `lines` is the file, `replay` its meaning, `locks` its locks and leases
-relational  a study in a database: `server` is the connection, `schema` Optuna's tables
+studystorage  one study, live: the same for both
+url           what `--storage` means, without its password
+journal       a study in a journal file: our backend for Optuna's journal storage
+journalfile   the file under it: whole lines, torn ones cut off
+server        a study in PostgreSQL: Optuna's storage on a `connection` that is waited for, and a `serverlock`
+reader        the only place that knows journal operations and database tables
+table         all trials of a study as growing columns
+leases        who runs trials; `locks` are locks on a file itself; `patience` is how long one waits for any of this
 """
 
 from __future__ import annotations
@@ -11,22 +15,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from piip_explore.search.storage.base import NewTrial, NoSuchStudyError, StudyStorage
-from piip_explore.search.storage.table import COMPLETE, FAIL, PRUNED, RUNNING, STATES, WAITING, Table
+from piip_explore.search.storage.patience import LockLostError, WaitEndedError
+from piip_explore.search.storage.reader.notes import Note
+from piip_explore.search.storage.studystorage import NewTrial, NoSuchStudyError, StudyStorage
+from piip_explore.search.storage.table import COMPLETE, FAIL, PRUNED, RECORD, RESULT, RUNNING, STATES, WAITING, Table
 from piip_explore.search.storage.url import StorageURL, parse
 
 __all__ = [
     "COMPLETE",
     "FAIL",
     "PRUNED",
+    "RECORD",
+    "RESULT",
     "RUNNING",
     "STATES",
     "WAITING",
+    "LockLostError",
     "NewTrial",
     "NoSuchStudyError",
+    "Note",
     "StorageURL",
     "StudyStorage",
     "Table",
+    "WaitEndedError",
     "open_study",
     "parse",
     "study_names",
@@ -39,14 +50,7 @@ def open_study(storage: str | Path | StorageURL, study: str, directions: Sequenc
     Raises:
         InputError: the storage cannot be read, or has no such study; nothing is changed.
     """
-    url = parse(storage)
-    if url.kind == "journal":
-        from piip_explore.search.storage.journal import JournalStorage
-
-        return JournalStorage(url, study, directions)
-    from piip_explore.search.storage.relational import RelationalStorage
-
-    return RelationalStorage(url, study, directions)
+    return StudyStorage(parse(storage), study, directions)
 
 
 def study_names(storage: str | Path | StorageURL) -> list[str]:
@@ -55,10 +59,15 @@ def study_names(storage: str | Path | StorageURL) -> list[str]:
     Raises:
         InputError: the storage cannot be read.
     """
+    url = parse(storage)
+    if url.path is not None:
+        from piip_explore.search.storage.reader.names import journal_names
+
+        if not url.path.exists():
+            raise NoSuchStudyError(url, "", None)
+        return journal_names(url.path)
     try:
-        open_study(storage, "").leave()
+        open_study(url, "").leave()
     except NoSuchStudyError as error:
-        if error.names is None:  # not even a file
-            raise
-        return error.names
+        return error.names or []
     return [""]

@@ -1,70 +1,78 @@
-"""Locks and leases on one machine: `flock`s, which the kernel frees when their holder ends, however it ends."""
+"""Locks on a file itself, which the kernel frees when their holder ends, however it ends.
+
+A lock belongs to the file's inode: a symbolic link, a hard link and a file that is mounted into a container are one
+file. Locks are single bytes beyond any file's end (open file description locks: `fcntl(2)`, F_OFD_SETLK), so one file
+has as many of them as are needed, and closing another handle of the file does not free them, as it frees POSIX locks.
+"""
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
+import hashlib
+import os
+import struct
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from piip_explore.errors import InputError
 
+try:
+    import fcntl
+except ModuleNotFoundError:
+    raise InputError(
+        "studies need file locks that this system lacks: run searches and look at studies on Linux or macOS, "
+        "on Windows in WSL"
+    ) from None
 
-@contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock on the file `path`, which is made if it is missing.
+WRITER = 1 << 62
+"""The byte of the lock that writers hold."""
 
-    Raises:
-        InputError: it cannot be made.
-    """
-    with _made(path) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-class FileLeases:
-    """Leases as locked files in a folder, one per lease: this process may hold one, and ask for any."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._held: BinaryIO | None = None
-        self._name = ""
-
-    def take(self, name: str) -> None:
-        """Hold the lease `name` until `leave`, or until this process ends."""
-        self._held, self._name = _made(self._path(name)), name
-        fcntl.flock(self._held, fcntl.LOCK_EX)
-
-    def is_held(self, name: str) -> bool:
-        """Return whether any process holds the lease `name`."""
-        if self._held is not None and name == self._name:
-            return True
-        path = self._path(name)
-        try:
-            with open(path, "r+b") as file:  # not "rb": network file systems lock for writing what is open for it
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
-        path.unlink(missing_ok=True)
-        return False
-
-    def leave(self) -> None:
-        """Give the lease back."""
-        if self._held is not None:
-            self._path(self._name).unlink(missing_ok=True)
-            self._held.close()
-            self._held = None
-
-    def _path(self, name: str) -> Path:
-        return self._folder / f"lease-{name}"
+_LEASES = 1 << 61
+_LINUX, _DARWIN = "hhqqi4x", "qqihh"
 
 
-def _made(path: Path) -> BinaryIO:
+def try_lock(file: BinaryIO, byte: int) -> bool:
+    """Lock a byte of a file that is open for writing; return whether it was free."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return open(path, "ab")
-    except OSError as error:
-        raise InputError(f"cannot write '{path}': {error.strerror}") from None
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, _request(fcntl.F_WRLCK, byte))
+    except (BlockingIOError, PermissionError):  # EAGAIN or EACCES: another holds it
+        return False
+    return True
+
+
+def unlock(file: BinaryIO, byte: int) -> None:
+    """Free a byte."""
+    fcntl.fcntl(file, fcntl.F_OFD_SETLK, _request(fcntl.F_UNLCK, byte))
+
+
+def is_locked(file: BinaryIO, byte: int) -> bool:
+    """Return whether another open file holds a byte."""
+    answer = fcntl.fcntl(file, fcntl.F_OFD_GETLK, _request(fcntl.F_WRLCK, byte))
+    kind = struct.unpack(_DARWIN, answer)[3] if sys.platform == "darwin" else struct.unpack(_LINUX, answer)[0]
+    return bool(kind != fcntl.F_UNLCK)
+
+
+def lease_byte(name: str) -> int:
+    """Return the byte of the lease of this name."""
+    return _LEASES + int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
+
+
+def holder(file: BinaryIO, byte: int) -> str:
+    """Return who holds a byte, as far as this machine's process table tells: ', held by process 7 (stopped)', or ''."""
+    inode = f":{os.fstat(file.fileno()).st_ino} {byte} "
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            for info in (entry / "fdinfo").iterdir():
+                with suppress(OSError):
+                    if any("OFDLCK" in line and inode in line for line in info.read_text().splitlines()):
+                        state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+                        stopped = f" (stopped; 'kill -CONT {entry.name}' continues it)" if state in "Tt" else ""
+                        return f", held by process {entry.name}{stopped}"
+    return ""
+
+
+def _request(kind: int, byte: int) -> bytes:
+    if sys.platform == "darwin":
+        return struct.pack(_DARWIN, byte, 1, 0, kind, os.SEEK_SET)
+    return struct.pack(_LINUX, kind, os.SEEK_SET, byte, 1, 0)

@@ -1,187 +1,191 @@
-"""The connection to a database: made once, waited for while the server is away, and never shown with its password."""
+"""A study in PostgreSQL: Optuna writes its tables, columns read them, and a server that is away is waited for."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from piip_explore.errors import InputError
-from piip_explore.search.storage.base import NoSuchStudyError
-from piip_explore.search.storage.locks import exclusive
+from piip_explore.search.storage import connection, serverlock
+from piip_explore.search.storage.leases import TimedLeases, kept_alive
+from piip_explore.search.storage.patience import Patience, WaitEndedError
+from piip_explore.search.storage.reader.tables import TablesReader, widen
+from piip_explore.search.storage.serverlock import ServerLock
 from piip_explore.search.storage.url import StorageURL
 
 if TYPE_CHECKING:
-    from optuna.storages import RDBStorage
-    from sqlalchemy.engine import Connection
+    from optuna.storages import BaseStorage, RDBStorage
+    from sqlalchemy.engine import Connection, Engine
 
 PATIENCE_SECONDS = 300.0
 """How long a search waits for a server that is away."""
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
-_log = logging.getLogger(__name__)
 
-
-class Server:
-    """A database with Optuna's tables, for one study's storage. `may_create` makes the tables if they are missing.
-
-    Attributes:
-        url: its address.
-        optuna: Optuna's storage on it.
-        engine: SQLAlchemy's engine of the same.
+class ServerMedium:
+    """A database, as `StudyStorage` uses it (see `Medium`). `may_create` makes Optuna's tables if they are missing.
 
     Raises:
-        InputError: no connection, or no tables (without `may_create`); the sentence never shows a password.
+        InputError: no connection, or another version's tables; the sentence never shows a password.
     """
 
-    def __init__(self, url: StorageURL, study: str, may_create: bool) -> None:
-        self.url = url
-        self.optuna = _connect(url, study, may_create)
-        self.engine = self.optuna.engine
+    def __init__(self, url: StorageURL, study: str, patience: Patience, may_create: bool) -> None:
+        self._url, self._study, self._patience = url, study, patience
         self._given_up = False
+        self._reason = ""
+        self._optuna = self._opened(may_create)
+        self._lock = ServerLock(f"piip-explore study {study}", str(url), lambda: self._engine, patience, self.run)
+        self._choices: Mapping[str, Sequence[Any]] = {}
+        self.reader = TablesReader(self._with_connection, study)
+        self.leases = TimedLeases(self.write, self._study_id, self._time)
 
-    def repeat(self, operation: Callable[[], T]) -> T:
+    # --- opening -------------------------------------------------------------------------------------------------
+
+    def _opened(self, may_create: bool) -> RDBStorage | None:
+        """Return Optuna's storage, None if the database has no tables and may not get any."""
+        from sqlalchemy.exc import DBAPIError
+
+        waits = self._patience.waits(lambda: f"cannot open {self._url}: {self._reason}", 0.2, 10.0, PATIENCE_SECONDS)
+        for _ in waits:
+            try:
+                return self._connect(may_create)
+            except DBAPIError as error:
+                self._reason = connection.reason(self._url, error)
+                if not connection.passes_at_start(error, self._reason):
+                    raise InputError(f"cannot open {self._url}: {self._reason}") from None
+        raise AssertionError("waits end by an error")
+
+    def _connect(self, may_create: bool) -> RDBStorage | None:
+        import optuna
+        from optuna.exceptions import OptunaError
+        from optuna.storages import RDBStorage
+        from sqlalchemy import create_engine, event, inspect
+        from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        options: dict[str, Any] = {"pool_pre_ping": True, "connect_args": self._url.missing(connection.settings())}
+        engine = create_engine(self._url.secret, **options)
+        event.listen(engine, "connect", connection.bound)
+        try:
+            with engine.connect() as first:
+                serverlock.take(first, "piip-explore tables")  # one machine at a time makes the tables
+                if not may_create and not inspect(first).has_table("version_info"):
+                    return None
+                storage = RDBStorage(self._url.secret, engine_kwargs=options, skip_table_creation=not may_create)
+        except DBAPIError:
+            raise
+        except ImportError:
+            raise InputError(f"{self._url} needs the psycopg driver: pip install 'piip-explore[postgres]'") from None
+        except (SQLAlchemyError, OptunaError, OSError, RuntimeError) as error:
+            raise InputError(f"cannot open {self._url}: {connection.reason(self._url, error)}") from None
+        finally:
+            engine.dispose()
+        event.listen(storage.engine, "connect", connection.bound)
+        storage.engine.dispose()  # the connections made so far have no bounds
+        return storage
+
+    # --- what StudyStorage asks for ------------------------------------------------------------------------------
+
+    def read(self) -> None:
+        """Take in what is new."""
+        if self._optuna is not None:
+            self.reader.read()
+
+    def write(self, operation: Callable[[BaseStorage], T]) -> T:
+        """Have Optuna write something; again, if the server was away."""
+        assert self._optuna is not None
+        optuna = self._optuna
+        return self.run(lambda: operation(optuna))
+
+    def run(self, operation: Callable[[], T]) -> T:
         """Run an operation, again and again while the server is away, for up to `PATIENCE_SECONDS`.
 
         Raises:
-            InputError: the server has not come back; later operations do not wait for it again.
+            InputError: the server has refused it, or has not come back; later operations do not wait for it again.
         """
         from optuna.exceptions import StorageInternalError
         from sqlalchemy.exc import DBAPIError
 
-        deadline, pause, told = time.monotonic() + PATIENCE_SECONDS, 0.2, False
-        while True:
-            try:
-                result = operation()
-            except (DBAPIError, StorageInternalError) as error:
-                if not _is_away(error):
-                    raise
-                reason = _reason(self.url, error)
-                if self._given_up or time.monotonic() > deadline:
-                    self._given_up = True
-                    raise InputError(f"lost {self.url}: {reason}") from None
-                if pause > 1 and not told:
-                    _log.warning("%s is away, waiting for it: %s", self.url, reason)
-                    told = True
-                self.optuna.remove_session()
-                time.sleep(pause)
-                pause = min(2 * pause, 10.0)
-            else:
-                if told:
-                    _log.warning("%s is back", self.url)
-                return result
-
-    @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        """Hold a lock that is exclusive over all machines, and free when its holder's connection ends."""
-        if self.url.path is not None:
-            with exclusive(self.url.path.with_name(self.url.path.name + ".lock")):
-                yield
-            return
-        from sqlalchemy.exc import DBAPIError
-
-        connection = self.repeat(lambda: self._locked(name))
+        give_up = 0.0 if self._given_up else PATIENCE_SECONDS
+        waits = self._patience.waits(lambda: f"lost {self._url}: {self._reason}", 0.2, 10.0, give_up)
         try:
-            yield
-        finally:
-            with suppress(DBAPIError):  # the server may have ended the connection, and with it the lock
-                connection.close()
-
-    def _locked(self, name: str) -> Connection:
-        connection = self.engine.connect()
-        try:
-            _take_lock(connection, name)
-        except BaseException:
-            connection.close()
+            for _ in waits:
+                try:
+                    return operation()
+                except (DBAPIError, StorageInternalError) as error:
+                    self._reason = connection.reason(self._url, error)
+                    if not connection.passes(error):
+                        raise InputError(f"{self._url}: {self._reason}") from None
+                    self._disconnect()
+        except WaitEndedError:
+            self._given_up = self._patience.limit is None
             raise
-        return connection
+        raise AssertionError("waits end by an error")
 
-    def time(self) -> float:
-        """Return the server's time in seconds, which is the same for all machines."""
-        if self.url.path is not None:
-            return time.time()
-        from sqlalchemy import text
+    def lock(self) -> AbstractContextManager[None]:
+        """Return the study's lock."""
+        return self._lock.held()
 
-        with self.engine.connect() as connection:
-            return float(connection.execute(text("SELECT EXTRACT(EPOCH FROM clock_timestamp())")).scalar_one())
+    def check_lock(self) -> None:
+        """Ask whether the lock is still held.
+
+        Raises:
+            LockLostError: it is not.
+        """
+        self._lock.check()
+
+    def busy(self) -> AbstractContextManager[None]:
+        """Keep lock and lease while this process computes."""
+        return kept_alive(self._lock.check, self.leases.beat)
+
+    def widen(self, choices: Mapping[str, Sequence[Any]]) -> None:
+        """Give the study's trials the choices of an extended space."""
+        from optuna.distributions import CategoricalDistribution, distribution_to_json
+
+        if self._choices == choices:
+            return
+        texts = {name: distribution_to_json(CategoricalDistribution(list(of))) for name, of in choices.items()}
+        self._with_connection(lambda begun: widen(begun, self._study_id(), texts))
+        self._choices = dict(choices)
+
+    def settle(self) -> None:
+        """Nothing to wait for: the server has answered every write."""
 
     def close(self) -> None:
         """Close all connections."""
-        self.optuna.remove_session()
-        self.engine.dispose()
+        if self._optuna is not None:
+            self._optuna.remove_session()
+            self._engine.dispose()
 
+    # --- the connection ------------------------------------------------------------------------------------------
 
-class OnServer(Protocol):
-    """What `patient` methods belong to."""
+    @property
+    def _engine(self) -> Engine:
+        assert self._optuna is not None
+        return self._optuna.engine
 
-    server: Server
+    def _study_id(self) -> int:
+        assert self.reader.study_id is not None
+        return self.reader.study_id
 
+    def _time(self) -> float:
+        """Return the server's time in seconds, which is the same for all machines."""
+        from sqlalchemy import text
 
-S = TypeVar("S", bound=OnServer)
+        with self._engine.connect() as begun:
+            return float(begun.execute(text("SELECT EXTRACT(EPOCH FROM clock_timestamp())")).scalar_one())
 
+    def _with_connection(self, operation: Callable[[Connection], None]) -> None:
+        def once() -> None:
+            with self._engine.begin() as begun:
+                operation(begun)
 
-def patient(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
-    """Repeat a method while the server is away; see `Server.repeat`."""
+        self.run(once)
 
-    @wraps(method)
-    def repeated(self: S, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self.server.repeat(lambda: method(self, *args, **kwargs))
-
-    return cast("Callable[Concatenate[S, P], T]", repeated)
-
-
-def _is_away(error: BaseException | None) -> bool:
-    """Whether an error, or what caused it, is a connection that failed."""
-    from sqlalchemy.exc import InterfaceError, OperationalError
-
-    while error is not None:
-        if isinstance(error, OperationalError | InterfaceError) or getattr(error, "connection_invalidated", False):
-            return True
-        error = error.__cause__
-    return False
-
-
-def _reason(url: StorageURL, error: Exception) -> str:
-    cause = getattr(error, "orig", None) or error.__cause__ or error
-    return url.redact(str(cause).strip().splitlines()[0])
-
-
-def _connect(url: StorageURL, study: str, may_create: bool) -> RDBStorage:
-    import optuna
-    from optuna.exceptions import OptunaError
-    from optuna.storages import RDBStorage
-    from sqlalchemy import create_engine, inspect
-    from sqlalchemy.exc import SQLAlchemyError
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    options: dict[str, Any] = {} if url.path is not None else {"pool_pre_ping": True}
-    try:
-        if url.path is not None and may_create:
-            url.path.parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url.secret)
-        with engine.connect() as connection:
-            if url.path is None:  # one machine at a time makes the tables
-                _take_lock(connection, "piip-explore tables")
-            if not may_create and not inspect(connection).has_table("version_info"):
-                raise NoSuchStudyError(url, study, [])
-            storage = RDBStorage(url.secret, engine_kwargs=options, skip_table_creation=not may_create)
-        engine.dispose()
-        return storage
-    except ImportError:
-        raise InputError(f"{url} needs the psycopg driver: pip install 'psycopg[binary]'") from None
-    except (SQLAlchemyError, OptunaError, OSError, RuntimeError) as error:
-        raise InputError(f"cannot open {url}: {_reason(url, error)}") from None
-
-
-def _take_lock(connection: Connection, name: str) -> None:
-    """Take the server's advisory lock named `name` until the connection's transaction ends."""
-    from sqlalchemy import text
-
-    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+    def _disconnect(self) -> None:
+        """Close all connections: after a failover, the next ones may go to another server."""
+        assert self._optuna is not None
+        self._optuna.remove_session()
+        self._engine.dispose()

@@ -11,6 +11,13 @@ RUNNING, COMPLETE, PRUNED, FAIL, WAITING = range(5)
 STATES = ("RUNNING", "COMPLETE", "PRUNED", "FAIL", "WAITING")
 
 
+RECORD = "record"
+"""The study's user attribute that holds all of its record; its entries are read as attributes of their own."""
+
+RESULT = "result"
+"""The user attribute that holds all that an evaluation found; its entries are read as attributes of their own."""
+
+
 class Table:
     """Trials as lists, one entry per trial number: live, filled by a storage, read by the columns and the ledger.
 
@@ -48,10 +55,22 @@ class Table:
         self.values.append(values)
         self.started.append(started)
         self.completed.append(completed)
+        if RESULT in attributes:  # a trial that was copied
+            attributes = {**attributes, **attributes[RESULT]}
+            del attributes[RESULT]
         _append(self.params, params, number)
         _append(self.attributes, attributes, number)
         _append(self.constraints, constraints, number)
         return number
+
+    def set_study_attribute(self, name: str, value: Any) -> None:
+        """Set a user attribute of the study, or those of its record."""
+        self.study_attributes.update(value if name == RECORD else {name: value})
+
+    def set_attribute(self, name: str, number: int, value: Any) -> None:
+        """Set a user attribute of a trial, or those of its result."""
+        for key, entry in (value if name == RESULT else {name: value}).items():
+            self.set(self.attributes, key, number, entry)
 
     def set(self, column: dict[str, list[Any]], name: str, number: int, value: Any) -> None:
         """Set one entry of `params`, `attributes` or `constraints`."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,7 +15,9 @@ from piip_explore.errors import InputError
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-Kind = Literal["journal", "sqlite", "postgresql"]
+Kind = Literal["journal", "postgresql"]
+_SECRET = re.compile(r"passw|:[^/@]*@", re.IGNORECASE)
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _EXPECTED = "expected a file such as studies/demo.journal, or postgresql+psycopg://user@host/database"
 
 
@@ -29,6 +33,22 @@ class StorageURL:
     def __str__(self) -> str:
         return self.shown
 
+    def files(self, study: str) -> Path:
+        """Return the folder for what a study has beside its storage: checkpoints, logs, notes of its searches.
+
+        It is beside a journal, and in `studies` for a database. A name that cannot be a file's is replaced by its hash.
+        """
+        if self.path is not None:
+            return self.path.with_name(self.path.name + ".files")
+        return Path("studies") / f"{file_name(study)}.files"
+
+    def missing(self, settings: Mapping[str, str | int]) -> dict[str, str | int]:
+        """Return the connection settings that the address does not name itself."""
+        from sqlalchemy.engine import make_url
+
+        named = make_url(self.secret).query
+        return {name: value for name, value in settings.items() if name not in named}
+
     def redact(self, text: str) -> str:
         """Return `text` with the address's password, in any of its spellings, replaced by `***`."""
         for spelling in _passwords(self.secret):
@@ -36,8 +56,13 @@ class StorageURL:
         return text
 
 
+def file_name(study: str) -> str:
+    """Return a study's name, or twelve digits of its hash where no file may have that name."""
+    return study if _FILE_NAME.fullmatch(study) else hashlib.sha256(study.encode()).hexdigest()[:12]
+
+
 def parse(text: str | Path | StorageURL) -> StorageURL:
-    """Parse a storage address: a path (Optuna journal file), `sqlite:///file` or `postgresql[+psycopg]://...`.
+    """Parse a storage address: a path (Optuna journal file) or `postgresql[+psycopg]://...`.
 
     Raises:
         InputError: another kind of address; the sentence never shows a password.
@@ -48,6 +73,8 @@ def parse(text: str | Path | StorageURL) -> StorageURL:
     if "://" not in address:
         if not address:
             raise InputError(f"an empty storage address: {_EXPECTED}")
+        if isinstance(text, str) and _SECRET.search(address):  # a libpq connection string, or an address with a slip
+            raise InputError(f"a storage address that looks like one with a password, but is not a URL: {_EXPECTED}")
         if Path(address).is_dir():
             raise InputError(f"'{address}' is not a file but a folder: {_EXPECTED}")
         return StorageURL("journal", address, address, Path(address))
@@ -61,12 +88,13 @@ def parse(text: str | Path | StorageURL) -> StorageURL:
     except (ArgumentError, ValueError):
         raise InputError(f"cannot read the storage address '{scheme}://...': {_EXPECTED}") from None
     if backend == "sqlite":
-        if not url.database or url.database == ":memory:":
-            raise InputError("a study in memory would be lost: expected sqlite:///file.db")
-        return StorageURL("sqlite", address, address, Path(url.database))
-    if backend == "postgresql":
-        if url.drivername == "postgresql":
-            url = url.set(drivername="postgresql+psycopg")
+        raise InputError(
+            "SQLite holds no studies, it claims queued trials twice: name a journal file such as studies/demo.journal "
+            "(docs/search.md says how to copy a study from SQLite)"
+        )
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    if url.drivername == "postgresql+psycopg":
         return StorageURL("postgresql", _show(url), url.render_as_string(hide_password=False))
     raise InputError(f"storage '{scheme}://' is not supported: {_EXPECTED}")
 

@@ -16,7 +16,7 @@ from piip_explore.search.samplers import Observations
 from piip_explore.search.storage import COMPLETE, PRUNED, StudyStorage
 
 
-class Known:
+class PoolState:
     """Follows a storage: `refresh` takes in what is new.
 
     Attributes:

@@ -2,26 +2,29 @@
 
 What Optuna's own backend lacks and this one has:
 - a line torn by a killed writer is cut off before the next line is written (Optuna appends to it, which makes the
-  file unreadable), and a copy of the file as it was found is kept beside it;
-- writers exclude each other by `flock`. Optuna's lock file is taken as well, so that a plain Optuna script may write
-  to the same study.
+  file unreadable), and kept beside the file;
+- a write that a full disk cuts short is taken back;
+- writers exclude each other by a lock that is free when its holder ends. Optuna's lock file is taken as well, so that
+  a plain Optuna script may write to the same study.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from piip_explore.errors import InputError
-from piip_explore.search.storage.locks import exclusive
+from piip_explore.search.storage import locks
+from piip_explore.search.storage.patience import Patience
 
-_LINE_START = b'{"op_code"'
+LINE_START = b'{"op_code"'
+"""How every journal line begins."""
+
 _BLOCK = 1 << 24
 _OPTUNA_GRACE_SECONDS = 30.0
 
@@ -31,17 +34,17 @@ class JournalFile:
 
     Attributes:
         path: the file.
-        files: the folder beside it, for locks and leases.
         line: number of the line that was read last, from 1.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, patience: Patience) -> None:
         self.path = path
-        self.files = path.with_name(path.name + ".files")
         self.line = 0
+        self._patience = patience
         self._offset = 0
         self._inode = 0
         self._unsettled = False
+        self._locked = 0
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -52,11 +55,11 @@ class JournalFile:
         The first value tells whether they begin anew because the file was cut or replaced.
 
         Raises:
-            InputError: the file has disappeared, cannot be opened, or a line is no journal line.
+            InputError: the file has disappeared, cannot be opened, or a line is not a journal line.
         """
         if not self.path.exists():
             if self._offset:
-                raise InputError(f"the study file '{self.path}' has disappeared: put it back, or start another study")
+                raise self._gone()
             yield False, iter(())
             return
         with self._open("rb") as file:
@@ -86,30 +89,26 @@ class JournalFile:
             self._offset += whole
             rest = rest[whole:]
         if not self._offset and rest and not _is_torn_line(rest):
-            raise self.unreadable(1)
+            raise unreadable(self.path, 1)
 
     def _parsed(self, data: bytes) -> Iterator[dict[str, Any]]:
         scan = json.JSONDecoder().raw_decode
         try:
             lines = data.decode().split("\n")
         except UnicodeDecodeError as error:
-            raise self.unreadable(self.line + data.count(b"\n", 0, error.start) + 1) from error
+            raise unreadable(self.path, self.line + data.count(b"\n", 0, error.start) + 1) from error
         for line in lines[:-1]:
             self.line += 1
             try:
                 operation, end = scan(line if line[:1] == "{" else (line := line.lstrip()))
-            except ValueError as error:
-                raise self.unreadable(self.line) from error
+            except (ValueError, RecursionError) as error:
+                raise unreadable(self.path, self.line) from error
             if not isinstance(operation, dict) or (end != len(line) and line[end:].strip()):
-                raise self.unreadable(self.line)
+                raise unreadable(self.path, self.line)
             yield operation
 
-    def unreadable(self, line: int) -> InputError:
-        """Return the error that says that a line is no journal line."""
-        return InputError(
-            f"'{self.path}' is not a readable study file (line {line} is no Optuna journal line); it was left as it "
-            "is: name another file with --storage, or restore this one from a copy"
-        )
+    def _gone(self) -> InputError:
+        return InputError(f"the study file '{self.path}' has disappeared: put it back, or start another study")
 
     def _open(self, mode: str) -> BinaryIO:
         try:
@@ -119,34 +118,92 @@ class JournalFile:
 
     # --- writing -------------------------------------------------------------------------------------------------
 
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the lock of all who write to the file, under whatever name; it may be taken again while it is held.
+
+        Raises:
+            InputError: the file is missing and cannot be made.
+            WaitEndedError: another holds the lock, and the wait was ended.
+        """
+        if self._locked:
+            self._locked += 1
+            try:
+                yield
+            finally:
+                self._locked -= 1
+            return
+        with self._acquired():
+            self._locked = 1
+            try:
+                yield
+            finally:
+                self._locked = 0
+
+    def _acquired(self) -> BinaryIO:
+        """Return the file, opened and locked; a file that is replaced while we wait is not the one to lock."""
+        file = self._made()
+        waits = self._patience.waits(
+            lambda: f"another search holds the lock of '{self.path}'{locks.holder(file, locks.WRITER)}", 0.001, 0.1
+        )
+        try:
+            for _ in waits:
+                if locks.try_lock(file, locks.WRITER):
+                    if self._is_named(file):
+                        return file
+                    file.close()
+                    file = self._made()
+        except BaseException:
+            file.close()
+            raise
+        raise AssertionError("waits end by an error")
+
+    def _made(self) -> BinaryIO:
+        if self._offset and not self.path.exists():
+            raise self._gone()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return open(self.path, "ab", buffering=0)
+        except OSError as error:
+            raise InputError(f"cannot write the study file '{self.path}': {error.strerror}") from None
+
+    def _is_named(self, file: BinaryIO) -> bool:
+        with suppress(OSError):
+            return os.path.samestat(os.stat(self.path), os.fstat(file.fileno()))
+        return False
+
     def append(self, data: bytes) -> None:
         """Append whole lines as one write, which a kill of this process cannot undo; see `settle` for the machine's.
 
         Raises:
-            InputError: the file cannot be written, or ends with something that is no journal line.
+            InputError: the file cannot be written, or ends with something that is not a journal line.
         """
-        with exclusive(self.files / "append"):
+        with self.exclusive():
             try:
-                with _optuna_lock(self.path):
-                    self.path.touch()
-                    with open(self.path, "r+b") as file:
-                        self._cut_torn_line(file)
-                        file.seek(0, os.SEEK_END)
-                        file.write(data)
+                with _optuna_lock(self.path), open(self.path, "r+b", buffering=0) as file:
+                    end = self._cut_torn_line(file)
+                    try:
+                        _write_all(file, data)
+                    except OSError:
+                        file.truncate(end)
+                        raise
             except OSError as error:
                 raise InputError(f"cannot write the study file '{self.path}': {error.strerror}") from None
         self._unsettled = True
 
-    def _cut_torn_line(self, file: BinaryIO) -> None:
+    def _cut_torn_line(self, file: Any) -> int:
+        """Cut off what follows the last whole line, and leave the file at its end; return where that is."""
         size = file.seek(0, os.SEEK_END)
         whole = _end_of_last_line(file, size)
-        if whole == size:
-            return
-        file.seek(whole)
-        if not _is_torn_line(file.read()):
-            raise self.unreadable(self.line + 1)
-        shutil.copy2(self.path, _free_name(self.path.with_name(self.path.name + ".torn")))
-        file.truncate(whole)
+        if whole < size:
+            file.seek(whole)
+            torn = file.read()
+            if not _is_torn_line(torn):
+                raise unreadable(self.path, self.line + 1)
+            with suppress(OSError), open(f"{self.path}.torn", "ab") as kept:  # on a full disk, not even this
+                kept.write(torn + b"\n")
+            file.truncate(whole)
+        return int(file.seek(whole))
 
     def settle(self) -> None:
         """Wait until everything written so far is on the disk: one wait for all that came in together."""
@@ -156,10 +213,24 @@ class JournalFile:
             self._unsettled = False
 
 
+def unreadable(path: Path, line: int) -> InputError:
+    """Return the error for a line that is not a journal line."""
+    return InputError(
+        f"'{path}' is not a readable study file (line {line} is not an Optuna journal line); it was left as it is: "
+        "name another file with --storage, or restore this one from a copy"
+    )
+
+
+def _write_all(file: Any, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
 def _is_torn_line(tail: bytes) -> bool:
     """Whether bytes after the last newline are the start of a journal line (or zeros left by a power failure)."""
     tail = tail.rstrip(b"\0")
-    return _LINE_START.startswith(tail[: len(_LINE_START)])
+    return LINE_START.startswith(tail[: len(LINE_START)])
 
 
 def _end_of_last_line(file: BinaryIO, size: int) -> int:
@@ -174,20 +245,12 @@ def _end_of_last_line(file: BinaryIO, size: int) -> int:
     return 0
 
 
-def _free_name(path: Path) -> Path:
-    count, free = 1, path
-    while free.exists():
-        count += 1
-        free = path.with_name(f"{path.name}-{count}")
-    return free
-
-
 @contextmanager
 def _optuna_lock(path: Path) -> Iterator[None]:
     """Hold the lock that Optuna's `JournalFileSymlinkLock` takes, a symbolic link beside the file.
 
-    Our processes exclude each other by `flock` before they come here. So a link that is spelled our way was left by
-    one of ours that was killed, and goes at once; a foreign one is waited for, and goes after Optuna's grace period.
+    Our processes exclude each other before they come here. So a link that is spelled our way was left by one of ours
+    that was killed, and goes at once; a foreign one is waited for, and goes after Optuna's grace period.
     """
     link, target = f"{path}.lock", os.path.join(".", ".", path.name)
     waiting_since = time.monotonic()

@@ -1,8 +1,7 @@
-"""Optuna's samplers, on a study in memory that mirrors what is known.
+"""Optuna's samplers, on a study in memory that is told what is known.
 
-The mirror asks an Optuna sampler for axis codes until they name a design that is not taken. Codes of a design whose
-values are known are told to the sampler at once and cost no training; codes that no feasible design has are told as
-failed.
+An Optuna sampler is asked for axis codes until they name a design that is not taken. Codes of a design whose values are
+known are told to the sampler at once and cost no training; codes that no feasible design has are told as failed.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ _TRIES = 60
 """Asks for one proposal; after them the free design nearest to the last answer is taken."""
 
 
-class Mirror:
+class OptunaSampler:
     """An Optuna sampler (`tpe`, `nsga2`, `nsga3`, `gp`) over a pool's axes, with all objectives minimised."""
 
     def __init__(self, pool: Pool, name: str, seed: int, objectives: int) -> None:
         import optuna
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # the mirror's studies are nobody's news
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # its studies in memory are nobody's news
         self.pool = pool
         self._study = optuna.create_study(
             directions=["minimize"] * objectives,

@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from piip_explore.search import pareto
-from piip_explore.search.pool import Axis, Pool
+from piip_explore.search.pool import Pool
 from piip_explore.search.samplers.base import Observations, random_row
-from piip_explore.search.samplers.process import GaussianProcess
+from piip_explore.search.samplers.gaussian_process import GaussianProcess
+from piip_explore.space import Axis
 
 Floats = npt.NDArray[np.float64]
 
@@ -27,7 +28,7 @@ MAX_OBSERVATIONS = 600
 
 
 @dataclass
-class Gaussian:
+class ExpectedHypervolume:
     """Maximises the expected hypervolume of score against one known cost (columns `score` and `cost` of the losses)."""
 
     pool: Pool

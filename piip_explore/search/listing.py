@@ -1,0 +1,54 @@
+"""All trials of a study as lines: what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from piip_explore.search.columns import Columns
+from piip_explore.search.report import attribute, plain
+from piip_explore.search.storage import FAIL, STATES
+from piip_explore.terminal import printable
+
+_HEADS = {"trial": "trial", "state": "state", "gflops": "GFLOPs", "params": "params", "fidelity": "fidelity"}
+
+
+def trials(columns: Columns, failed: bool = False) -> list[dict[str, Any]]:
+    """Return what became of each trial, in order: trial, state, fidelity, objectives, seconds, design, failure."""
+    rows = np.flatnonzero(columns.state == FAIL) if failed else np.arange(len(columns))
+    designs, seconds, reasons = (attribute(columns, name, rows) for name in ("design", "seconds", "failure"))
+    return [
+        {
+            "trial": int(columns.number[row]),
+            "state": STATES[columns.state[row]].lower(),
+            "fidelity": float(columns.fidelity[row]),
+            **{name: plain(value) for name, value in zip(columns.objectives, columns.values[row], strict=True)},
+            "seconds": plain(seconds[place]),
+            "design": plain(designs[place]),
+            "failure": plain(reasons[place]),
+        }
+        for place, row in enumerate(rows)
+    ]
+
+
+def trials_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the rows of `trials` as lines for a terminal; a failure stands under its trial."""
+    if not rows:
+        return "no trials"
+    names = [name for name in rows[0] if name not in ("design", "failure")]
+    cells = [[_HEADS.get(name, name) for name in names] + ["design"]]
+    cells += [[_cell(row[name]) for name in names] + [str(row["design"] or "")] for row in rows]
+    widths = [max(len(line[place]) for line in cells) for place in range(len(names))]
+    lines = ["  ".join([*map(str.rjust, line, widths), line[-1]]) for line in cells]
+    for place, row in reversed(list(enumerate(rows, start=1))):
+        if row["failure"]:
+            lines.insert(place + 1, f"{'':{widths[0]}}  {row['failure']}")
+    return printable("\n".join(lines))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,1 @@
+"""A package that adds a branch model, an evaluator and a proxy task to piip-explore."""
