@@ -10,7 +10,7 @@ import importlib
 from dataclasses import fields
 from typing import Any
 
-from piip_explore.errors import InputError
+from piip_explore.errors import InputError, expected
 from piip_explore.export.exporter import Exporter, Files, Misfit, Origin, write_files
 
 TARGETS = {
@@ -21,7 +21,7 @@ TARGETS = {
     "native": "piip_explore.export.native:Native",
     "torch-export": "piip_explore.export.portable:TorchExport",
     "onnx": "piip_explore.export.portable:Onnx",
-    "json": "piip_explore.export.record:Record",
+    "json": "piip_explore.export.design_json:DesignJson",
 }
 """Every target's name and the class that writes it."""
 
@@ -33,7 +33,7 @@ def exporter(target: str, **options: Any) -> Exporter:
         InputError: unknown target, or an option that it does not take.
     """
     if target not in TARGETS:
-        raise InputError(f"unknown target '{target}': expected one of {', '.join(TARGETS)}")
+        raise InputError(f"unknown target '{target}': {expected(target, TARGETS)}")
     module, _, name = TARGETS[target].partition(":")
     kind = getattr(importlib.import_module(module), name)
     known = [field.name for field in fields(kind)]

@@ -6,19 +6,14 @@ Branch 1 is the lowest-resolution branch, the last one the highest-resolution br
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from piip_explore import catalog
 from piip_explore.design import Branch, Design, Interaction
 from piip_explore.errors import InputError
-from piip_explore.export.pretrained import BranchClass, Weights, drop_path
 from piip_explore.export.pyconfig import Noted
-
-CodeBase = Literal["detection", "segmentation", "classification"]
-
-CLASS_NAMES = {2: "PIIPTwoBranch", 3: "PIIPThreeBranch", 4: "PIIPFourBranch"}
-"""The authors' class for a number of branches."""
-
+from piip_explore.official.arguments import CLASS_NAMES, BranchClass, CodeBase
+from piip_explore.official.pretrained import Weights, drop_path
 
 _PLAIN: tuple[BranchClass, ...] = ("vit_models", "InternViT6B")
 
@@ -35,7 +30,7 @@ def branch_classes(code_base: CodeBase, branches: int) -> tuple[BranchClass, ...
 def backbone(design: Design, code_base: CodeBase, chosen: Mapping[str, Weights]) -> dict[str, Any]:
     """Return the authors' constructor arguments of a design that they can express.
 
-    `type` names the class, but for classification: that code takes it for a detection config and finds the class by
+    `type` names the class, except for classification: that code takes it for a detection config and finds the class by
     the file's name.
 
     Args:
@@ -57,10 +52,10 @@ def backbone(design: Design, code_base: CodeBase, chosen: Mapping[str, Weights])
     if design.interaction is None:
         return single(branches[0], code_base, chosen[branches[0].model])
     kind = {} if code_base == "classification" else {"type": CLASS_NAMES[len(branches)]}
-    arguments: dict[str, Any] = {**kind, **exchange_arguments(design.interaction)}
+    arguments: dict[str, Any] = {**kind, **interaction_arguments(design.interaction)}
     if design.merge.kind == "conv-multilevel":
         arguments |= {
-            "with_simple_fpn": False,  # True would leave the merges after exchanges out
+            "with_simple_fpn": False,  # True would leave the merges after interactions out
             "out_interaction_indexes": list(design.merge.levels(design.interaction)),
         }
     if code_base == "classification":
@@ -68,14 +63,29 @@ def backbone(design: Design, code_base: CodeBase, chosen: Mapping[str, Weights])
     for number, branch in enumerate(branches, start=1):
         made = branch_arguments(branch, code_base, chosen[branch.model], {w.family for w in chosen.values()})
         if code_base == "classification":
-            made["use_cls_token"] = design.merge.kind == "separate-heads"
+            made |= _class_token(chosen[branch.model], design.merge.kind == "separate-heads")
         arguments[f"branch{number}"] = made | {
             "interaction_indexes": interaction_indexes(branch.spec, design.interaction.count)
         }
     return arguments
 
 
-def exchange_arguments(interaction: Interaction) -> dict[str, Any]:
+def _class_token(weights: Weights, class_token: bool) -> dict[str, Any]:
+    """Return whether a classifier's branch has a class token, and say how to strip its file where it has none.
+
+    The classification code loads InternViT6B strictly; without a class token it has neither a norm nor a head.
+    """
+    if class_token or weights.branch_class != "InternViT6B":
+        return {"use_cls_token": class_token}
+    strip = (
+        "merge=linear has no class token, and this file is loaded strictly: strip it first\n"
+        f"""  python -c "import torch; f = '{weights.path}'; c = torch.load(f); s = c.get('model', c); """
+        """[s.pop(k) for k in list(s) if k.startswith(('cls_token', 'norm.', 'head.'))]; torch.save(c, f)\""""
+    )
+    return {"use_cls_token": False, "pretrained": Noted(weights.path, f"{weights.note}\n{strip}")}
+
+
+def interaction_arguments(interaction: Interaction) -> dict[str, Any]:
     """Return the arguments common to all branches."""
     arguments: dict[str, Any] = {
         "n_points": interaction.points,
@@ -92,13 +102,13 @@ def exchange_arguments(interaction: Interaction) -> dict[str, Any]:
 
 
 def interaction_indexes(spec: catalog.Model, count: int) -> list[list[int]]:
-    """Return the inclusive block ranges that end with an exchange."""
+    """Return the inclusive block ranges that end with an interaction."""
     ends = catalog.positions(spec, count)
     return [[start, end] for start, end in zip((0, *(end + 1 for end in ends[:-1])), ends, strict=True)]
 
 
 def branch_arguments(branch: Branch, code_base: CodeBase, weights: Weights, families: set[str]) -> dict[str, Any]:
-    """Return the arguments of one branch, but for its block ranges.
+    """Return the arguments of one branch, without its block ranges.
 
     `families` are the pre-training families of all branches, which the published drop-path rates depend on.
     """
@@ -111,9 +121,8 @@ def branch_arguments(branch: Branch, code_base: CodeBase, weights: Weights, fami
         return {**size, "downsample_ratios": strides, "drop_path_rate": rate, "pretrained": pretrained}
     arguments = {
         **size,
-        "pretrain_img_size": weights.image_size,
+        **_pretraining_sizes(branch, code_base, weights),
         "patch_size": spec.patch,
-        "pretrain_patch_size": weights.patch,
         "depth": spec.depth,
         "embed_dim": spec.dim,
         "num_heads": spec.heads,
@@ -123,6 +132,32 @@ def branch_arguments(branch: Branch, code_base: CodeBase, weights: Weights, fami
         "pretrained": pretrained,
     }
     return arguments | _windows(branch, weights.branch_class)
+
+
+def _pretraining_sizes(branch: Branch, code_base: CodeBase, weights: Weights) -> dict[str, int]:
+    """Return the sizes by which a branch resamples its file's position embedding.
+
+    The segmentation code's `vit_models` never interpolates in the forward pass: it lays its embedding out for
+    `pretrain_img_size`, reads the file's grid as `img_size // pretrain_patch_size` and resizes that to `img_size`.
+    The target refuses sizes without such a patch, unless the design brings its own weights, whose grid replaces these.
+    """
+    if code_base != "segmentation" or weights.branch_class != "vit_models":
+        return {"pretrain_img_size": weights.image_size, "pretrain_patch_size": weights.patch}
+    patch = resizing_patch(branch.resolution, weights) or weights.patch
+    return {"pretrain_img_size": branch.resolution, "pretrain_patch_size": patch}
+
+
+def resizing_patch(resolution: int, weights: Weights) -> int | None:
+    """Return the patch by which `resolution` pixels have the grid of the weights' position embedding, if one does."""
+    patch = resolution // weights.grid
+    return patch if patch and resolution // patch == weights.grid else None
+
+
+def resizable(resolution: int, weights: Weights) -> int:
+    """Return the least resolution, by steps of 16 pixels from the one given, that has a `resizing_patch`."""
+    while resizing_patch(resolution, weights) is None:
+        resolution += 16
+    return resolution
 
 
 def _windows(branch: Branch, branch_class: BranchClass) -> dict[str, Any]:
@@ -157,10 +192,13 @@ def _class_arguments(spec: catalog.ViT, code_base: CodeBase, weights: Weights) -
             kind = {"model_type": "augreg"} if code_base == "classification" else {}
             layer_norm = "ln" if code_base == "classification" else "LayerNorm"
             rms = spec.norm == "rms"
+            scale = {"init_values": 0.1 if rms else 1.0}
+            if code_base == "classification" and not rms:
+                scale = {}  # loading is strict there, and of these files only InternViT's own hold a LayerScale
             return {
                 **kind,
                 "qkv_bias": spec.qkv_bias,
-                "init_values": 0.1 if rms else 1.0,
+                **scale,
                 "qk_normalization": spec.qk_norm,
                 "norm_layer_type": "RMSNorm" if rms else layer_norm,
                 "mlp_type": "regular",
@@ -193,7 +231,8 @@ def single(branch: Branch, code_base: CodeBase, weights: Weights) -> dict[str, A
     made.pop("real_size", None)
     made.pop("model_type", None)
     if code_base == "classification":
-        return made | {"use_cls_token": False}
+        # Loading is strict for InternViT6B: what the file holds beside the blocks needs its class token.
+        return made | {"use_cls_token": weights.branch_class == "InternViT6B"}
     arguments = {"type": weights.branch_class, **made}
     if isinstance(branch.spec, catalog.ConvNeXt):
         return arguments | {"real_size": branch.resolution, "single_branch": True}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
+import json
 import pickle
 import re
 import warnings
@@ -25,6 +26,9 @@ from torch import Tensor
 
 from piip_explore.design import Design
 from piip_explore.errors import InputError
+from piip_explore.extras import need
+from piip_explore.models.file_kinds import weights_kind
+from piip_explore.models.tensors import not_finite, odd
 
 UNUSED = "official."
 """Prefix, in our files, of the authors' tensors that no network of ours reads."""
@@ -53,8 +57,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     metadata: dict[str, str] = {}
     if not path.is_file():
-        raise InputError(f"cannot read '{path}': there is no such file")
-    if path.suffix == ".safetensors":
+        raise InputError(f"cannot read '{path}': no such file")
+    if weights_kind(path) == "safetensors":
         content, metadata = _read_safetensors(path)
     else:
         content = _read_torch(path)
@@ -71,7 +75,7 @@ def find_weights(name: str) -> Path:
     """Return the local file that `name` means: a path, or `hub:OWNER/REPOSITORY/FILE` on the Hugging Face hub.
 
     Raises:
-        InputError: there is no such file, or it cannot be fetched.
+        InputError: no such file, or it cannot be fetched.
     """
     if not name.startswith("hub:"):
         if not Path(name).is_file():
@@ -80,10 +84,8 @@ def find_weights(name: str) -> Path:
     owner, repository, file = [*name.removeprefix("hub:").split("/", 2), "", "", ""][:3]
     if not file:
         raise InputError(f"'{name}': expected hub:OWNER/REPOSITORY/FILE, such as hub:openai/clip-vit-base-patch16/...")
-    try:
-        hub = importlib.import_module("huggingface_hub")
-    except ImportError:
-        raise InputError(f"fetching '{name}' needs one more package: pip install huggingface_hub") from None
+    need(f"fetching '{name}'", "huggingface_hub")
+    hub = importlib.import_module("huggingface_hub")
     try:
         return Path(hub.hf_hub_download(f"{owner}/{repository}", file))
     except Exception as error:  # the hub's client raises its own, its HTTP library's and the system's errors
@@ -103,13 +105,12 @@ def _read_torch(path: Path) -> Any:
     try:
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about pickle protocols: what matters is raised
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with path.open("rb") as file:  # by a path, PyTorch would go by its suffix
+                return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"(?:Unsupported (?:global|class|operand)[^.]*?|GLOBAL )(\w[\w.]+\.\w+)", str(error))
-        what = f" ({found[1]})" if found else ""
-        raise InputError(
-            f"refused to read '{path}': it holds more than tensors{what}, or is damaged; nothing in it was executed"
-        ) from None
+        what = f"it holds more than tensors ({found[1]})" if found else "it is damaged, or no file of PyTorch's"
+        raise InputError(f"refused to read '{path}': {what}; nothing in it was executed") from None
     except Exception as error:  # whatever the bytes of a damaged file make the reader raise
         raise InputError(f"cannot read '{path}' as PyTorch weights: {_first_line(error)}") from None
 
@@ -130,7 +131,7 @@ def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
         raise InputError(f"'{path}' holds no table of named tensors")
     odd = [key for key, value in content.items() if not isinstance(key, str) or not isinstance(value, Tensor)]
     if odd:
-        raise InputError(f"'{path}': entry {odd[0]!r} is no tensor; expected a state dict")
+        raise InputError(f"'{path}': entry {odd[0]!r} is not a tensor; expected a state dict")
     return dict(content)
 
 
@@ -151,22 +152,33 @@ class OurWeights:
 
 
 def our_file(weights: OurWeights) -> bytes:
-    """Return our checkpoint file, with the text of the design in its metadata."""
+    """Return our checkpoint file, with the text of the design in its metadata; equal weights make equal bytes."""
     tensors = {name: tensor.detach().contiguous() for name, tensor in weights.state.items()}
     tensors |= {UNUSED + name: tensor.detach().contiguous() for name, tensor in weights.unused.items()}
-    return safetensors.torch.save(tensors, {"design": str(weights.design), "format": "piip-explore"})
+    return _sorted_header(safetensors.torch.save(tensors, {"design": str(weights.design), "format": "piip-explore"}))
+
+
+def _sorted_header(file: bytes) -> bytes:
+    """Return a safetensors file with its header's entries by name: its writer orders the metadata at random."""
+    length = int.from_bytes(file[:8], "little")
+    header = json.dumps(json.loads(file[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + file[8 + length :]
 
 
 def read_ours(path: Path) -> OurWeights:
-    """Read one of our checkpoint files (what `piip-explore import` and the native training script write).
+    """Read one of our checkpoint files (what `piip-explore import` and `piip-explore train` write).
 
     Raises:
-        InputError: unreadable, or not one of ours.
+        InputError: unreadable, not one of ours, or not finite, as a training that diverged leaves weights.
     """
     checkpoint = read_checkpoint(path)
     if "design" not in checkpoint.metadata:
         raise InputError(f"'{path}' names no design: expected a file that piip-explore has written")
     state = {name: t for name, t in checkpoint.tensors.items() if not name.startswith(UNUSED)}
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and (why := odd(tensor) or not_finite(tensor, tensor.dtype)):
+            raise InputError(f"'{path}': {name} {why}")
     unused = {name.removeprefix(UNUSED): t for name, t in checkpoint.tensors.items() if name.startswith(UNUSED)}
     return OurWeights(Design.parse(checkpoint.metadata["design"]), state, unused)
 

@@ -7,19 +7,14 @@ from typing import Any, ClassVar
 
 from piip_explore.design import Design
 from piip_explore.export import limits, training
-from piip_explore.export.backbone import CodeBase
 from piip_explore.export.exporter import Files, Misfit, Origin
-from piip_explore.export.official import PLAIN_VITS, OfficialExporter, plain_vit
+from piip_explore.export.official_exporter import PLAIN_VITS, OfficialExporter, plain_vit
 from piip_explore.export.pyconfig import render
-
-_RECIPE = (
-    "Published recipe: AdamW, lr 3e-5 (ten times that for exchanges and merge), batch 1024, 20 epochs, 5 of warm-up,",
-    "weight decay 0.05.",
-)
+from piip_explore.official.arguments import CodeBase
 
 
 def _windows_beside_class_tokens(design: Design) -> Misfit | None:
-    """Separate heads bring class tokens, for which the authors' window attention has no place."""
+    """Separate heads bring class tokens, which the authors' window attention cannot place."""
     return limits.no_windows(design) if design.merge.kind == "separate-heads" else None
 
 
@@ -33,17 +28,31 @@ class OfficialClassification(OfficialExporter):
         limits.at_most(4),
         limits.known_models(plain_vit, PLAIN_VITS, "it has plain ViTs and InternViT"),
         limits.widths_fall,
-        limits.exchanges,
+        limits.interactions,
         limits.merged_by("separate-heads", "linear"),
         limits.widths_of_32(all_branches=True),
         limits.all_merged,
+        limits.weighted_as_published,
         _windows_beside_class_tokens,
     )
 
     def files(self, design: Design, origin: Origin | None = None) -> Files:
         """Return one config file, and the weights if there are any."""
-        header = [*training.header(design, "ImageNet-1k classification", origin), *_RECIPE]
+        what = "ImageNet-1k classification (put it into configs/ of the classification code)"
+        header = [*training.header(design, self.code_base, what, origin), *self._command(design)]
         return {f"{self.stem(design)}.py": render(self.config(design), header), **self.weight_files(design)}
+
+    def _command(self, design: Design) -> list[str]:
+        """Return the command that trains with the published recipe, batches of 1024 on 8 GPUs, as comment lines."""
+        stem = self.stem(design)
+        resume = f" --resume {stem}.pth" if self.weights else ""
+        return [
+            "Train it from the folder of the classification code, with the published recipe:",
+            "  python -m torch.distributed.launch --nproc_per_node=8 --use_env main.py \\",
+            f"    --model {stem}.py --data-path IMAGENET --output_dir {stem}{resume} \\",
+            "    --batch-size 128 --epochs 20 --lr 3e-5 --unscale-lr --from_scratch_lr_ratio 10 --weight-decay 0.1 \\",
+            "    --no-repeated-aug --reprob 0.0",
+        ]
 
     def stem(self, design: Design) -> str:
         """Return the config's file name without its suffix; that code finds the class by the words in it."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,73 +14,74 @@ from torch import Tensor
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.export.checkpoints import OurWeights, read_checkpoint
-from piip_explore.export.official_branch import branch_class
-from piip_explore.export.official_import import Imported
-from piip_explore.models import build, load_official
-from piip_explore.models.official_names import official_name
+from piip_explore.models import Pyramid, build
+from piip_explore.models.official import load_network
+from piip_explore.models.vit import resample_positions
+from piip_explore.models.weights import load_branch
+from piip_explore.official.four_branches import as_trained
+from piip_explore.official.import_design import Imported, design_of, other_class_tokens, other_positions
+from piip_explore.official.names import official_name, our_name
+from piip_explore.official.network import OfficialNetwork
 
 
 def to_official(
-    state: Mapping[str, Tensor],
-    code_base: str,
-    arguments: Mapping[str, Any],
-    unused: Mapping[str, Tensor] | None = None,
+    state: Mapping[str, Tensor], network: OfficialNetwork, unused: Mapping[str, Tensor] | None = None
 ) -> dict[str, Tensor]:
     """Return a state dict under the authors' names: the inverse of `load_official`.
 
     Args:
         state: our state dict, branches in order from the highest resolution.
-        code_base: `detection`, `segmentation` or `classification`.
-        arguments: the authors' constructor arguments of the same network.
+        network: the same network as the authors' code builds it.
         unused: the authors' tensors that our network does not read (`load_official(...).unused`). What their network
             needs of these and is not given is made as it is initialised.
 
     Raises:
-        InputError: two tensors for one name, or classes other than the 1000 that their separate heads have.
+        InputError: a branch class without a way back, images of other than three channels, or classes other than the
+            1000 that their separate heads have.
     """
     unused = dict(unused or {})
-    sections = [arguments[f"branch{i}"] for i in range(1, 9) if f"branch{i}" in arguments][::-1]
-    classes = [branch_class(section, code_base, str(section.get("pretrained") or "")) for section in sections]
-    for index, branch in enumerate(classes):
-        if branch in ("BEiT", "UnifiedBertEncoder"):
+    count = len(network.branches)
+    classes = [branch.branch_class for branch in reversed(network.branches)]
+    for number, branch in enumerate(network.branches, start=1):
+        if branch.branch_class in ("BEiT", "UnifiedBertEncoder"):
             raise InputError(
-                f"weights of branch {len(classes) - index} cannot be written for the authors' {branch} class"
+                f"weights of branch {number} cannot be written for the authors' {branch.branch_class} class"
             )
-    gamma = [index for index, branch in enumerate(classes) if branch == "vit_models"]
-    levels = arguments.get("out_interaction_indexes") or ()
-    kind = _merge_kind(state, code_base, len(sections))
-    if kind == "separate-heads" and state["head.heads.0.weight"].shape[0] != 1000:
+    if (channels := _channels(state)) != 3:
+        raise InputError(
+            f"the authors' classes take images of 3 channels, and these weights those of {channels}: --target onnx and "
+            "torch-export take them"
+        )
+    if network.merge == "separate-heads" and state["head.heads.0.weight"].shape[0] != network.classes:
         raise InputError("the authors' separate heads have 1000 classes: train with 1000, or with merge=linear")
+    gamma = [index for index, kind in enumerate(classes) if kind == "vit_models"]
     theirs: dict[str, Tensor] = {}
     for name, tensor in state.items():
-        if _is_left_out(name, tensor, sections, classes, code_base):
+        if _is_left_out(name, tensor, network):
             continue
-        renamed = official_name(name, len(sections), kind, levels, gamma)
+        renamed = official_name(name, count, network.merge, network.levels, gamma)
         if renamed.endswith(".pos_embed"):
-            tensor = _with_class_slot(renamed, tensor, classes[len(sections) - int(renamed[6])], unused)
-        if renamed in theirs:
-            raise InputError(f"two tensors of ours are the authors' '{renamed}'")
+            tensor = _with_class_slot(renamed, tensor, classes[count - int(renamed[6])], unused)
         theirs[renamed] = tensor
-    for index, kind_of_branch in enumerate(classes):
-        if kind_of_branch == "ConvNextHFWrapper":
+    for index, kind in enumerate(classes):
+        if kind == "ConvNextHFWrapper":
             width = state[f"branches.{index}.stages.3.blocks.0.gamma"]
-            norm = f"branch{len(sections) - index}.convnext_model.layernorm."
+            norm = f"branch{count - index}.convnext_model.layernorm."
             theirs |= {norm + "weight": torch.ones_like(width), norm + "bias": torch.zeros_like(width)}
     return theirs | unused
 
 
-def _is_left_out(
-    name: str, tensor: Tensor, sections: Sequence[Mapping[str, Any]], classes: Sequence[str], code_base: str
-) -> bool:
-    """Say whether `name` is a LayerScale that the authors' InternViT6B goes without (init_values=None).
+_SCALE = re.compile(r"branches\.(\d+)\.blocks\.\d+\.ls\d\.gamma")
+
+
+def _is_left_out(name: str, tensor: Tensor, network: OfficialNetwork) -> bool:
+    """Say whether `name` is a LayerScale that the authors' branch goes without (init_values=None).
 
     Raises:
         InputError: it scales by anything but one.
     """
-    match = re.fullmatch(r"branches\.(\d+)\.blocks\.\d+\.ls\d\.gamma", name)
-    index = int(match[1]) if match else -1
-    missing = None if code_base == "classification" else 0.1
-    if index < 0 or classes[index] != "InternViT6B" or sections[index].get("init_values", missing) is not None:
+    match = _SCALE.fullmatch(name)
+    if match is None or network.branches[-1 - int(match[1])].spec.layer_scale:  # type: ignore[union-attr]
         return False
     if bool((tensor != 1).any()):
         raise InputError(
@@ -89,14 +89,6 @@ def _is_left_out(
             "set init_values=1.0 there"
         )
     return True
-
-
-def _merge_kind(state: Mapping[str, Tensor], code_base: str, branches: int) -> str:
-    if "head.norms.0.weight" in state:
-        return "separate-heads"
-    if code_base == "classification":
-        return "linear"
-    return "conv-multilevel" if state[f"merge.sums.0.adapters.{branches - 1}.0.weight"].ndim == 1 else "conv"
 
 
 def _with_class_slot(name: str, position: Tensor, kind: str, unused: dict[str, Tensor]) -> Tensor:
@@ -122,36 +114,119 @@ def in_sorted_order(state: Mapping[str, Tensor], design: Design) -> dict[str, Te
     return {rename(name): tensor for name, tensor in state.items()}
 
 
+def load_ours(design: Design, weights: OurWeights, source: Path) -> Pyramid:
+    """Build the network of a design, branches from the highest resolution down, with weights of ours.
+
+    Position embeddings are resampled to the branches' grids, as the forward pass does with other grids: those of an
+    imported detector have the grid of its pre-training.
+
+    Raises:
+        InputError: the weights are those of another design, or do not fit this one; `source` is their file.
+    """
+    if weights.design.id != design.id:
+        raise InputError(f"'{source}' holds weights of '{weights.design}', not of '{design}'")
+    state = at_own_grids(in_sorted_order(weights.state, weights.design), design.sorted())
+    head = next((state[name] for name in ("head.fc.weight", "head.heads.0.weight") if name in state), None)
+    classes = None if head is None else head.shape[0]
+    model = build(design.sorted(), num_classes=classes, in_channels=_channels(state))
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(f"'{source}' does not fit '{design}': {str(error).splitlines()[-1].strip()}") from None
+    return model
+
+
+def _channels(state: Mapping[str, Tensor]) -> int:
+    """Return the channels of the images that a network of ours takes, by its first convolutions."""
+    first = re.compile(r"branches\.\d+\.(patch_embed\.proj|stem\.0)\.weight")
+    return next((tensor.shape[1] for name, tensor in state.items() if tensor.ndim == 4 and first.fullmatch(name)), 3)
+
+
+def at_own_grids(state: Mapping[str, Tensor], design: Design) -> dict[str, Tensor]:
+    """Resample position embeddings to the branches' own grids, as the network's forward pass does."""
+    made = dict(state)
+    for index, branch in enumerate(design.branches):
+        name = f"branches.{index}.pos_embed"
+        if name in made:
+            position = made[name]
+            made[name] = resample_positions(position.float(), (branch.grid, branch.grid)).to(position.dtype)
+    return made
+
+
 @dataclass(frozen=True)
 class Converted:
     """The authors' checkpoint as weights of ours.
 
     `left_out` counts their tensors outside the backbone by module; `fresh` are names of the design's network for which
-    their network has no tensor, at the values that a fresh network starts from.
+    their network has no tensor, at the values that a fresh network starts from. `notes` say what was found on the way.
     """
 
     weights: OurWeights
     left_out: Mapping[str, int]
     fresh: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def convert(imported: Imported, path: Path) -> Converted:
     """Return the authors' checkpoint of an imported config as weights that fit the design's network.
 
     Raises:
-        InputError: an unreadable file, a code base without released checkpoints, or tensors that do not fit the config.
+        InputError: an unreadable file, a network that the design's does not compute, or tensors that do not fit the
+            config.
     """
-    if imported.code_base == "llava" or len(imported.design.branches) == 1:
-        raise InputError(f"checkpoints of '{imported.design}' in the {imported.code_base} code cannot be converted")
+    network = imported.network
+    if network.code_base == "llava":
+        raise InputError("the LLaVA code keeps its encoders in Hugging Face's models, not in a checkpoint to convert")
+    if network.interaction is None:
+        return _convert_single(imported, path)
     checkpoint = read_checkpoint(path)
+    network, notes = as_trained(network, {name: tuple(tensor.shape) for name, tensor in checkpoint.tensors.items()})
+    if other := [*other_positions(network), *other_class_tokens(network)]:
+        raise InputError(
+            f"the design's network does not compute what this checkpoint's does ({'; '.join(other)}): "
+            "piip_explore.models.load_official runs it as it is"
+        )
     try:
-        model = load_official(imported.code_base, imported.backbone, checkpoint.tensors)
+        model = load_network(network, checkpoint.tensors)
     except InputError as error:
         raise InputError(f"'{path}': {error}") from None
+    design = design_of(network)
     state = model.state_dict()
-    fresh = _fresh(imported.design, state)
+    state |= _finest_level(design, model)
+    fresh = _fresh(design, state)
     left_out = Counter(name.partition(".")[0] for name in checkpoint.left_out)
-    return Converted(OurWeights(imported.design, state | fresh, model.unused), dict(left_out), tuple(fresh))
+    return Converted(OurWeights(design, state | fresh, model.unused), dict(left_out), tuple(fresh), tuple(notes))
+
+
+def _convert_single(imported: Imported, path: Path) -> Converted:
+    """Convert the checkpoint of a detector or segmenter with one branch, whose names are its pre-training's."""
+    if imported.code_base == "classification":
+        raise InputError(
+            "a classifier of one branch has timm's names already: `load_branch` (piip_explore.models.weights) and the "
+            "`pretrained` of `piip-explore train` read the file as it is"
+        )
+    checkpoint = read_checkpoint(path)
+    tensors = {name.removeprefix("convnext_model."): tensor for name, tensor in checkpoint.tensors.items()}
+    pyramid = {name for name in tensors if re.match(r"fpn\d\.", name)}
+    model = build(imported.design)
+    try:
+        report = load_branch(
+            model.branches[0],  # type: ignore[arg-type]
+            {name: tensor for name, tensor in tensors.items() if name not in pyramid},
+        )
+    except InputError as error:
+        raise InputError(f"'{path}': {error}") from None
+    left_out = Counter(name.partition(".")[0] for name in (*checkpoint.left_out, *pyramid, *report.left_out))
+    fresh = tuple(f"branches.0.{name}" for name in report.initial)
+    return Converted(OurWeights(imported.design, model.state_dict(), {}), dict(left_out), fresh)
+
+
+def _finest_level(design: Design, model: Pyramid) -> dict[str, Tensor]:
+    """Take the finest level of the design's pyramid out of what a DINO detector keeps and does not read."""
+    if design.merge.kind != "conv":
+        return {}
+    names = [name for name in model.unused if name.startswith("fpn1.")]
+    return {our_name(name, len(design.branches), "conv"): model.unused.pop(name) for name in names}
 
 
 def _fresh(design: Design, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

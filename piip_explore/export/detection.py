@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
 from piip_explore import catalog
 from piip_explore.design import Branch, Design
 from piip_explore.errors import InputError
-from piip_explore.export import limits, mmdet, training
-from piip_explore.export.backbone import CodeBase, branch_classes
+from piip_explore.export import dino, limits, training
+from piip_explore.export.backbone import branch_classes
 from piip_explore.export.exporter import Files, Misfit, Origin
-from piip_explore.export.official import PLAIN_VITS, OfficialExporter
-from piip_explore.export.pretrained import WEIGHTS, Weights
+from piip_explore.export.official_exporter import PLAIN_VITS, OfficialExporter, free_vit
 from piip_explore.export.pyconfig import Name, render
+from piip_explore.official import four_branches
+from piip_explore.official.arguments import CodeBase
+from piip_explore.official.pretrained import WEIGHTS, Weights
 
 Head = Literal["mask-rcnn", "cascade-rcnn", "dino"]
 _BASES = {"mask-rcnn": "mask_rcnn_r50_fpn", "cascade-rcnn": "cascade_mask_rcnn_r50_fpn"}
@@ -24,7 +27,7 @@ def _accepted(branch: Branch) -> bool:
     """Catalogued models but CLIP's, and free ViTs of patch 16 (a free ConvNeXt has no name that its class loads)."""
     if branch.model in WEIGHTS:
         return not branch.model.startswith("clip")
-    return isinstance(branch.spec, catalog.ViT) and branch.spec.patch == 16
+    return free_vit(branch)
 
 
 def _buildable(design: Design) -> Misfit | None:
@@ -62,8 +65,7 @@ def _levels_of_a_cnn(design: Design) -> Misfit | None:
 class OfficialDetection(OfficialExporter):
     """A config that the authors' detection code trains as it is.
 
-    `head`: the detector. `self_contained`: write out what is otherwise inherited from the `_base_` files of the
-    authors' code (the config then lies anywhere).
+    `head`: the detector.
     """
 
     name: ClassVar[str] = "official-detection"
@@ -73,16 +75,16 @@ class OfficialDetection(OfficialExporter):
         limits.known_models(_accepted, [n for n in WEIGHTS if not n.startswith("clip")], "it has ViT, BEiT, ConvNeXt"),
         _buildable,
         _falling,
-        limits.exchanges,
+        limits.interactions,
         limits.merged_by("conv", "conv-multilevel"),
         limits.multilevel_of_three,
         _levels_of_a_cnn,
         limits.widths_of_32(all_branches=False),
         limits.all_merged,
+        limits.weighted_as_published,
     )
 
     head: Head = "mask-rcnn"
-    self_contained: bool = False
 
     def __post_init__(self) -> None:
         if self.head not in get_args(Head):
@@ -91,8 +93,11 @@ class OfficialDetection(OfficialExporter):
     def files(self, design: Design, origin: Origin | None = None) -> Files:
         """Return one config file, and the weights if there are any."""
         what = f"{_TYPES[self.head]} on COCO, 1x schedule (put it into configs/piip/ of the detection code)"
-        text = render(self.config(design), training.header(design, what, origin))
-        return {f"{self.stem(design)}.py": text, **self.weight_files(design)}
+        lines = training.header(design, self.code_base, what, origin)
+        if len(design.branches) == 4:
+            mend = f"Mend their code first: {four_branches.MEND}. Without that, {four_branches.FAULT}."
+            lines = [*textwrap.wrap(mend, 110, break_on_hyphens=False), *lines]
+        return {f"{self.stem(design)}.py": render(self.config(design), lines), **self.weight_files(design)}
 
     def stem(self, design: Design) -> str:
         """Return the config's file name without its suffix."""
@@ -100,14 +105,11 @@ class OfficialDetection(OfficialExporter):
 
     def config(self, design: Design) -> dict[str, Any]:
         """Return the assignments of the config file, with their notes."""
-        made: dict[str, Any] = {} if self.self_contained else {"_base_": self._bases()}
-        made["model"] = self._model(design)
+        made: dict[str, Any] = {"_base_": self._bases(), "model": self._model(design)}
         made |= self._data(design, self.chosen_weights(design))
-        if self.self_contained:
-            made |= mmdet.schedule_1x() | mmdet.runtime()
         made["optimizer"] = self._optimizer(design)
         if self.head == "dino":
-            made["optimizer_config"] = {**self._delete(), "grad_clip": {"max_norm": 0.1, "norm_type": 2}}
+            made["optimizer_config"] = {"_delete_": True, "grad_clip": {"max_norm": 0.1, "norm_type": 2}}
         made |= training.DEEPSPEED
         made["checkpoint_config"] = {"interval": 1, "max_keep_ckpts": 1, "deepspeed": True}
         made["custom_imports"] = {"imports": ["mmcv_custom"], "allow_failed_imports": False}
@@ -120,10 +122,6 @@ class OfficialDetection(OfficialExporter):
         models = [f"models/{_BASES[self.head]}.py"] if self.head in _BASES else []
         return [f"../../_base_/{name}" for name in (*models, *shared)]
 
-    def _delete(self) -> dict[str, bool]:
-        """Return what makes a dictionary replace the inherited one instead of joining it."""
-        return {} if self.self_contained else {"_delete_": True}
-
     def _model(self, design: Design) -> dict[str, Any]:
         made = self.arguments(design)
         if self.head == "dino":
@@ -134,15 +132,9 @@ class OfficialDetection(OfficialExporter):
                     "head 'dino' reads the final map alone: choose mask-rcnn or cascade-rcnn, or merge=conv"
                 )
             made["is_dino"] = True
-        whole = self.self_contained or self.head == "dino"
-        model: dict[str, Any] = {"type": _TYPES[self.head]} if whole else {}
-        drop = self._delete() if self.head in _BASES else {}
-        model |= {"backbone": {**drop, **made}, "neck": self._neck(design)}
-        if self.head == "dino":
-            model |= mmdet.dino(design.branches[design.order[-1]].spec.out_dim)
-        elif self.self_contained:
-            model |= mmdet.mask_rcnn() if self.head == "mask-rcnn" else mmdet.cascade_mask_rcnn()
-        return model
+            width = design.branches[design.order[-1]].spec.out_dim
+            return {"type": "DINO", "backbone": made, "neck": self._neck(design), **dino.model(width)}
+        return {"backbone": {"_delete_": True, **made}, "neck": self._neck(design)}
 
     def _neck(self, design: Design) -> dict[str, Any]:
         widths = level_widths(design)
@@ -189,12 +181,9 @@ class OfficialDetection(OfficialExporter):
             {"type": "MultiScaleFlipAug", "img_scale": scale, "flip": False, "transforms": transforms},
         ]
         sets: dict[str, Any] = {"samples_per_gpu": 2, "workers_per_gpu": 2}
-        for name, split, pipeline in (("train", "train", "train"), ("val", "val", "test"), ("test", "val", "test")):
-            base = mmdet.coco(split) if self.self_contained else {}
-            sets[name] = {**base, "pipeline": Name(f"{pipeline}_pipeline")}
-        metric = ["bbox", "segm"] if masks else "bbox"
-        evaluation = {"evaluation": {"metric": metric}} if self.self_contained else {}
-        return {"train_pipeline": train, "test_pipeline": test, "data": sets, **evaluation}
+        for name, pipeline in (("train", "train"), ("val", "test"), ("test", "test")):
+            sets[name] = {"pipeline": Name(f"{pipeline}_pipeline")}
+        return {"train_pipeline": train, "test_pipeline": test, "data": sets}
 
     def _optimizer(self, design: Design) -> dict[str, Any]:
         """Return the published optimizer: twice the rate for DINO, ConvNeXt and the three-branch InternViT-6B."""
@@ -203,15 +192,15 @@ class OfficialDetection(OfficialExporter):
         twice = self.head == "dino" or large or (convnext and not alone)
         adamw = {"type": "AdamW", "lr": 2e-4 if twice else 1e-4, "betas": (0.9, 0.999), "weight_decay": 0.05}
         if alone and convnext:
-            return {**self._delete(), **adamw}
+            return {"_delete_": True, **adamw}
         rate = 0.95 if alone else 0.8 if convnext else 0.85
         constructor = "CustomLayerDecayOptimizerConstructorMMDet"
         decay = {"constructor": constructor, "paramwise_cfg": training.layer_decay(design, rate)}
-        return {**self._delete(), **adamw, **decay}
+        return {"_delete_": True, **adamw, **decay}
 
 
 def level_widths(design: Design) -> list[int]:
-    """Return the channels of the backbone's four levels: branch 1's, at the exchange that a level is merged after."""
+    """Return the channels of the backbone's four levels: branch 1's, at the interaction before each merge."""
     spec = design.branches[design.order[-1]].spec
     if design.merge.kind == "conv-multilevel" and design.interaction is not None:
         ends = catalog.positions(spec, design.interaction.count)

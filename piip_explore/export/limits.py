@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from piip_explore import catalog
-from piip_explore.design import Branch, Design, Interaction, Merge, MergeKind
+from piip_explore.design import Branch, Design, Interaction, MergeKind
 from piip_explore.errors import InputError
 from piip_explore.export.exporter import Misfit, Rule
 
@@ -34,13 +34,17 @@ def known_models(accepted: Callable[[Branch], bool], names: Collection[str], wha
     `what` says in words which models the target has.
     """
 
+    def theirs(branch: Branch) -> bool:
+        return accepted(branch) and not isinstance(branch.spec, catalog.OwnBranch)
+
     def rule(design: Design) -> Misfit | None:
-        refused = [branch for branch in design.branches if not accepted(branch)]
+        refused = [branch for branch in design.branches if not theirs(branch)]
         if not refused:
             return None
-        branches = tuple(b if accepted(b) else nearest_branch(b, names) for b in design.branches)
+        branches = tuple(b if theirs(b) else nearest_branch(b, names) for b in design.branches)
         shown = " and ".join(f"'{branch}'" for branch in refused)
-        return Misfit(f"it has no class for {shown} ({what})", replace(design, branches=branches))
+        reason = f"it has no class for {shown} ({what}), which --target native takes"
+        return Misfit(reason, replace(design, branches=branches))
 
     return rule
 
@@ -59,22 +63,22 @@ def nearest_branch(branch: Branch, names: Collection[str]) -> Branch:
     return Branch(name, max(1, round(branch.resolution / patch)) * patch, branch.window, branch.global_every)
 
 
-def exchanges(design: Design) -> Misfit | None:
-    """Several branches exchange at least once, both ways between neighbours."""
+def interactions(design: Design) -> Misfit | None:
+    """Several branches interact at least once, both ways between neighbours."""
     if len(design.branches) == 1:
         return None
     if design.interaction is None:
-        return Misfit("its branches never exchange", _both_ways(design, Interaction(count=1)))
+        return Misfit("its branches never interact", _both_ways(design, Interaction(count=1)))
     if design.interaction.direction != "both":
         words = {"up": "only from low resolution to high", "down": "only from high resolution to low"}
         how = words.get(design.interaction.direction, "between all pairs of branches")
         mended = _both_ways(design, design.interaction)
-        return Misfit(f"it exchanges {how} (direction={design.interaction.direction})", mended)
+        return Misfit(f"its branches interact {how} (direction={design.interaction.direction})", mended)
     return None
 
 
 def _both_ways(design: Design, interaction: Interaction) -> Design:
-    """Return the design with exchanges both ways, with as many heads as divide every branch's attention widths."""
+    """Return the design with interactions both ways, with as many heads as divide every branch's attention widths."""
     widths = [
         interaction.value_width(branch.spec.width(block))
         for branch in design.branches
@@ -98,7 +102,7 @@ def merged_by(*kinds: MergeKind) -> Rule:
 
 
 def multilevel_of_three(design: Design) -> Misfit | None:
-    """Merging after exchanges is an argument of the three-branch class only."""
+    """Merging after interactions is an argument of the three-branch class only."""
     if design.merge.kind == "conv-multilevel" and len(design.branches) != 3:
         mended = replace(design, merge=replace(design.merge, kind="conv"))
         return Misfit("it has merge=conv-multilevel for three branches only", mended)
@@ -110,7 +114,16 @@ def all_merged(design: Design) -> Misfit | None:
     if design.merge.out is None:
         return None
     numbers = ",".join(map(str, design.merge.out))
-    return Misfit(f"all branches feed its merge (not out={numbers})", replace(design, merge=Merge(design.merge.kind)))
+    mended = replace(design, merge=replace(design.merge, out=None))
+    return Misfit(f"all branches feed its merge (not out={numbers})", mended)
+
+
+def weighted_as_published(design: Design) -> Misfit | None:
+    """Merged maps have one learned scalar each, and separate heads equal shares."""
+    if design.merge.weighting == "published":
+        return None
+    mended = replace(design, merge=replace(design.merge, weighting="published"))
+    return Misfit(f"its merge has no weighting={design.merge.weighting}", mended)
 
 
 def widths_fall(design: Design) -> Misfit | None:

@@ -10,11 +10,11 @@ from piip_explore.catalog import ConvNeXt
 from piip_explore.design import Branch, Design, Interaction, Merge
 from piip_explore.errors import InputError
 from piip_explore.export import limits, training
-from piip_explore.export.backbone import exchange_arguments, interaction_indexes
+from piip_explore.export.backbone import interaction_arguments, interaction_indexes
 from piip_explore.export.exporter import Exporter, Files, Misfit, Origin
-from piip_explore.export.official_import import import_backbone
-from piip_explore.export.pretrained import WEIGHTS, weights
 from piip_explore.export.pyconfig import Noted, render
+from piip_explore.official.import_design import import_backbone
+from piip_explore.official.pretrained import WEIGHTS, weights
 
 ENCODERS = ("clip_base", "clip_large", "convnext_base", "convnext_large")
 _CLIP_224_UP_TO = 256
@@ -54,7 +54,7 @@ class OfficialLlava(Exporter):
         _two_branches,
         _clip_at_low_resolution,
         limits.no_windows,
-        limits.exchanges,
+        limits.interactions,
         limits.merged_by("none"),
         limits.all_merged,
     )
@@ -63,7 +63,7 @@ class OfficialLlava(Exporter):
 
     def files(self, design: Design, origin: Origin | None = None) -> Files:
         """Return one config file."""
-        header = training.header(design, "PIIP-LLaVA vision encoder", origin)
+        header = training.header(design, "llava", "PIIP-LLaVA vision encoder", origin)
         return {f"piip_llava_{design.id}.py": render(self.config(design), header)}
 
     def config(self, design: Design) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class OfficialLlava(Exporter):
         assert design.interaction is not None
         low, high = (design.branches[i] for i in reversed(design.order))
         return {
-            **exchange_arguments(design.interaction),
+            **interaction_arguments(design.interaction),
             "model_cls": "2branch_mix" if isinstance(high.spec, ConvNeXt) else "2branch_v1",
             "unfreeze": "none",
             "use_branch_merging": False,

@@ -1,71 +1,52 @@
-"""Training with this package alone: a design and a recipe in YAML, and a script that reads them."""
+"""Training with this package alone: a design, its data and a recipe in YAML, which `piip-explore train` reads."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
 
 from piip_explore.design import Design
+from piip_explore.errors import InputError
 from piip_explore.export.exporter import Exporter, Files, Origin
+from piip_explore.export.recipe import TASKS, fields_of, published
+from piip_explore.preset_names import merge_serves
 
-_SCRIPT = Path(__file__).parent / "train_script.py"
-
-CLASSIFIERS = ("linear", "separate-heads")
-
-
-def task(design: Design) -> str:
-    """Return what a design is trained for: its merge is made for classification or for dense prediction."""
-    return "classification" if design.merge.kind in CLASSIFIERS else "segmentation"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a design is trained: AdamW with a cosine schedule, the exchanges and the merge faster than the branches.
-
-    The defaults are the published ImageNet recipe (arXiv 2501.07783): learning rate 3e-5 at batch 1024, 20 epochs with
-    5 of warm-up, exchanges and merge at ten times the branches' rate.
-    """
-
-    classes: int = 1000
-    epochs: int = 20
-    warmup_epochs: int = 5
-    batch_size: int = 1024
-    lr: float = 3e-5
-    exchange_lr_scale: float = 10.0
-    weight_decay: float = 0.05
-    drop_path: float = 0.1
-    checkpointing: bool = False
-    precision: str = "bf16"
-    seed: int = 0
-
-
-DENSE = Recipe(classes=150, epochs=127, warmup_epochs=1, batch_size=16, lr=4e-5, exchange_lr_scale=1.0)
-"""The recipe for dense prediction: the published ADE20K settings, 160k iterations of 16 images (127 epochs there)."""
+_COMMENT = """\
+# Train it:  piip-explore train design.yaml --out runs/first     (needs pip install 'piip-explore[train]')
+# data: coco:FOLDER trains a detector, ade20k:FOLDER a segmenter, imagefolder:FOLDER a classifier.
+# pretrained: weights of branches by their number in the design, such as {1: deit_tiny.pth} or {1: hub:OWNER/REPO/FILE}
+"""
 
 
 @dataclass(frozen=True)
 class Native(Exporter):
-    """A YAML of design and recipe, and a single-file script that trains the network (DDP, bf16, resumable).
+    """A YAML of design, data and recipe, which `piip-explore train` takes as it is.
 
-    In the YAML, `data` are the folders of images (the script says how they are laid out), and `pretrained` may name
-    pre-trained weights per branch, by its number in the design: `{1: deit_tiny.pth}`, or `hub:OWNER/REPOSITORY/FILE`.
+    `data`: what to train on, `KIND:FOLDER`; its kind decides the task and the recipe. Without it, ImageNet for designs
+    whose merge makes a classifier, else COCO, in folders of usual names.
     """
 
     name: ClassVar[str] = "native"
 
+    data: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.data is not None and self.data.partition(":")[0] not in TASKS:
+            raise InputError(f"data '{self.data}': expected {', '.join(f'{kind}:FOLDER' for kind in TASKS)}")
+
     def files(self, design: Design, origin: Origin | None = None) -> Files:
-        """Return the YAML and the script."""
-        recipe = Recipe() if task(design) == "classification" else DENSE
+        """Return the YAML."""
+        classifier = merge_serves(design.merge.kind, "classification")
+        data = self.data or ("imagefolder:data/imagenet" if classifier else "coco:data/coco")
+        task = TASKS[data.partition(":")[0]]
         content: dict[str, Any] = {
             "design": str(design),
             "id": design.id,
-            "task": task(design),
-            "recipe": vars(recipe),
-            "data": {"train": "data/train", "val": "data/val"},
+            "data": data,
             "pretrained": None,
+            "recipe": fields_of(published(design, task), task),
         }
         if origin is not None:
             content["origin"] = {
@@ -74,7 +55,4 @@ class Native(Exporter):
                 "scores": dict(origin.scores),
                 "conditions": dict(origin.conditions),
             }
-        return {
-            "design.yaml": yaml.safe_dump(content, sort_keys=False, width=110),
-            "train.py": _SCRIPT.read_text(encoding="utf-8"),
-        }
+        return {"design.yaml": _COMMENT + yaml.safe_dump(content, sort_keys=False, width=110)}

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from piip_explore.design import Design
-from piip_explore.export import limits, mmseg, training
-from piip_explore.export.backbone import CodeBase
-from piip_explore.export.exporter import Files, Origin
-from piip_explore.export.official import PLAIN_VITS, OfficialExporter, plain_vit
+from piip_explore.export import limits, training
+from piip_explore.export.backbone import resizable
+from piip_explore.export.exporter import Files, Misfit, Origin
+from piip_explore.export.official_exporter import PLAIN_VITS, OfficialExporter, plain_vit
 from piip_explore.export.pyconfig import Name, render
+from piip_explore.official.arguments import CodeBase
+from piip_explore.official.pretrained import weights
 
 
 @dataclass(frozen=True)
 class OfficialSegmentation(OfficialExporter):
-    """A config that the authors' segmentation code trains as it is.
-
-    `self_contained`: write out what is otherwise inherited from the `_base_` files of the authors' code.
-    """
+    """A config that the authors' segmentation code trains as it is."""
 
     name: ClassVar[str] = "official-segmentation"
     code_base: ClassVar[CodeBase] = "segmentation"
@@ -26,18 +25,38 @@ class OfficialSegmentation(OfficialExporter):
         limits.at_most(3),
         limits.known_models(plain_vit, PLAIN_VITS, "it has plain ViTs and InternViT"),
         limits.widths_fall,
-        limits.exchanges,
+        limits.interactions,
         limits.merged_by("conv"),
         limits.widths_of_32(all_branches=False),
         limits.all_merged,
+        limits.weighted_as_published,
     )
 
-    self_contained: bool = False
+    def misfits(self, design: Design) -> list[Misfit]:
+        """Return what this target cannot express; among it, sizes that pre-trained positions cannot be resized to."""
+        found = super().misfits(design)
+        if self.weights is None and self.keep is None:
+            misfit = self._not_resizable(found[-1].mended if found else design)
+            found += [misfit] if misfit else []
+        return found
+
+    def _not_resizable(self, design: Design) -> Misfit | None:
+        sizes = {}
+        for branch in design.branches:
+            chosen = weights(branch.model, self.pretrain.get(branch.model))
+            if chosen.branch_class == "vit_models":
+                sizes[branch] = resizable(branch.resolution, chosen)
+        refused = [branch for branch, size in sizes.items() if size != branch.resolution]
+        if not refused:
+            return None
+        branches = tuple(replace(b, resolution=sizes.get(b, b.resolution)) for b in design.branches)
+        reason = f"it cannot resize pre-trained positions to '{refused[0]}'"
+        return Misfit(reason, replace(design, branches=branches))
 
     def files(self, design: Design, origin: Origin | None = None) -> Files:
         """Return one config file, and the weights if there are any."""
         what = "UperNet on ADE20K, 80k iterations (put it into configs/piip/ of the segmentation code)"
-        text = render(self.config(design), training.header(design, what, origin))
+        text = render(self.config(design), training.header(design, self.code_base, what, origin))
         return {f"{self.stem(design)}.py": text, **self.weight_files(design)}
 
     def stem(self, design: Design) -> str:
@@ -47,13 +66,11 @@ class OfficialSegmentation(OfficialExporter):
     def config(self, design: Design) -> dict[str, Any]:
         """Return the assignments of the config file, with their notes."""
         names = ("models/upernet_r50", "datasets/ade20k", "default_runtime", "schedules/schedule_80k")
-        made: dict[str, Any] = {} if self.self_contained else {"_base_": [f"../../_base_/{n}.py" for n in names]}
-        made["model"] = self._model(design)
+        made: dict[str, Any] = {"_base_": [f"../../_base_/{name}.py" for name in names], "model": self._model(design)}
         made |= self._data(design)
-        if self.self_contained:
-            made |= mmseg.schedule_80k() | mmseg.runtime()
         made["optimizer"] = self._optimizer(design)
-        made["lr_config"] = self._replacing() | {
+        made["lr_config"] = {
+            "_delete_": True,
             "policy": "poly",
             "warmup": "linear",
             "warmup_iters": 1500,
@@ -69,18 +86,15 @@ class OfficialSegmentation(OfficialExporter):
         made["custom_hooks"] = [{"type": "ToBFloat16Hook", "priority": 49}]
         return made
 
-    def _replacing(self) -> dict[str, bool]:
-        """Return what makes a dictionary replace the inherited one instead of joining it."""
-        return {} if self.self_contained else {"_delete_": True}
-
     def _model(self, design: Design) -> dict[str, Any]:
         width = design.branches[design.order[-1]].spec.out_dim
         size = input_size(design)
-        heads = mmseg.upernet(width) if self.self_contained else mmseg.upernet_changes(width)
+        head = {"num_classes": 150, "channels": 1536}
         return {
-            **({"type": "EncoderDecoder", "pretrained": None} if self.self_contained else {"pretrained": None}),
-            "backbone": {**self._replacing(), **self.arguments(design)},
-            **heads,
+            "pretrained": None,
+            "backbone": {"_delete_": True, **self.arguments(design)},
+            "decode_head": {**head, "in_channels": [width] * 4},
+            "auxiliary_head": {**head, "in_channels": width},
             "test_cfg": {"mode": "slide", "crop_size": (size, size), "stride": (size * 2 // 3, size * 2 // 3)},
         }
 
@@ -111,13 +125,8 @@ class OfficialSegmentation(OfficialExporter):
             {"type": "MultiScaleFlipAug", "img_scale": (4 * size, size), "flip": False, "transforms": transforms},
         ]
         sets: dict[str, Any] = {"samples_per_gpu": 2, "workers_per_gpu": 2}
-        for name, split, pipeline in (
-            ("train", "training", "train"),
-            ("val", "validation", "test"),
-            ("test", "validation", "test"),
-        ):
-            base = mmseg.ade20k(split) if self.self_contained else {}
-            sets[name] = {**base, "pipeline": Name(f"{pipeline}_pipeline")}
+        for name, pipeline in (("train", "train"), ("val", "test"), ("test", "test")):
+            sets[name] = {"pipeline": Name(f"{pipeline}_pipeline")}
         return {"train_pipeline": train, "test_pipeline": test, "data": sets}
 
     def _optimizer(self, design: Design) -> dict[str, Any]:
@@ -125,7 +134,7 @@ class OfficialSegmentation(OfficialExporter):
         if len(design.branches) == 2:
             decay["skip_stride"] = decay["skip_stride"][0]  # a single number is what this code base takes for two
         return {
-            **self._replacing(),
+            "_delete_": True,
             "type": "AdamW",
             "lr": 4e-5,
             "betas": (0.9, 0.999),

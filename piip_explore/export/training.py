@@ -7,7 +7,8 @@ from typing import Any
 from piip_explore.catalog import ConvNeXt
 from piip_explore.design import Design
 from piip_explore.export.exporter import Origin
-from piip_explore.export.pretrained import Weights
+from piip_explore.official.arguments import CodeBase
+from piip_explore.official.pretrained import Weights
 
 IMAGENET_NORM = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375], "to_rgb": True}
 HALF_NORM = {"mean": [127.5, 127.5, 127.5], "std": [127.5, 127.5, 127.5], "to_rgb": True}
@@ -45,8 +46,8 @@ _CONVNEXT_LAYERS = 12
 def _depth_strides(design: Design, layers: int) -> list[int | float]:
     """Return how many layers of branch 1 pass for one block of each other branch (`skip_stride`).
 
-    A ConvNeXt's stride is never read, for its parameters are not decayed. The published configs give the ratio of the
-    third stages beside another ConvNeXt, and 1 beside a ViT.
+    A ConvNeXt's stride is never read, because its parameters are not decayed. The published configs give the ratio of
+    the third stages beside another ConvNeXt, and 1 beside a ViT.
     """
     specs = [design.branches[i].spec for i in reversed(design.order)]
     strides: list[float] = []
@@ -68,13 +69,39 @@ def layer_decay(design: Design, rate: float) -> dict[str, Any]:
     return arguments
 
 
+_NEWER = (
+    "These versions have no kernels for compute capability 9.0 (H100, H200) or newer. There, build() of",
+    "piip_explore.models is this network in plain PyTorch, `piip-explore train` trains it as a detector, segmenter or",
+    "classifier, and piip_explore.ops.compat has their deformable attention for a port of their code.",
+)
+_MM = (
+    "Runs with torch 1.11 to 1.13 and CUDA 10.2 to 11.6 (the authors: 1.12, 11.3), flash-attn 0.2.8, deepspeed 0.8.0",
+    "and the authors' own mmcv-full 1.7.0, mmdetection 2.25 and mmsegmentation, on GPUs such as V100 and A100.",
+    *_NEWER,
+)
+ENVIRONMENT: dict[CodeBase, tuple[str, ...]] = {
+    "detection": _MM,
+    "segmentation": _MM,
+    "classification": (
+        "Runs with torch 1.12 and CUDA 11.6, timm 0.5.4, flash-attn 0.2.8 and mmcv-full 1.4.2, on GPUs such as V100",
+        "and A100.",
+        *_NEWER,
+    ),
+    "llava": (
+        "Runs with LLaVA-1.5's packages, transformers 4.37.2 and flash-attn 2.3.6; the authors trained on A100. Newer",
+        "GPUs need their deformable attention compiled anew; build() of piip_explore.models is this encoder in plain",
+        "PyTorch.",
+    ),
+}
+"""What every code base needs to run, as comment lines. Source: the authors' installation notes."""
+
 DEEPSPEED = {"deepspeed": True, "deepspeed_config": "zero_configs/adam_zero1_bf16.json"}
 """The assignments that train under DeepSpeed; checkpoints and the bfloat16 hook go with them."""
 
 
-def header(design: Design, what: str, origin: Origin | None) -> list[str]:
+def header(design: Design, code_base: CodeBase, what: str, origin: Origin | None) -> list[str]:
     """Return the comment lines that open an exported file."""
-    lines = [f"{what}, written by piip-explore.", f"Design {design.id}: {design}"]
+    lines = [f"{what}, written by piip-explore.", f"Design {design.id}: {design}", *ENVIRONMENT[code_base]]
     if origin is not None:
         scores = ", ".join(f"{name} {value:g}" for name, value in origin.scores.items())
         lines.append(f"Study '{origin.study}', trial {origin.trial}: {scores}")

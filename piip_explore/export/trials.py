@@ -5,32 +5,36 @@ from __future__ import annotations
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.export.exporter import Origin
-from piip_explore.search import columns, locate, report
+from piip_explore.search import columns, locate
+from piip_explore.search.details import details
 
-_UNSAID = ("design", "id", "worker", "curve")
-"""Attributes of a trial that are no conditions of its scores."""
+_UNSAID = ("design", "id", "worker", "curve", "metric_curve")
+"""Attributes of a trial that are not conditions of its scores."""
 
 
-def trial_design(study: str | None, trial: int, storage: str | None) -> tuple[Design, Origin]:
-    """Return a trial's design, its scores and what they depend on.
+def trial_design(study: str | None, trial: int | str, storage: str | None) -> tuple[Design, Origin]:
+    """Return a trial's design, its scores and what they depend on; `trial` is a number, `knee` or a design's id.
 
     Raises:
-        InputError: there is no such study or trial, or it names no design.
+        InputError: no such study or trial, or it does not name a design.
     """
     return of_trial(columns.read(*locate.study(study, storage)), trial)
 
 
-def of_trial(found: columns.Columns, trial: int) -> tuple[Design, Origin]:
+def of_trial(found: columns.Columns, trial: int | str) -> tuple[Design, Origin]:
     """Return what `trial_design` does, of a study that is read already.
 
     Raises:
-        InputError: there is no such trial, or it names no design.
+        InputError: no such trial, or it does not name a design.
     """
-    (details,) = report.details(found, str(trial))
-    attributes = details["attributes"]
+    trials = details(found, str(trial))
+    chosen = next((one for one in reversed(trials) if one["state"] == "COMPLETE"), trials[-1])
+    attributes = chosen["attributes"]
     if "design" not in attributes:
-        raise InputError(f"trial {trial} of study '{found.study}' names no design: it was not made by piip-explore")
-    scores = {name: value for name, value in details["values"].items() if value is not None}
-    conditions = {"state": details["state"], "accounting": found.record.get("accounting")}
+        raise InputError(
+            f"trial {chosen['trial']} of study '{found.study}' names no design: it was not made by piip-explore"
+        )
+    scores = {name: value for name, value in chosen["values"].items() if value is not None}
+    conditions = {"state": chosen["state"], "accounting": found.record.get("accounting")}
     conditions |= {name: value for name, value in attributes.items() if name not in _UNSAID}
-    return Design.parse(attributes["design"]), Origin(found.study, trial, scores, conditions)
+    return Design.parse(attributes["design"]), Origin(found.study, chosen["trial"], scores, conditions)

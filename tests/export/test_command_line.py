@@ -81,6 +81,7 @@ def test_nothing_is_overwritten_without_force(tmp_path: Path, capsys: pytest.Cap
     assert written.read_text() != "mine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", MERGES)
 def test_weights_travel_both_ways(target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(0)
@@ -90,7 +91,7 @@ def test_weights_travel_both_ways(target: str, tmp_path: Path, capsys: pytest.Ca
     classes = 1000 if target == "official-classification" else None
     model = build(design, num_classes=classes).eval()
     for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.05)  # exchanges start at zero: let them matter
+        torch.nn.init.normal_(parameter, std=0.05)  # interactions start at zero: let them matter
     ours = tmp_path / "ours.safetensors"
     ours.write_bytes(our_file(OurWeights(design, model.state_dict(), {})))
     assert run("export", str(design), "--target", target, "--out", tmp_path, "--weights", ours) == 0
@@ -128,7 +129,7 @@ def test_weights_travel_both_ways(target: str, tmp_path: Path, capsys: pytest.Ca
 
 def test_the_exported_arguments_build_the_exported_weights(tmp_path: Path) -> None:
     """What the authors' code reads, arguments and names, makes a network with our network's output."""
-    from piip_explore.export.official_import import import_config
+    from piip_explore.official.import_design import import_config
 
     torch.manual_seed(0)
     design = Design.parse("vit_tiny@112 vit_small@64; interactions=2")

@@ -14,9 +14,11 @@ from piip_explore.errors import InputError
 from piip_explore.export import exporter, write_files
 from piip_explore.export.checkpoints import OurWeights, our_file, read_checkpoint, read_ours, torch_file
 from piip_explore.export.conversion import convert, in_sorted_order, to_official
-from piip_explore.export.official_import import import_backbone, import_config
 from piip_explore.export.pyconfig import plain
 from piip_explore.models import build, load_official
+from piip_explore.official.import_design import import_backbone, import_config
+from piip_explore.official.names import official_name
+from piip_explore.official.network import read_network
 from tests.export.test_checkpoints import PARITY, reference, same
 
 
@@ -24,14 +26,14 @@ from tests.export.test_checkpoints import PARITY, reference, same
 def test_official_to_ours_to_official_is_the_identity(path: Path) -> None:
     family, config, state = reference(path)
     model = load_official(family, config, state)
-    assert same(to_official(model.state_dict(), family, config, model.unused), state)
+    assert same(to_official(model.state_dict(), read_network(config, family), model.unused), state)
 
 
 @pytest.mark.parametrize("path", PARITY, ids=lambda path: path.stem)
 def test_weights_that_only_we_have_make_a_loadable_official_state(path: Path) -> None:
     family, config, state = reference(path)
     model = load_official(family, config, state).eval()
-    theirs = to_official(model.state_dict(), family, config)
+    theirs = to_official(model.state_dict(), read_network(config, family))
     never_read = {name for name in state if name not in theirs}
     assert all("fpn1" in name or "cls_token" in name or ".norm." in name or ".head." in name for name in never_read)
     assert {name: t.shape for name, t in theirs.items()} == {n: t.shape for n, t in state.items() if n in theirs}
@@ -46,7 +48,7 @@ def test_branch_classes_without_a_way_back_are_refused() -> None:
     model = load_official(family, config, state)
     beit = config | {"branch2": config["branch2"] | {"pretrained": "beitv2_base.pth"}}
     with pytest.raises(InputError, match="weights of branch 2 cannot be written for the authors' BEiT class"):
-        to_official(model.state_dict(), family, beit)
+        to_official(model.state_dict(), read_network(beit, family))
 
 
 @pytest.mark.parametrize("merge", ["linear", "conv", "conv-multilevel", "separate-heads"])
@@ -145,11 +147,11 @@ def test_what_only_the_design_has_is_fresh(tmp_path: Path) -> None:
     images = torch.randn(1, 3, 112, 112)
     official = load_official("classification", arguments, theirs).eval()
     assert torch.allclose(ours(images), official(images), atol=1e-5)
-    back = to_official(made.weights.state, "classification", arguments, made.weights.unused)
+    back = to_official(made.weights.state, read_network(arguments), made.weights.unused)
     assert {name for name in back if name not in theirs} == set()
     trained = made.weights.state | {"branches.1.blocks.0.ls1.gamma": torch.full((384,), 0.5)}
     with pytest.raises(InputError, match=r"set init_values=1\.0"):
-        to_official(trained, "classification", arguments, made.weights.unused)
+        to_official(trained, read_network(arguments), made.weights.unused)
 
 
 def test_a_dino_detector_lacks_the_finest_level(tmp_path: Path) -> None:
@@ -165,6 +167,80 @@ def test_a_dino_detector_lacks_the_finest_level(tmp_path: Path) -> None:
     build(design).load_state_dict(read_ours(tmp_path / "back.safetensors").state)
 
 
+def test_the_finest_level_that_a_dino_checkpoint_holds_is_taken(tmp_path: Path) -> None:
+    design = Design.parse(SMALL)
+    state = random_weights(design)
+    network = read_network({**plain(exporter("official-detection").arguments(design)), "is_dino": True})
+    theirs = to_official(state, network)
+    assert "fpn1.0.weight" in theirs
+    path = tmp_path / "theirs.pth"
+    path.write_bytes(torch_file(theirs, "module"))
+    made = convert(import_backbone(network.arguments), path)
+    assert made.fresh == ()
+    assert same(made.weights.state, state)
+    assert same(to_official(made.weights.state, network, made.weights.unused), theirs)
+
+
+def test_weights_for_other_channels_have_no_place_there(tmp_path: Path) -> None:
+    design = Design.parse(SMALL)
+    path = tmp_path / "four.safetensors"
+    path.write_bytes(our_file(OurWeights(design, build(design, in_channels=4).state_dict(), {})))
+    with pytest.raises(InputError, match="take images of 3 channels, and these weights those of 4: --target onnx"):
+        exporter("official-detection", weights=path).export(design)
+
+
+@pytest.mark.parametrize("text", ["vit[depth=2,dim=32,heads=2]@64", "convnext[depths=1-1-1-1,dims=16-32-32-64]@64"])
+def test_a_detector_of_one_branch(text: str, tmp_path: Path) -> None:
+    """Its backbone has the names of its pre-training, and a pyramid that the design does not have."""
+    design = Design.parse(text)
+    state = random_weights(design)
+    if "convnext" in text:
+        spec = design.branches[0].spec
+        sizes = {"depths": list(spec.depths), "hidden_sizes": list(spec.dims)}  # type: ignore[union-attr]
+        arguments = {"type": "ConvNextHFWrapper", "real_size": 64, "convnext": sizes, "single_branch": True}
+        names = {name: official_name(name, 1, "none").removeprefix("branch1.") for name in state}
+    else:
+        arguments = plain(exporter("official-detection").arguments(design)) | {"real_size": 64}
+        names = {name: official_name(name, 1, "none", (), [0]).removeprefix("branch1.") for name in state}
+    theirs = {f"backbone.{names[name]}": tensor for name, tensor in state.items()}
+    theirs |= {"backbone.fpn1.0.weight": torch.zeros(2), "neck.lateral_convs.0.conv.weight": torch.zeros(2)}
+    path = tmp_path / "theirs.pth"
+    path.write_bytes(torch_file(theirs, "state_dict"))
+    made = convert(import_backbone(arguments, "detection"), path)
+    assert same(made.weights.state, state)
+    assert made.left_out == {"neck": 1, "fpn1": 1}
+    assert made.fresh == ()
+
+
+def test_networks_that_the_design_does_not_compute_are_not_converted(tmp_path: Path) -> None:
+    design = Design.parse("vit[depth=4,dim=32,heads=2]@96 vit[depth=4,dim=64,heads=2]@64; interactions=2; heads=2")
+    arguments = plain(exporter("official-detection").arguments(design))
+    arguments["branch1"] |= {"interaction_indexes": [[0, 0], [1, 3]]}
+    path = tmp_path / "theirs.pth"
+    path.write_bytes(torch_file(to_official(random_weights(design), read_network(arguments)), "module"))
+    with pytest.raises(InputError, match=r"branch1 interacts after blocks \[0, 3\].*load_official runs it as it is"):
+        convert(import_backbone(arguments), path)
+    linear = Design.parse("vit_tiny@112 vit_small@64; interactions=2; merge=linear")
+    arguments = plain(exporter("official-classification").arguments(linear))
+    arguments["branch2"] |= {"use_cls_token": True}
+    imported = import_backbone(arguments)
+    assert imported.notes == (
+        "branch2 has use_cls_token=True; the branches of merge=linear have no class token in the design's network",
+    )
+    with pytest.raises(InputError, match="branch2 has use_cls_token=True"):
+        convert(imported, path)
+
+
+def test_code_bases_without_a_checkpoint_to_convert_say_what_to_do(tmp_path: Path) -> None:
+    for target, text, words in (
+        ("classification", "vit_small@224", "`load_branch`"),
+        ("llava", "clip_base@512 clip_large@256; merge=none", "Hugging Face's models"),
+    ):
+        arguments = plain(exporter(f"official-{target}").arguments(Design.parse(text)))
+        with pytest.raises(InputError, match=words):
+            convert(import_backbone(arguments), tmp_path / "theirs.pth")
+
+
 def test_the_segmenter_of_three_branches_takes_the_second_ones_images() -> None:
     design = Design.parse(
         "vit[depth=2,dim=32,heads=2]@96 vit[depth=2,dim=32,heads=2]@64 vit[depth=2,dim=64,heads=2]@32; "
@@ -172,5 +248,16 @@ def test_the_segmenter_of_three_branches_takes_the_second_ones_images() -> None:
     )
     arguments = plain(exporter("official-segmentation").arguments(design))
     state = random_weights(design)
-    network = load_official("segmentation", arguments, to_official(state, "segmentation", arguments)).eval()
+    network = load_official("segmentation", arguments, to_official(state, read_network(arguments))).eval()
     assert [tuple(x.shape[2:]) for x in network(torch.randn(1, 3, 64, 64))] == [(24, 24), (12, 12), (6, 6), (3, 3)]
+
+
+def test_equal_weights_make_equal_files(tmp_path: Path) -> None:
+    design = Design.parse("vit[depth=1,dim=32,heads=2]@32")
+    weights = OurWeights(design, build(design).state_dict(), {})
+    files = {our_file(weights) for _ in range(8)}
+    assert len(files) == 1
+    (tmp_path / "ours.safetensors").write_bytes(files.pop())
+    read = read_ours(tmp_path / "ours.safetensors")
+    assert read.design == design
+    assert all(torch.equal(tensor, read.state[name]) for name, tensor in weights.state.items())

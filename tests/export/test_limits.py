@@ -71,6 +71,24 @@ FREE = "vit[depth=12,dim={},heads=4]"
             "vit_tiny@384 vit_base@128; merge=separate-heads",
         ),
         ("classification", "vit_tiny@384:w14 vit_base@128; merge=linear", None, None),
+        (
+            "detection",
+            "vit_tiny@1344 vit_small@896 vit_base@672; weighting=channel",
+            "its merge has no weighting=channel",
+            "vit_tiny@1344 vit_small@896 vit_base@672",
+        ),
+        (
+            "segmentation",
+            "vit_tiny@640 vit_base@320; weighting=channel",
+            "its merge has no weighting=channel",
+            "vit_tiny@640 vit_base@320",
+        ),
+        (
+            "classification",
+            "vit_tiny@384 vit_base@128; merge=separate-heads; weighting=scalar",
+            "its merge has no weighting=scalar",
+            "vit_tiny@384 vit_base@128; merge=separate-heads",
+        ),
     ],
 )
 def test_misfits_are_named_and_mended(target: str, text: str, reason: str | None, nearest: str | None) -> None:
@@ -82,6 +100,19 @@ def test_misfits_are_named_and_mended(target: str, text: str, reason: str | None
         made.export(design)
     assert reason in str(refusal.value)
     assert str(made.nearest(design)) == nearest
+
+
+@pytest.mark.parametrize("target", ["detection", "segmentation", "classification", "llava"])
+@pytest.mark.parametrize(
+    "model",
+    ["dinov2_reg_base", "dinov3_base", "siglip2_base", "pe_core_base", "intern_vit_6b[depth=12,dim=64,heads=2]"],
+)
+def test_branch_models_that_the_authors_lack_are_for_the_native_target(target: str, model: str) -> None:
+    design = Design.parse(f"vit_small@448 {model}@224; merge={'none' if target == 'llava' else 'conv'}; heads=8")
+    with pytest.raises(InputError, match=r"it has no class for .*which --target native takes") as refusal:
+        exporter(f"official-{target}").check(design)
+    assert f"{design.branches[1]}" in str(refusal.value)
+    exporter("native").check(design)
 
 
 def test_dino_reads_the_final_map_alone() -> None:

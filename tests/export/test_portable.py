@@ -15,12 +15,16 @@ from piip_explore import Design
 from piip_explore.errors import InputError
 from piip_explore.export import exporter
 from piip_explore.export.checkpoints import OurWeights, our_file
-from piip_explore.export.portable import plain_deformable_attention
+from piip_explore.export.portable import trace
 from piip_explore.models import build
+from piip_explore.models.program import plain_deformable_attention
 from piip_explore.ops import deformable_attention
 
+pytestmark = pytest.mark.slow
+
 DESIGN = Design.parse(
-    "vit[depth=1,dim=64,heads=2]@32 vit[depth=1,dim=32,heads=2]@112:w3; interactions=1; heads=2; points=2; merge=linear"
+    "vit[depth=1,dim=64,heads=2]@32 vit[depth=1,dim=32,heads=2]@112:w3; interactions=1; heads=2; points=2; "
+    "merge=linear; weighting=channel"
 )
 
 
@@ -37,26 +41,61 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.nn.Mo
 
 def test_torch_export(weights: tuple[Path, torch.nn.Module]) -> None:
     path, model = weights
-    files = exporter("torch-export", weights=path, batch=2).export(DESIGN)
+    files = exporter("torch-export", weights=path).export(DESIGN)
     program = torch.export.load(io.BytesIO(files[f"piip_{DESIGN.id}.pt2"]))
     assert not [node for node in program.graph.nodes if "piip" in str(node.target)]
-    images = torch.randn(2, 3, 112, 112)
-    with torch.no_grad():
-        assert torch.allclose(program.module()(images), model(images), atol=1e-5)
+    for batch in (1, 3):
+        images = torch.randn(batch, 3, 112, 112)
+        with torch.no_grad():
+            assert torch.allclose(program.module()(images), model(images), atol=1e-5)
 
 
 def test_onnx(weights: tuple[Path, torch.nn.Module]) -> None:
     pytest.importorskip("onnxscript", reason="ONNX is written by onnx and onnxscript; they are not installed")
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime runs the exported model; it is not installed")
     path, model = weights
-    files = exporter("onnx", weights=path, batch=2).export(DESIGN)
+    files = exporter("onnx", weights=path).export(DESIGN)
     session = runtime.InferenceSession(files[f"piip_{DESIGN.id}.onnx"])
-    images = torch.randn(2, 3, 112, 112)
-    (got,) = session.run(["output_0"], {"images": images.numpy()})
-    with torch.no_grad():
-        assert torch.allclose(torch.from_numpy(got), model(images), atol=1e-5)
+    for batch in (1, 3):
+        images = torch.randn(batch, 3, 112, 112)
+        (got,) = session.run(["output_0"], {"images": images.numpy()})
+        with torch.no_grad():
+            assert torch.allclose(torch.from_numpy(got), model(images), atol=1e-5)
     described = json.loads(files[f"piip_{DESIGN.id}.json"])
     assert (described["design"], described["outputs"]) == (str(DESIGN), ["output_0"])
+
+
+def test_positions_at_the_grid_of_a_pre_training_are_resampled(
+    weights: tuple[Path, torch.nn.Module], tmp_path: Path
+) -> None:
+    """A detector's checkpoint keeps its positions at the pre-training's grid, whatever the branch's is."""
+    _, model = weights
+    imported = build(DESIGN, num_classes=5).eval()
+    state = model.state_dict()
+    for name in ("branches.0.pos_embed", "branches.1.pos_embed"):
+        state[name] = torch.randn(1, 5 * 5, state[name].shape[2])
+        branch = imported.branches[int(name[9])]
+        branch.pos_embed = torch.nn.Parameter(torch.empty_like(state[name]))
+    imported.load_state_dict(state)
+    path = tmp_path / "imported.safetensors"
+    path.write_bytes(our_file(OurWeights(DESIGN, state, {})))
+    program, _, _ = trace(DESIGN, path)
+    images = torch.randn(2, 3, 112, 112)
+    with torch.no_grad():
+        assert torch.allclose(program.module()(images), imported(images), atol=1e-5)
+
+
+def test_images_have_the_channels_of_the_weights(tmp_path: Path) -> None:
+    model = build(DESIGN, in_channels=4).eval()
+    path = tmp_path / "four.safetensors"
+    path.write_bytes(our_file(OurWeights(DESIGN, model.state_dict(), {})))
+    files = exporter("torch-export", weights=path).export(DESIGN)
+    assert json.loads(files[f"piip_{DESIGN.id}.json"])["input"]["shape"] == ["batch", 4, 112, 112]
+    program = torch.export.load(io.BytesIO(files[f"piip_{DESIGN.id}.pt2"]))
+    images = torch.randn(1, 4, 112, 112)
+    with torch.no_grad():
+        (want,) = model(images)
+        assert torch.allclose(program.module()(images)[0], want, atol=1e-5)
 
 
 def test_weights_of_another_design_are_refused(weights: tuple[Path, torch.nn.Module], tmp_path: Path) -> None:

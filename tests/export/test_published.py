@@ -10,7 +10,7 @@ import pytest
 from piip_explore import Design
 from piip_explore.cost import count
 from piip_explore.export import exporter
-from piip_explore.export.official_import import import_config
+from piip_explore.official.import_design import import_config
 from piip_explore.published import llava, load
 
 KNOWN = load().query("structure == 'known'")

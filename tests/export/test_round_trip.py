@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from piip_explore import Design, catalog
 from piip_explore.errors import InputError
 from piip_explore.export import exporter
-from piip_explore.export.config_evaluator import evaluate
-from piip_explore.export.official_import import import_backbone, import_config
 from piip_explore.export.pyconfig import plain
+from piip_explore.official.evaluate import evaluate
+from piip_explore.official.import_design import import_backbone, import_config
 from piip_explore.space import SearchSpace
 from tests.export.samples import ALL
 
@@ -110,19 +110,16 @@ def test_sample_designs_come_back(target: str, design: Design, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("head", ["mask-rcnn", "cascade-rcnn", "dino"])
-@pytest.mark.parametrize("self_contained", [True, False])
-def test_options_leave_the_design_alone(head: str, self_contained: bool, tmp_path: Path) -> None:
+def test_options_leave_the_design_alone(head: str, tmp_path: Path) -> None:
     design = Design.parse("vit_small@1792:w24g3 vit_base@1120:w24g3 vit_large@672:w24g3")
     families = {"vit_base": "deit3-384", "vit_large": "dinov2"}
-    made = exporter("official-detection", head=head, self_contained=self_contained, pretrain=families)
+    made = exporter("official-detection", head=head, pretrain=families)
     ((name, text),) = made.export(design).items()
     (tmp_path / name).write_text(text)
     imported = import_config(tmp_path / name)
     assert imported.design == design
     assert bool(imported.notes) == (head == "dino")
     assert "deit_3_base_384" in imported.backbone["branch2"]["pretrained"]
-    assert ("_base_ =" in text) != self_contained
-    assert ("_delete_" in text) != self_contained
     assert imported.backbone.get("is_dino", False) == (head == "dino")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -71,19 +72,17 @@ def test_images_and_necks_of_the_published_detectors(
     assert made["model"]["neck"] == {"type": "FPN", "in_channels": widths, "out_channels": 256, "num_outs": 5}
 
 
-@pytest.mark.parametrize("self_contained", [True, False])
 @pytest.mark.parametrize("target", ["detection", "segmentation"])
-def test_mm_based_training_runs_under_deepspeed(target: str, self_contained: bool) -> None:
-    made = config(target, "vit_tiny@640 vit_base@320", self_contained=self_contained)
+def test_mm_based_training_runs_under_deepspeed(target: str) -> None:
+    made = config(target, "vit_tiny@640 vit_base@320")
     assert made["deepspeed"] is True
     assert made["deepspeed_config"] == "zero_configs/adam_zero1_bf16.json"
     assert made["checkpoint_config"]["deepspeed"] is True  # else the sharded optimizer is not saved
     assert made["custom_hooks"][0]["type"] == ("ToBFloat16HookMMDet" if target == "detection" else "ToBFloat16Hook")
 
 
-@pytest.mark.parametrize("self_contained", [True, False])
-def test_dino(self_contained: bool) -> None:
-    made = config("detection", SBL, head="dino", self_contained=self_contained, pretrain={"vit_base": "deit3-384"})
+def test_dino() -> None:
+    made = config("detection", SBL, head="dino", pretrain={"vit_base": "deit3-384"})
     model, head = made["model"], made["model"]["bbox_head"]
     assert model["backbone"]["is_dino"] is True
     assert model["neck"]["in_channels"] == [1024] * 3
@@ -149,3 +148,32 @@ def test_classification_configs_say_their_class_in_the_name() -> None:
         assert file == f"{name}{design.id}_imagenet.py"
     (file,) = exporter("official-classification", pretrain={"vit_base": "augreg"}).export(Design.parse("vit_base@224"))
     assert file.startswith("augreg_")
+
+
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [
+        ("detection", TSB),
+        ("segmentation", "vit_tiny@640 vit_base@320"),
+        ("classification", "vit_tiny@384 vit_base@128; merge=separate-heads"),
+        ("llava", "clip_base@512 clip_large@256; merge=none"),
+    ],
+)
+def test_exports_say_where_they_run_and_what_does_elsewhere(target: str, text: str) -> None:
+    ((_, file),) = exporter(f"official-{target}").export(Design.parse(text)).items()
+    assert isinstance(file, str)
+    comments = " ".join(line.removeprefix("# ") for line in file.splitlines() if line.startswith("#"))
+    assert re.search(r"Runs with .*(torch 1\.1[12]|transformers 4\.37\.2)", comments)
+    assert "build() of piip_explore.models" in comments
+    assert ("H100" in comments) == (target != "llava")
+
+
+def test_a_classifier_says_the_command_that_trains_it() -> None:
+    design = Design.parse("vit_tiny@384 vit_base@128; merge=separate-heads")
+    ((name, file),) = exporter("official-classification").export(design).items()
+    assert isinstance(file, str)
+    command = file[: file.index("model =")]
+    published = "--weight-decay 0.1|--unscale-lr|--from_scratch_lr_ratio 10|--no-repeated-aug|--reprob 0.0|--lr 3e-5"
+    for option in (*published.split("|"), f"--model {name} "):
+        assert option in command
+    assert "--resume" not in command

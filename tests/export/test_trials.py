@@ -48,6 +48,7 @@ def test_the_command_writes_it(storage: Path, tmp_path: Path) -> None:
     assert content["design"] == str(DESIGN)
     assert content["origin"]["trial"] == 0
     assert content["cost"]["published"]["gmacs"] < content["cost"]["built"]["gmacs"]
+    assert content["traffic"]["moved"] > content["traffic"]["activations"] > 0
 
 
 def test_what_is_not_there_is_named(storage: Path) -> None:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from piip_explore import catalog
 from piip_explore.design import Branch, Design
 from piip_explore.errors import InputError
-from piip_explore.export.backbone import CodeBase, backbone
+from piip_explore.export.backbone import backbone
 from piip_explore.export.exporter import Exporter, Files
-from piip_explore.export.official_branch import branch_class
-from piip_explore.export.official_import import import_backbone
-from piip_explore.export.pretrained import WEIGHTS, Weights, check_families, weights
 from piip_explore.export.pyconfig import Noted, plain
+from piip_explore.official.arguments import CLASS_WORDS, CodeBase, branch_class
+from piip_explore.official.import_design import import_backbone
+from piip_explore.official.network import read_network
+from piip_explore.official.pretrained import WEIGHTS, Weights, check_families, weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,20 +57,20 @@ class OfficialExporter(Exporter):
         Raises:
             InputError: the kept arguments are those of another design or code base.
         """
-        arguments = backbone(design, self.code_base, self.chosen_weights(design)) if self.keep is None else None
-        if arguments is None:
-            arguments = self._kept(design)
+        if self.keep is None:
+            arguments = backbone(design, self.code_base, self.chosen_weights(design))
+        else:
+            arguments = self._kept(design, self.keep)
         return arguments if self.weights is None else self._loading(design, arguments)
 
-    def _kept(self, design: Design) -> dict[str, Any]:
-        assert self.keep is not None
-        imported = import_backbone(self.keep, resolution=design.resolution)
+    def _kept(self, design: Design, keep: Mapping[str, Any]) -> dict[str, Any]:
+        imported = import_backbone(keep, resolution=design.resolution)
         if imported.code_base != self.code_base or imported.design.id != design.id:
             raise InputError(
                 f"the arguments to keep are those of '{imported.design}' in the {imported.code_base} code, "
                 f"not of '{design}' in the {self.code_base} code"
             )
-        return dict(self.keep)
+        return dict(keep)
 
     @cached_property
     def _stored(self) -> OurWeights:
@@ -83,13 +84,13 @@ class OfficialExporter(Exporter):
     def _loading(self, design: Design, arguments: dict[str, Any]) -> dict[str, Any]:
         """Name the files of `weight_files`, and the grid that their position embeddings have.
 
-        In mm-based code the backbone reads its own `pretrained`. A ViT branch cannot go without one, for a word in it
+        In mm-based code the backbone reads its own `pretrained`. A ViT branch needs one too, because a word in its path
         chooses the class: it gets a file of what it resamples when it reads one, in the sizes that it has already.
         """
         made = dict(arguments)
         for number, section in self._vit_sections(arguments).items():
             if self.code_base == "classification":
-                made[f"branch{number}"] = {**section, "pretrained": None}
+                made[f"branch{number}"] = {**section, "pretrained": None, **self._layer_scale(number, section)}
                 continue
             position = self._position(number)
             side = math.isqrt(position.shape[1])
@@ -98,9 +99,16 @@ class OfficialExporter(Exporter):
             made[f"branch{number}"] = {**section, **sizes, "pretrained": path}
         if self.code_base != "classification":
             made["pretrained"] = Noted(
-                f"{self.stem(design)}.pth", "written beside this file; training starts where it lies"
+                f"{self.stem(design)}.pth", "written beside this file; start training in its folder"
             )
         return made
+
+    def _layer_scale(self, number: int, section: Mapping[str, Any]) -> dict[str, float]:
+        """Return the argument that gives a classifier's branch the LayerScale that its weights were trained with."""
+        branch = self._name(number).removesuffix("pos_embed")
+        scales = [t for name, t in self._stored.state.items() if name.startswith(branch) and name.endswith(".gamma")]
+        without = section.get("model_type") == "augreg" and section.get("init_values") is None
+        return {"init_values": 1.0} if without and any(bool((scale != 1).any()) for scale in scales) else {}
 
     def _vit_sections(self, arguments: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
         """Return the sections of the ViT branches in `weights` by the authors' numbers."""
@@ -117,11 +125,14 @@ class OfficialExporter(Exporter):
     def _state(self) -> Mapping[str, Tensor]:
         """Return the stored weights, positions at the grid that the code base keeps them at."""
         ours = self._stored
-        return ours.state if self.code_base == "detection" else _at_own_grids(ours.state, ours.design)
+        if self.code_base == "detection":
+            return ours.state
+        from piip_explore.export.conversion import at_own_grids
+
+        return at_own_grids(ours.state, ours.design)
 
     def _branch_file(self, design: Design, number: int, section: Mapping[str, Any]) -> str:
-        path = str(plain(section.get("pretrained")) or "")
-        word = _CLASS_WORDS[branch_class(section, self.code_base, path)]
+        word = CLASS_WORDS.get(branch_class(plain(section), self.code_base), "vit")
         return f"{self.stem(design)}_branch{number}_{word}.pth"
 
     def weight_files(self, design: Design) -> Files:
@@ -141,7 +152,7 @@ class OfficialExporter(Exporter):
         if len(design.branches) == 1:
             raise InputError("weights of one branch alone have timm's names already: the authors' code loads those")
         arguments = plain(self.arguments(design))
-        theirs = to_official(self._state(), self.code_base, arguments, ours.unused)
+        theirs = to_official(self._state(), read_network(arguments, self.code_base), ours.unused)
         if self.code_base == "classification":
             return {f"{self.stem(design)}.pth": torch_file(theirs, "model")}
         files: Files = {
@@ -154,26 +165,15 @@ class OfficialExporter(Exporter):
         return files
 
 
-_CLASS_WORDS = {"vit_models": "deit", "BEiT": "beit", "UnifiedBertEncoder": "perceiver", "InternViT6B": "vit"}
-"""A word in a weights' path that makes the authors' detection code choose the class."""
-
-
-def _at_own_grids(state: Mapping[str, Tensor], design: Design) -> dict[str, Tensor]:
-    """Resample position embeddings to the branches' own grids, as the network's forward pass does."""
-    from piip_explore.models.vit import resample_positions
-
-    made = dict(state)
-    for index, branch in enumerate(design.branches):
-        name = f"branches.{index}.pos_embed"
-        if name in made:
-            made[name] = resample_positions(made[name], (branch.grid, branch.grid))
-    return made
-
-
 def plain_vit(branch: Branch) -> bool:
-    """Say whether the authors' ViT classes take a branch: catalogued ViTs but CLIP and BEiT, and free ones."""
+    """Say whether the authors' plain ViT classes take a branch: catalogued and free plain ViTs, and InternViT."""
+    return branch.model == "intern_vit_6b" or free_vit(branch)
+
+
+def free_vit(branch: Branch) -> bool:
+    """Say whether a branch is what `vit[...]` stands for, with the patches that the authors' code has."""
     spec = branch.spec
-    return isinstance(spec, catalog.ViT) and spec.patch == 16 and not spec.embed_norm and spec.position == "absolute"
+    return isinstance(spec, catalog.ViT) and spec == spec.plain and spec.patch == 16
 
 
 PLAIN_VITS = [name for name in WEIGHTS if name.startswith("vit") or name == "intern_vit_6b"]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from typing import Any, ClassVar
 
+from piip_explore import __version__
 from piip_explore.design import Design
 from piip_explore.export.exporter import Exporter, Files, Origin
 
 
 @dataclass(frozen=True)
-class Record(Exporter):
+class DesignJson(Exporter):
     """One JSON file that says all that is known of a design."""
 
     name: ClassVar[str] = "json"
@@ -26,10 +26,17 @@ class Record(Exporter):
             "interaction": asdict(design.interaction) if design.interaction else None,
             "merge": asdict(design.merge),
             "cost": {accounting: _cost(design, accounting) for accounting in ("published", "built")},
+            "traffic": _traffic(design),
             "origin": asdict(origin) if origin else None,
-            "piip_explore": version("piip-explore"),
+            "piip_explore": __version__,
         }
         return {f"piip_{design.id}.json": json.dumps(content, indent=2) + "\n"}
+
+
+def _traffic(design: Design) -> dict[str, int]:
+    from piip_explore.cost import traffic
+
+    return asdict(traffic(design))
 
 
 def _cost(design: Design, accounting: str) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Designs as models of other libraries: import `.timm` or `.transformers` to register them there."""

@@ -1,0 +1,66 @@
+"""The folder of a run: one training at a time, nothing half written, nothing of other settings."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from piip_explore.errors import InputError
+from piip_explore.train import folder as folders
+from piip_explore.train.folder import RunFolder
+
+
+def test_what_a_kill_left_behind_is_removed_and_rows_after_the_checkpoint_are_taken_back(tmp_path: Path) -> None:
+    (tmp_path / ".0123abcd.last.pt").write_bytes(b"half")
+    (tmp_path / ".mine.last.pt").write_bytes(b"a person's")
+    folder = RunFolder(tmp_path)
+    folder.own(0)
+    for step in (1, 2, 3):
+        folder.log({"step": step})
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "lo')
+    folder.rewind(2)
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 1}\n{"step": 2}\n'
+    assert {entry.name for entry in tmp_path.iterdir()} == {"lock", "metrics.jsonl", ".mine.last.pt"}
+
+
+@pytest.mark.parametrize("rank", [0, 3])
+def test_a_second_training_is_refused_while_any_process_of_the_first_lives(
+    rank: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "_PATIENCE", 0.3)
+    program = "import sys, pathlib, time; from piip_explore.train.folder import RunFolder\n"
+    program += "folder = RunFolder(pathlib.Path(sys.argv[1]))\n"
+    program += "folder.own(int(sys.argv[2])); print('held', flush=True); time.sleep(600)"
+    other = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path), str(rank)], stdout=subprocess.PIPE, env=os.environ
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == b"held\n"
+    try:
+        with pytest.raises(InputError, match=r"another training is writing to .*: choose another --out"):
+            RunFolder(tmp_path).own(0)
+    finally:
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+    RunFolder(tmp_path).own(0)
+
+
+def test_a_checkpoint_of_other_settings_or_of_nothing_is_refused(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert folder.load({"lr": 1.0}) is None
+    folder.save({"settings": {"lr": 1.0, "epochs": 2}, "step": 5})
+    loaded = folder.load({"lr": 1.0, "epochs": 2})
+    assert loaded is not None
+    assert loaded["step"] == 5
+    with pytest.raises(InputError, match=r"was trained with epochs 2, not 3: choose another --out"):
+        folder.load({"lr": 1.0, "epochs": 3})
+    for content in (b"nothing", (tmp_path / "last.pt").read_bytes()[:-200]):
+        (tmp_path / "last.pt").write_bytes(content)
+        with pytest.raises(InputError, match=r"cannot resume from .*last\.pt.*: remove it to start anew"):
+            folder.load({})
