@@ -1,5 +1,7 @@
 """The dashboard, for `streamlit run app.py -- --study NAME`; `piip-explore dashboard` starts the same."""
 
-from piip_explore.dashboard import app
+from streamlit.starlette import App
 
-app.run()
+from piip_explore.dashboard.server.application import MAIN, MIDDLEWARE, ROUTES
+
+app = App(MAIN, routes=ROUTES, middleware=MIDDLEWARE)

@@ -5,54 +5,95 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 from PIL import Image
 
-from piip_explore.dashboard import options, view
-from piip_explore.dashboard.context import Context, choose_study, sentences
+from piip_explore.dashboard import address, options, pins, selection
+from piip_explore.dashboard.context import ACCOUNTINGS, Context, choose_study, sentences
+
+if TYPE_CHECKING:
+    from streamlit.navigation.page import Page as StreamlitPage
 
 PAGES = {
-    "front": ("Front", ":material/show_chart:"),
-    "design": ("Design", ":material/schema:"),
-    "compare": ("Compare", ":material/compare_arrows:"),
-    "space": ("Space", ":material/grid_view:"),
-    "study": ("Study", ":material/monitoring:"),
-    "validity": ("Validity", ":material/fact_check:"),
-    "published": ("Published", ":material/menu_book:"),
+    "explore": ("Explore", ":material/show_chart:", ""),
+    "design": ("Design", ":material/schema:", ""),
+    "compare": ("Compare", ":material/compare_arrows:", ""),
+    "study": ("Search", ":material/monitoring:", "Run"),
+    "space": ("Space", ":material/grid_view:", "Run"),
+    "validity": ("Validity", ":material/fact_check:", "Evidence"),
+    "published": ("Published", ":material/menu_book:", "Evidence"),
 }
-"""Every page: its module in `pages` (and its address), title and icon."""
+"""Every page: its module in `pages` (and its address), title, icon, and the place of the menu that it is in."""
 
 
-_STYLE = "<style>.stMainBlockContainer { padding-top: 3.5rem; padding-bottom: 3rem; }</style>"
-"""Streamlit leaves six and ten rem, a third of a small screen."""
+_STYLE = """<style>
+.stMainBlockContainer { padding-top: 4rem; padding-bottom: 3rem; }
+[data-testid=stCaptionContainer], [data-testid=stCaptionContainer] :is(p, li) { color: inherit !important; }
+[data-testid=stCaptionContainer] { opacity: 0.8; }
+.st-key-bar { border-bottom: 1px solid rgba(138, 143, 152, 0.3); padding-bottom: 0.5rem; }
+table.piip-figures { width: 100%; border-collapse: collapse; font-size: 0.9rem; }
+table.piip-figures th { text-align: left; font-weight: 400; }
+table.piip-figures :is(td, th) { padding: 0.15rem 0.4rem; border-bottom: 1px solid rgba(138, 143, 152, 0.3); }
+table.piip-figures td { text-align: right; font-variant-numeric: tabular-nums; }
+.piip-pictures { display: flex; flex-wrap: wrap; gap: 1rem; }
+.piip-pictures figure { margin: 0; max-width: 100%; }
+.piip-pictures img { display: block; width: 570px; max-width: 100%; border-radius: 4px; }
+.piip-pictures figcaption { font-size: 0.9rem; padding-top: 0.25rem; }
+@media (max-width: 640px) {
+  .st-key-inspector:has(.st-key-pin_it) {
+    position: fixed; left: 0; right: 0; bottom: 0; z-index: 100; max-height: 45vh; overflow-y: auto;
+    background: Canvas; border-radius: 12px 12px 0 0; box-shadow: 0 -4px 16px rgba(0, 0, 0, 0.3);
+  }
+  .stMainBlockContainer:has(.st-key-pin_it) { padding-bottom: 50vh; }
+}
+</style>"""
+"""Streamlit leaves six and ten rem above and below, a third of a small screen. On a phone what is selected is a sheet
+from below, over a page that scrolls on."""
 
 
 def run() -> None:
     """Show the dashboard; Streamlit calls this for every interaction."""
     st.set_page_config(page_title="piip-explore", page_icon=_icon(), layout="wide")
     st.html(_STYLE)
-    given = options.parse(sys.argv[1:])
-    context = Context(given)
-    for name, (title, icon) in PAGES.items():
-        shown = _shown(name, context)
-        context.pages[name] = st.Page(shown, title=title, icon=icon, url_path=name, default=name == "front")
-    page = st.navigation(list(context.pages.values()))
-    with st.sidebar:
+    address.begin()
+    context = Context(options.parse(sys.argv[1:]))
+    page = st.navigation(_menu(context), position="top")
+    _bar(context)
+    page.run()
+
+
+def _menu(context: Context) -> dict[str, list[StreamlitPage]]:
+    """Return the pages by place; how many designs Compare holds is in its title."""
+    places: dict[str, list[StreamlitPage]] = {}
+    for name, (title, icon, place) in PAGES.items():
+        count = len(pins.compared()) if name == "compare" else 0
+        shown = f"{title} ({count})" if count else title
+        page = st.Page(_shown(name, context), title=shown, icon=icon, url_path=name, default=name == "explore")
+        context.pages[name] = page
+        places.setdefault(place, []).append(page)
+    return places
+
+
+def _bar(context: Context) -> None:
+    """Draw what stands above every page: the study, the accounting, a search, and the address to share."""
+    with st.container(horizontal=True, vertical_alignment="bottom", key="bar"):
         choose_study(context)
         st.segmented_control(
             "FLOPs accounting",
-            ["published", "built"],
-            default="published",
+            ACCOUNTINGS,
             required=True,
-            key="accounting",
-            bind="query-params",
             help="`published` follows the papers' conventions and compares with their tables; `built` counts the "
             "network that is trained.",
+            **address.one("accounting", ACCOUNTINGS, ACCOUNTINGS[0]),
         )
-    view.publish()
-    page.run()
+        with st.container(width=360):
+            selection.field("Find a trial by its number, or write a design", "find", add=False)
+        with st.popover("Share", icon=":material/share:"):
+            st.caption("This address reopens the same view for who runs the dashboard over the same studies.")
+            st.code(address.link(), language=None, wrap_lines=True)
 
 
 def _icon() -> Image.Image:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from piip_explore.dashboard import studies, text, view
+from piip_explore.dashboard import address, studies, text
 from piip_explore.dashboard.options import Options
 from piip_explore.dashboard.trials import Trials
 from piip_explore.errors import InputError
 
 if TYPE_CHECKING:
     from streamlit.navigation.page import Page
+
+
+ACCOUNTINGS = ("published", "built")
+"""How FLOPs may be counted; the first is the default."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Context:
     @property
     def accounting(self) -> str:
         """The FLOPs accounting chosen beside every page."""
-        return str(st.session_state.get("accounting") or "published")
+        return next((word for word in address.get("accounting") if word in ACCOUNTINGS), ACCOUNTINGS[0])
 
     @property
     def sources(self) -> Mapping[str, studies.Source]:
@@ -38,8 +42,8 @@ class Context:
 
     @property
     def source(self) -> studies.Source | None:
-        """The study that was chosen, None if there is none at all."""
-        return self.sources.get(str(st.session_state.get("study")))
+        """The study that was chosen, None if there is none at all, or not the one that the address names."""
+        return next((self.sources[word] for word in address.get("study") if word in self.sources), None)
 
     def link(self, page: str, label: str, **options: str) -> None:
         """Draw a link to another page that keeps the study, the selection and the accounting."""
@@ -90,7 +94,11 @@ def _news(source: studies.Source) -> None:
     if version == pin.version:
         return
     done = finished - pin.trials.finished
-    if st.button(f"{text.count(done, 'new trial')}: refresh" if done else "News: refresh", icon=":material/refresh:"):
+    if done < 0:
+        st.warning(text.prose(f"The study has {text.count(-done, 'trial')} fewer than before: its file was replaced."))
+    if st.button(
+        f"{text.count(done, 'new trial')}: refresh" if done > 0 else "News: refresh", icon=":material/refresh:"
+    ):
         pinned(source, refresh=True)
         st.rerun()
 
@@ -107,35 +115,44 @@ def choose_study(context: Context) -> None:
     st.session_state["_studies"] = {source.label: source for source in found}
     for problem in problems:
         st.error(text.prose(problem), icon=":material/error:")
-    if not found:
-        return
     labels = [source.label for source in found]
-    first = next((source.label for source in found if source.name == context.options.study), labels[0])
-    wanted = context.options.study
-    if wanted is not None and all(source.name != wanted for source in found):
-        st.warning(text.prose(f"There is no study '{wanted}' in the storage: showing '{first}'."))
-    asked = st.query_params.get("study")
-    if asked is not None and asked not in labels and "study" not in st.session_state:
-        st.warning(text.prose(f"There is no study '{asked}' here: showing '{first}'."))
-    wish = st.session_state.pop(_WISH, None)
-    if wish in labels and wish != st.session_state.get("study"):
-        st.session_state["study"] = wish
-        _on_study()
-    st.selectbox("Study", labels, index=labels.index(first), key="study", bind="query-params", on_change=_on_study)
+    if labels and not address.get("study"):
+        address.put(study=[_first(context.options.study, found)])
+    asked = next(iter(address.get("study")), None)
+    if asked is not None and asked not in labels:
+        st.error(
+            text.prose(
+                f"There is no study '{asked}' here: it has another name, or its file was deleted, moved or emptied. "
+                "Choose another one, or bring the file back and reload."
+            ),
+            icon=":material/error:",
+        )
+    if not labels:
+        return
+    chosen = address.one("study", labels, then=_drop_trials)
+    st.selectbox("Study", labels, placeholder="Choose a study", width=260, **chosen)
 
 
-_WISH = "_wish"
+def _first(wanted: str | None, found: Sequence[studies.Source]) -> str:
+    """Return the study to open where the address names none: the one the dashboard was started with, or the first."""
+    for source in found:
+        if source.name == wanted:
+            return source.label
+    if wanted is not None:
+        st.warning(text.prose(f"There is no study '{wanted}' in the storage: showing '{found[0].label}'."))
+    return found[0].label
 
 
 def open_study(label: str) -> None:
-    """Choose a study at the next run, which has to follow; one that was found just now is listed at once."""
-    st.session_state[_WISH] = label
+    """Choose a study that was found just now; it is listed at the next run, which has to follow."""
     _find.clear()
+    address.put(study=[label])
+    _drop_trials()
 
 
-def _on_study() -> None:
+def _drop_trials() -> None:
     """Drop the selected trials: the other study's trials of these numbers are other designs."""
-    view.select(token for token in view.picks() if not view.trials([token]))
+    address.select(token for token in address.picks() if not address.trials([token]))
 
 
 _SEARCH = "piip-explore search search_spaces/demo.yaml --study mine"
@@ -146,12 +163,15 @@ def next_steps(source: studies.Source | None) -> None:
     if source is not None:
         st.info(
             "This is an example that comes with the program: a real search on two CPU cores. Start a study of your own "
-            f"on the **Study** page, or with `{_SEARCH}`.",
+            f"on the **Search** page, or with `{_SEARCH}`.",
             icon=":material/info:",
         )
         return
+    if st.session_state["_studies"]:
+        st.info("Choose a study to see it here.", icon=":material/info:")
+        return
     st.info("There is no study to show here.", icon=":material/rocket_launch:")
-    st.markdown("Start one on the **Study** page, or on the command line:")
+    st.markdown("Start one on the **Search** page, or on the command line:")
     st.code(_SEARCH, language="bash")
     st.markdown("Studies elsewhere open with `--storage`:")
     st.code("piip-explore dashboard --storage postgresql+psycopg://user@host/database", language="bash")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import streamlit as st
 
 from piip_explore.dashboard import context as contexts
@@ -14,6 +16,8 @@ from piip_explore.search.storage import StorageURL
 
 _STARTED, _PAUSING = "_started", "_pausing"
 """Session state: the search that this browser started last and does not show yet; the process it asked to stop."""
+
+_SUITABLE = "what suits space and device"
 
 
 def draw(context: Context, source: studies.Source, trials: Trials, held: frozenset[str]) -> None:
@@ -70,17 +74,15 @@ def _resume(context: Context, source: studies.Source, trials: Trials) -> None:
     path = spaces.files(context.options.spaces).get(name)
     if path is None:
         st.caption(
-            text.prose(
-                f"To go on with this study, open the dashboard with the folder of its space '{name}' (--spaces)."
-            )
+            text.prose(f"To resume this study, open the dashboard with the folder of its space '{name}' (--spaces).")
         )
         return
     before = runs.last(source.storage, source.name)
     least = max(before.trials if before else DEFAULT_TRIALS, trials.finished)
     goal = st.number_input("Designs in all", 1, 1_000_000, least, key="goal", width=180)
     if st.button("Resume", icon=":material/play_arrow:", key="resume"):
-        preset = trials.record.evaluator.get("preset")
-        wanted = runs.Wanted(source.name, str(path), int(goal), before.workers if before else None, preset)
+        workers, executor = (before.workers, before.executor) if before else (None, None)
+        wanted = runs.Wanted(source.name, str(path), int(goal), workers, executor=executor)
         with sentences():
             runs.start(source.storage, wanted)
             st.rerun(scope="fragment")
@@ -88,7 +90,8 @@ def _resume(context: Context, source: studies.Source, trials: Trials) -> None:
 
 def new(context: Context) -> None:
     """Draw the fields of a new study, and the button that starts its search."""
-    from piip_explore.proxy import PRESETS
+    from piip_explore.preset_names import PRESETS
+    from piip_explore.search.task_choice import task_of
     from piip_explore.space import SearchSpace
 
     found = spaces.files(context.options.spaces)
@@ -100,17 +103,25 @@ def new(context: Context) -> None:
     first = list(found).index("demo") if "demo" in found else 0
     space = middle.selectbox("Space", list(found), index=first, key="new_space")
     loaded = SearchSpace.load(found[space])
-    usual = loaded.proxy.get("preset", "demo")
-    presets = list(dict.fromkeys([*PRESETS, usual]))
-    preset = right.selectbox("Proxy preset", presets, index=presets.index(usual), key=f"new_preset_{space}")
+    named, task = loaded.proxy.get("preset", _SUITABLE), task_of(loaded)
+    presets = list(dict.fromkeys([_SUITABLE, named, *(name for name in PRESETS if PRESETS[name].task == task)]))
+    preset = right.selectbox("Proxy preset", presets, index=presets.index(named), key=f"new_preset_{space}")
     budget = int(loaded.proxy.get("budget") or DEFAULT_TRIALS)
     trials = left.number_input("Designs to evaluate", 1, 1_000_000, budget, key=f"new_trials_{space}")
     workers = middle.number_input("Workers (0: as many as suit this machine)", 0, 64, 0, key="new_workers")
+    executor = None
+    if find_spec("ray") is not None:
+        executor = right.selectbox("Executor", ["local", "ray"], key="new_executor", help="What runs the workers.")
     st.caption(text.prose(f"{loaded.size:,} designs. {loaded.description}"))
     if st.button("Start", icon=":material/rocket_launch:", type="primary", key="start"):
         with sentences():
-            wanted = runs.Wanted(name.strip(), str(found[space]), int(trials), int(workers) or None, preset)
+            count = int(workers) or None
+            wanted = runs.Wanted(name.strip(), str(found[space]), int(trials), count, _named(preset), executor)
             _start(context, wanted)
+
+
+def _named(preset: str) -> str | None:
+    return None if preset == _SUITABLE else preset
 
 
 def _start(context: Context, wanted: runs.Wanted) -> None:

@@ -8,7 +8,7 @@ import zipfile
 
 import streamlit as st
 
-from piip_explore.dashboard import text, view
+from piip_explore.dashboard import address, text
 from piip_explore.dashboard.selection import Chosen
 from piip_explore.dashboard.trials import Trials
 from piip_explore.design import Design
@@ -25,7 +25,7 @@ _MOST_LINES, _HEIGHT = 30, 560
 def offer(chosen: Chosen, trials: Trials | None) -> None:
     """Draw the choice of a target, and what it makes of the design: its files, or why it cannot express it."""
     target = st.segmented_control(
-        "Target", list(TARGETS), default=next(iter(TARGETS)), required=True, key="target", bind="query-params"
+        "Target", list(TARGETS), required=True, **address.one("target", list(TARGETS), usual(trials))
     )
     try:
         exporter(target).check(chosen.design)
@@ -37,7 +37,7 @@ def offer(chosen: Chosen, trials: Trials | None) -> None:
         st.warning(text.prose(error), icon=":material/block:")
         nearest = exporter(target).nearest(chosen.design)
         if nearest != chosen.design:
-            st.button("Show that design", on_click=view.select, args=([nearest],), key="nearest")
+            st.button("Show that design", on_click=address.select, args=([nearest],), key="nearest")
         return
     name = f"{target}-{chosen.design.id}.zip"
     st.download_button(
@@ -56,6 +56,11 @@ def offer(chosen: Chosen, trials: Trials | None) -> None:
                 st.code(content, language=language, line_numbers=True, height=_HEIGHT if long else "content")
             else:
                 st.caption(f"Binary, {len(content):,} bytes")
+
+
+def usual(trials: Trials | None) -> str:
+    """Return the target that a study's task calls for."""
+    return f"official-{trials.task if trials is not None else 'detection'}"
 
 
 _TRACED = ("torch-export", "onnx")

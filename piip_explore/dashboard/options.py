@@ -8,8 +8,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from piip_explore.space.shipped import folder
+
+
+def _default_spaces() -> Path:
+    """Return the folder of one's own spaces, or of those that come with the package where there is none."""
+    own = Path("search_spaces")
+    return own if own.is_dir() else folder()
 
 
 @dataclass(frozen=True)
@@ -21,7 +29,7 @@ class Options:
 
     storages: tuple[str, ...] = ("studies",)
     study: str | None = None
-    spaces: Path = Path("search_spaces")
+    spaces: Path = field(default_factory=_default_spaces)
     results: tuple[Path, ...] = (Path("runs"), Path("benchmarks/results"))
 
     def arguments(self) -> list[str]:
@@ -37,7 +45,7 @@ def parse(arguments: Sequence[str]) -> Options:
     parser = argparse.ArgumentParser(prog="streamlit run app.py --")
     parser.add_argument("--storage", action="append")
     parser.add_argument("--study")
-    parser.add_argument("--spaces", type=Path, default=Options.spaces)
+    parser.add_argument("--spaces", type=Path, default=Options().spaces)
     parser.add_argument("--results", type=Path, action="append")
     given = parser.parse_args(arguments)
     storages = tuple(given.storage) if given.storage else Options.storages

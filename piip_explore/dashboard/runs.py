@@ -7,10 +7,8 @@ or resume it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -22,8 +20,8 @@ from typing import BinaryIO
 from piip_explore.dashboard.options import Options
 from piip_explore.errors import InputError
 from piip_explore.search.storage import StorageURL, parse
+from piip_explore.search.storage.url import file_name
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _STARTED: dict[int, subprocess.Popen[bytes]] = {}
 """Our own children, to be reaped when they end."""
 
@@ -32,19 +30,21 @@ _STARTING = threading.Lock()
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a search is asked to do; `workers` and `preset` may be left to `piip-explore search`."""
+    """What a search is asked to do; what is None is left to `piip-explore search`."""
 
     study: str
     space: str
     trials: int
     workers: int | None = None
     preset: str | None = None
+    executor: str | None = None
 
     def command(self) -> list[str]:
         """Return the command line; values are joined to their options, so that none is taken for an option."""
         words = ["search", self.space, f"--study={self.study}", f"--trials={self.trials}"]
         words += [] if self.workers is None else [f"--workers={self.workers}"]
         words += [] if self.preset is None else [f"--preset={self.preset}"]
+        words += [] if self.executor is None else [f"--executor={self.executor}"]
         return [sys.executable, "-m", "piip_explore", *words]
 
 
@@ -62,7 +62,7 @@ def storage_of(options: Options, study: str) -> StorageURL:
     Raises:
         InputError: the name is not one of letters, digits, dots, dashes and underscores.
     """
-    if not _NAME.fullmatch(study):
+    if file_name(study) != study:
         raise InputError(f"study name '{study}': expected up to 64 letters, digits, dots, dashes and underscores")
     first = options.storages[0]
     if "://" not in first and (Path(first).is_dir() or not Path(first).suffix):
@@ -71,7 +71,7 @@ def storage_of(options: Options, study: str) -> StorageURL:
 
 
 def start(storage: StorageURL, wanted: Wanted) -> Run:
-    """Start a search, or go on with one; the storage's address travels in the environment, where `ps` does not show it.
+    """Start or resume a search; the storage's address travels in the environment, where `ps` does not show it.
 
     Raises:
         InputError: a search of this study runs already, or nothing can be written beside the study.
@@ -136,10 +136,8 @@ def log(storage: StorageURL, study: str, lines: int = 30) -> str:
 
 
 def _folder(storage: StorageURL, study: str) -> Path:
-    """Return the folder of a search's notes; a study of another program may have a name that is no file's."""
-    name = study if _NAME.fullmatch(study) else hashlib.sha256(study.encode()).hexdigest()[:12]
-    beside = storage.path.with_name(storage.path.name + ".files") if storage.path else Path("studies")
-    return beside / "searches" / name
+    """Return the folder of a search's notes; a journal may hold several studies."""
+    return storage.files(study) / "searches" / file_name(study)
 
 
 def _alive(run: Run) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
 
-from piip_explore.dashboard import text, view
+from piip_explore.dashboard import address, text
 from piip_explore.dashboard.trials import Trials
 from piip_explore.design import Design
 from piip_explore.errors import InputError
@@ -43,7 +43,7 @@ def resolve(tokens: Iterable[str], trials: Trials | None) -> tuple[list[Chosen],
 
 
 def _resolve(token: str, trials: Trials | None) -> Chosen:
-    design = view.design_of(token)
+    design = address.design_of(token)
     if design is not None:
         return Chosen(token, design)
     number = int(token)
@@ -54,19 +54,24 @@ def _resolve(token: str, trials: Trials | None) -> Chosen:
     return Chosen(token, Design.parse(trials.designs[number]), number)
 
 
-def selected(trials: Trials | None) -> list[Chosen]:
-    """Return the selected designs; what names none is said, with the way to be rid of it."""
-    found, problems = resolve(view.picks(), trials)
+def selected(trials: Trials | None, tokens: Sequence[str] | None = None) -> list[Chosen]:
+    """Return the selected designs, or those of `tokens`; what names none is said, with the way to be rid of it."""
+    found, problems = resolve(address.picks() if tokens is None else tokens, trials)
     for problem in problems:
         st.warning(text.prose(f"Selected, but not shown: {problem}."), icon=":material/error:")
     if problems:
-        tokens = [chosen.token for chosen in found]
-        st.button("Take it out of the selection", on_click=view.select, args=(tokens,), key="drop")
+        st.button("Take it out of the selection", on_click=_keep, args=(found,), key="drop")
     return found
 
 
+def _keep(found: Sequence[Chosen]) -> None:
+    tokens = {chosen.token for chosen in found}
+    address.put(**{name: [token for token in address.get(name) if token in tokens] for name in ("pick", "pin")})
+
+
 def field(label: str, key: str, *, add: bool) -> None:
-    """Draw a field in which a design is written: it is selected, or what is wrong with it is said beside the field.
+    """Draw a field in which a design is written, or a trial's number: it is selected, or what is wrong with it is said
+    beside the field.
 
     With `add` it joins what is selected, else it takes its place.
     """
@@ -82,9 +87,9 @@ def _on_written(key: str, add: bool) -> None:
     if not words:
         return
     try:
-        design = Design.parse(words)
+        token: object = address.design_of(words) or words
     except InputError as error:
         st.session_state[f"_{key}_problem"] = str(error)  # the words stay, to be mended
         return
-    view.select([design], add=add)
+    address.select([token], add=add)
     st.session_state[key] = ""

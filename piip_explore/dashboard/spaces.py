@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,16 +9,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from piip_explore.cost.table import DesignTable, enumerate_space
+from piip_explore.cost.table import DesignTable
+from piip_explore.dashboard.choices import NONE, choice
 from piip_explore.dashboard.figures.space import Dimension, log_ticks
+from piip_explore.latency import enumerate_space
 from piip_explore.space import SearchSpace
 
 BINS = 60
 MOST_DRAWN = 2000
 """Designs drawn one by one; of larger spaces a random sample, the same every time."""
-
-MOST_LINES = 500
-"""Designs drawn as lines of the parallel coordinates."""
 
 
 @dataclass(frozen=True)
@@ -82,23 +80,23 @@ class CountedSpace:
     def dimensions(self, rows: npt.NDArray[np.integer]) -> list[Dimension]:
         """Return the axes of the parallel coordinates of rows: the choices that differ, then the costs.
 
-        Branches count from the largest image on. A design with fewer has none of the last: these lie below the others.
+        Branches count from the largest image on. A design with fewer has none of the last: these are below the others.
         """
         columns = self.table.columns
         options = columns.branch_options
         models = list(dict.fromkeys(branch.model for branch in sorted(options, key=lambda b: b.spec.weights)))
         model_of = np.array([models.index(branch.model) for branch in options] + [-1])
         resolution_of = np.array([branch.resolution for branch in options] + [0])
-        found = [_choice("branches", (columns.branches[rows] >= 0).sum(axis=1))]
+        found = [choice("branches", (columns.branches[rows] >= 0).sum(axis=1))]
         for slot in range(columns.branches.shape[1]):
             codes = columns.branches[rows, slot]  # -1, the last: no such branch
-            found.append(_choice(f"model {slot + 1}", model_of[codes], dict(enumerate(models)) | {-1: _NONE}))
-            found.append(_choice(f"px {slot + 1}", resolution_of[codes], {0: _NONE}))
+            found.append(choice(f"model {slot + 1}", model_of[codes], dict(enumerate(models)) | {-1: NONE}))
+            found.append(choice(f"px {slot + 1}", resolution_of[codes], {0: NONE}))
         settings = [columns.settings[code] for code in columns.setting[rows]]
-        found.append(_choice("exchanges", np.array([one.count if one else 0 for one, _ in settings])))
+        found.append(choice("interactions", np.array([one.count if one else 0 for one, _ in settings])))
         merges = list(dict.fromkeys(merge.kind for _, merge in settings))
         codes = np.array([merges.index(merge.kind) for _, merge in settings])
-        found.append(_choice("merge", codes, dict(enumerate(merges))))
+        found.append(choice("merge", codes, dict(enumerate(merges))))
         found = [dimension for dimension in found if len(np.unique(dimension.values)) > 1]
         return [*found, self.cost(rows), Dimension("params (M)", self.table.params[rows] / 1e6)]
 
@@ -106,17 +104,6 @@ class CountedSpace:
         """Return GFLOPs of rows on a logarithmic axis."""
         gflops = self.gflops[rows].astype(np.float64)
         return Dimension("GFLOPs", np.log10(gflops), log_ticks(float(gflops.min()), float(gflops.max())))
-
-
-_NONE = "none"
-_MOST_TICKS = 14
-
-
-def _choice(label: str, values: npt.NDArray[np.integer], names: Mapping[int, str] | None = None) -> Dimension:
-    """Return an axis with a tick at every value, or at every second, third, ... where there are many."""
-    distinct = np.unique(values)
-    shown = distinct[:: -(-len(distinct) // _MOST_TICKS)]
-    return Dimension(label, values, {float(value): (names or {}).get(int(value), f"{value}") for value in shown})
 
 
 def files(folder: Path) -> dict[str, Path]:

@@ -50,13 +50,13 @@ def number(value: float | None, digits: int = 3) -> str:
     return shown.rstrip("0").rstrip(".") if "." in shown and decimals > 1 else shown
 
 
-def duration(seconds: float) -> str:
-    """Return a duration in the unit that suits it: 40 s, 12 min, 3.4 h."""
-    if seconds < 90:
-        return f"{number(seconds, 2)} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{number(seconds / 3600, 2)} h"
-
-
 def count(many: int, noun: str) -> str:
     """Return `1 trial`, `12,000 trials`."""
     return f"{many:,} {noun}" + ("" if many == 1 else "s")
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """Return a difference with its sign: +1.5, −0.3, ±0; nothing where there is none."""
+    if not math.isfinite(value):
+        return ""
+    return "±0" if value == 0 else f"{'+' if value > 0 else '−'}{number(abs(value), digits)}"

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from piip_explore.dashboard import text
 from piip_explore.dashboard.figures.front import Axis
 from piip_explore.design import Interaction, Merge
-from piip_explore.search import pareto, report
+from piip_explore.errors import InputError
+from piip_explore.search import expected, pareto, report
 from piip_explore.search.columns import Columns
 from piip_explore.search.record import Record
 from piip_explore.search.storage import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
@@ -36,10 +36,10 @@ class Features(NamedTuple):
 
     @classmethod
     def of(cls, design: str) -> Features:
-        """Read a design's canonical text; of one branch alone there are no exchanges and no merge.
+        """Read a design's canonical text; of one branch alone there are no interactions and no merge.
 
         Raises:
-            ValueError: it is no design's.
+            ValueError: it is not a design's.
         """
         head, *options = design.split(";")
         branches = [token.partition("@") for token in head.split()]
@@ -102,15 +102,37 @@ class Trials:
 
     def floats(self, name: str) -> Floats:
         """Return a user attribute as numbers, NaN where a trial lacks it."""
-        column = self.columns.attributes.get(name)
-        if column is None:
-            return np.full(len(self), np.nan)
-        return np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
+        return self.columns.floats(name)
 
     def attributes(self, row: int) -> dict[str, Any]:
         """Return the user attributes that a trial has, as plain Python values."""
         entries = self.columns.attributes.iloc[row].dropna().items()
         return {str(name): value.item() if isinstance(value, np.generic) else value for name, value in entries}
+
+    def curve(self, row: int) -> list[tuple[float, float]]:
+        """Return a trial's training loss: samples seen and loss, nothing where none is recorded.
+
+        Raises:
+            InputError: what is recorded is not that.
+        """
+        return self._pairs(row, "curve", "loss")
+
+    def metric_curve(self, row: int) -> list[tuple[float, float]]:
+        """Return a trial's metric on some held-out samples: samples seen and metric, nothing where none is recorded.
+
+        Raises:
+            InputError: what is recorded is not that.
+        """
+        return self._pairs(row, "metric_curve", "metric")
+
+    def _pairs(self, row: int, attribute: str, what: str) -> list[tuple[float, float]]:
+        recorded = self.attributes(row).get(attribute)
+        try:
+            return [(float(seen), float(value)) for seen, value in recorded or ()]
+        except (TypeError, ValueError):
+            raise InputError(
+                f"the {what} curve of trial {row} is not pairs of samples and {what}: it is not drawn"
+            ) from None
 
     @cached_property
     def workers(self) -> list[Mapping[str, Any]]:
@@ -132,6 +154,11 @@ class Trials:
     def metric(self) -> str:
         """The name of the score."""
         return str(self.record.evaluator.get("metric", "score"))
+
+    @property
+    def task(self) -> str:
+        """What the designs are for: detection, segmentation or classification."""
+        return expected.task_of(self.columns.record)
 
     @cached_property
     def scored(self) -> Bools:
@@ -156,6 +183,7 @@ class Trials:
             "params": (Axis("parameters (M)", unit="M parameters"), self.floats("params") / 1e6),
             "latency": (Axis("latency of a forward pass (ms)", unit="ms"), self.floats("latency")),
             "memory": (Axis("peak memory of a forward pass (GiB)", unit="GiB"), self.floats("memory") / 2**30),
+            "energy": (Axis("energy of a forward pass (J)", unit="J"), self.floats("energy")),
             "proxy_memory": (
                 Axis("peak memory of the proxy run (GiB)", unit="GiB"),
                 self.floats("peak_memory") / 2**30,
@@ -175,20 +203,27 @@ def _card(design: str | None) -> str:
 
 @dataclass(frozen=True)
 class Filters:
-    """Which designs to show; an empty choice shows all. `models`: all of them are in the design."""
+    """Which designs to show; an empty choice shows all. `models`: all of them are in the design.
+
+    `trials`: none but these.
+    """
 
     branches: tuple[int, ...] = ()
     models: tuple[str, ...] = ()
     resolution: tuple[int, int] | None = None
     interactions: tuple[int, ...] = ()
     merge: tuple[str, ...] = ()
+    trials: frozenset[int] | None = None
 
     def mask(self, trials: Trials) -> Bools:
         """Return which trials fit."""
         if self == Filters():
             return np.ones(len(trials), dtype=bool)
         verdict = {design: self._fits(features) for design, features in trials.features.items()}
-        return np.array([verdict.get(design, False) for design in trials.designs], dtype=bool)
+        fits = np.array([verdict.get(design, False) for design in trials.designs], dtype=bool)
+        if self.trials is not None:
+            fits &= np.isin(np.arange(len(trials)), list(self.trials))
+        return fits
 
     def _fits(self, design: Features) -> bool:
         low, high = self.resolution or (0, 1 << 30)

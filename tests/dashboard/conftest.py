@@ -12,10 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import parse_qs, urlparse
 
 import pytest
 
+from piip_explore.dashboard import studies as sources
+from piip_explore.dashboard.figures.front import Axis
+from piip_explore.dashboard.options import Options
+from piip_explore.dashboard.trials import front_rows
 from tests.dashboard import synthetic
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -84,6 +88,14 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def front(studies: Path) -> list[int]:
+    """The trials of the first study's front, from the cheapest on."""
+    trials = sources.open_live(sources.find(Options((str(studies),)))[0][0]).trials()[1]
+    axes = (Axis("x"), Axis("y", maximize=True))
+    return front_rows(trials.floats("gflops_published"), trials.score, axes, trials.scored).tolist()
+
+
+@pytest.fixture(scope="session")
 def spaces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one small space."""
     folder = tmp_path_factory.mktemp("spaces")
@@ -101,6 +113,7 @@ def address(studies: Path, spaces: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need the playwright package")
+    sync_api.expect.set_options(timeout=1000 * PATIENCE)
     if not CHROMIUM.exists():
         pytest.skip(f"the browser tests need {CHROMIUM} (Debian: apt-get install chromium)")
     with sync_api.sync_playwright() as playwright:
@@ -135,8 +148,9 @@ class View:
         return self
 
     def steady(self) -> View:
-        """Wait until all charts are drawn and nothing has moved for a second."""
+        """Wait until all charts are drawn in the colours that the system asks for, and nothing moves for a second."""
         self.settle()
+        self.page.evaluate("window.lastLook = null")  # what stood still before the last change says nothing
         self.page.wait_for_function(_STEADY, polling=250)
         return self
 
@@ -147,9 +161,23 @@ class View:
         self.page.get_by_role("heading", level=1, name=page.capitalize()).wait_for()
         return self.settle()
 
-    @property
-    def text(self) -> str:
-        return str(self.page.inner_text("[data-testid=stMain]"))
+    def says(self, *words: str) -> View:
+        """Wait until the page shows all of these words."""
+        for one in words:
+            self.expect(self.page.get_by_test_id("stMain")).to_contain_text(one, use_inner_text=True)
+        return self
+
+    @staticmethod
+    def expect(what: Any) -> Any:
+        """Return Playwright's assertions on a locator, which wait until they hold."""
+        from playwright.sync_api import expect
+
+        return expect(what)
+
+    def named(self, **words: list[str]) -> View:
+        """Wait until the address names exactly this."""
+        self.page.wait_for_url(lambda url: parse_qs(urlparse(url).query) == words)
+        return self
 
     def point(self, trial: int) -> tuple[float, float]:
         """Return where a trial of the front chart is on the screen."""
@@ -159,7 +187,7 @@ class View:
         return found[0], found[1]
 
     def hover(self, trial: int) -> tuple[float, float]:
-        """Move the mouse to a trial until its card shows: a chart that is still being drawn hears nothing."""
+        """Move the mouse to a trial until its own card shows: a chart that is still being drawn hears nothing."""
         from playwright.sync_api import TimeoutError
 
         end = time.monotonic() + PATIENCE
@@ -168,25 +196,55 @@ class View:
             self.page.mouse.move(x - 3, y)
             self.page.mouse.move(x, y)
             try:
-                self.page.wait_for_selector(".st-key-front_chart .hoverlayer .hovertext", timeout=2000)
+                self.page.wait_for_function(_CARD, arg=trial, timeout=2000)
             except TimeoutError:
                 assert time.monotonic() < end, f"trial {trial} shows no card"
             else:
                 return x, y
+
+    def shows(self, *trials: int) -> View:
+        """Wait until address, chart and panel all show these trials as selected, and no others."""
+        self.page.wait_for_function(_SHOWN, arg=[str(trial) for trial in trials])
+        panel = self.page.locator(".st-key-inspector")
+        self.expect(panel).to_contain_text(f"Trial {trials[0]}" if trials else "Click a point")
+        return self.settle()
 
     def click(self, trial: int) -> View:
         self.page.mouse.click(*self.hover(trial))
         self.page.wait_for_url(f"**pick={trial}*")
         return self.settle()
 
+    def next(self, trial: int) -> View:
+        """Step along the front to a trial."""
+        self.page.get_by_role("button", name="Next", exact=True).click()
+        return self.shows(trial)
 
-_STEADY = """() => {
-  const plots = [...document.querySelectorAll('.js-plotly-plot')];
+
+_STEADY = r"""() => {
+  const dark = matchMedia('(prefers-color-scheme: dark)').matches;
+  const bright = color => {
+    const parts = Object.assign(new Option().style, { color }).color.match(/[\d.]+/g).slice(0, 3).map(Number);
+    return parts[0] + parts[1] + parts[2] > 382;
+  };
+  const late = plot => !plot.dataset.drawn || bright(plot.layout.template.layout.font.color) !== dark;
+  const waits = bright(getComputedStyle(document.querySelector('[data-testid=stMain]')).color) !== dark
+    || [...document.querySelectorAll('.piip-plot')].some(late);
   const boxes = [...document.querySelectorAll('[data-testid=stMain] *')].map(e => e.getBoundingClientRect());
   const look = JSON.stringify(boxes.map(b => [b.top, b.left, b.width, b.height]));
   const now = performance.now();
-  if (look !== window.lastLook || plots.some(gd => !gd.calcdata)) { window.lastLook = look; window.since = now; }
+  if (look !== window.lastLook || waits) { window.lastLook = look; window.since = now; }
   return now - window.since > 1000;
+}"""
+
+_SHOWN = """wanted => {
+  const same = found => JSON.stringify([...found].sort()) === JSON.stringify([...wanted].sort());
+  const marks = [...document.querySelectorAll('.st-key-front_chart .piip-selected')].map(mark => mark.dataset.trial);
+  return same(new URLSearchParams(location.search).getAll('pick')) && same(marks);
+}"""
+
+_CARD = r"""trial => {
+  const card = document.querySelector('.st-key-front_chart .hoverlayer .hovertext');
+  return card && new RegExp(`trial ${trial}(?!\\d)`).test(card.textContent);
 }"""
 
 _POINT = """trial => {
@@ -202,18 +260,29 @@ _POINT = """trial => {
 }"""
 
 
+def _context(browser: Any, **options: Any) -> Any:
+    """A profile of the browser's, with windows of a fixed size."""
+    context = browser.new_context(**{"viewport": {"width": 1400, "height": 1000}, "reduced_motion": "reduce"} | options)
+    context.set_default_timeout(1000 * PATIENCE)
+    return context
+
+
+@pytest.fixture(scope="session")
+def profile(browser: Any) -> Any:
+    """The profile of all tests: scripts of megabytes are fetched and compiled once."""
+    return _context(browser)
+
+
 @pytest.fixture
-def window(browser: Any) -> Iterator[Callable[..., View]]:
-    """Open windows of a fixed size; they close with the test."""
-    contexts = []
+def window(browser: Any, profile: Any) -> Iterator[Callable[..., View]]:
+    """Open windows, with options in a profile of their own; they close with the test."""
+    pages = []
 
     def make(address: str, **options: Any) -> View:
-        settings = {"viewport": {"width": 1400, "height": 1000}, "reduced_motion": "reduce", **options}
-        context = browser.new_context(**settings)
-        context.set_default_timeout(1000 * PATIENCE)
-        contexts.append(context)
-        return View(context.new_page(), address)
+        context = _context(browser, **options) if options else profile
+        pages.append(context.new_page())
+        return View(pages[-1], address)
 
     yield make
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()

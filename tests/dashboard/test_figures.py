@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +13,12 @@ from piip_explore.dashboard.figures import cost as cost_figures
 from piip_explore.dashboard.figures import front as fronts
 from piip_explore.dashboard.figures import space as space_figures
 from piip_explore.dashboard.figures import study as study_figures
+from piip_explore.dashboard.figures import style
 from piip_explore.dashboard.figures import validity as validity_figures
-from piip_explore.dashboard.figures.drawing import drawing
-from piip_explore.dashboard.figures.front import Axis, Marked, Points, Strip
+from piip_explore.dashboard.figures.drawing import Scale, drawing
+from piip_explore.dashboard.figures.front import Axis, Points, Strip
+from piip_explore.dashboard.figures.miniature import miniature
+from piip_explore.dashboard.figures.study import beside
 from piip_explore.design import Design
 
 AXES = (Axis("GFLOPs", log=True), Axis("score", maximize=True))
@@ -31,11 +35,10 @@ def traces(figure: object) -> dict[str, object]:
 
 
 def test_every_mark_of_a_trial_carries_its_number() -> None:
-    figure = fronts.chart(points(6, [0, 5]), AXES, marked=[Marked("knee", 5, "circle-open", "red")])
+    figure = fronts.chart(points(6, [0, 5]), AXES)
     found = traces(figure)
     assert found["trials"].customdata.tolist() == [11, 12, 13, 14]
     assert list(found["Pareto front"].customdata) == [10, 15]
-    assert list(found["knee"].customdata) == [15]
     assert found["Pareto front"].error_y.visible
     assert figure.layout.xaxis.type == "log"
 
@@ -62,12 +65,11 @@ def test_many_trials_become_a_density_that_counts_them_all() -> None:
 
 def test_published_designs_lie_on_a_strip_and_carry_no_trial() -> None:
     strip = Strip("published", np.array([3.0, 30.0]), ["a", "b"])
-    figure = fronts.chart(points(4, [0]), AXES, [strip], budget=20.0)
+    figure = fronts.chart(points(4, [0]), AXES, [strip])
     found = traces(figure)["published"]
     assert found.yaxis == "y2"
     assert found.customdata is None
     assert figure.layout.yaxis2.domain[1] < figure.layout.yaxis.domain[0]
-    assert figure.layout.shapes[0].x0 == 20.0
 
 
 def test_the_figure_is_the_same_for_the_same_columns() -> None:
@@ -90,7 +92,7 @@ def test_what_is_sent_of_ten_thousand_trials_is_small() -> None:
         ("vit_tiny@896 vit_small@672 vit_base@448 vit_large@224; merge=conv; out=1,4", 4, 12 * 6),
     ],
 )
-def test_the_drawing_has_a_lane_per_branch_and_an_arrow_per_exchange(text: str, lanes: int, links: int) -> None:
+def test_the_drawing_has_a_lane_per_branch_and_an_arrow_per_interaction(text: str, lanes: int, links: int) -> None:
     design = Design.parse(text)
     figure = drawing(design)
     arrows = [note for note in figure.layout.annotations if note.showarrow]
@@ -99,8 +101,29 @@ def test_the_drawing_has_a_lane_per_branch_and_an_arrow_per_exchange(text: str, 
     assert len(names) == lanes
     merging = [shape for shape in figure.layout.shapes if shape.type == "line"]
     assert len(merging) == (len(design.out) if lanes > 1 else 0)
-    boxes = [shape for shape in figure.layout.shapes if shape.type == "rect"]
-    assert len(boxes) == lanes * (design.interaction.count if design.interaction else 1)
+    paths = [shape.path.count("M") for shape in figure.layout.shapes if shape.type == "path"]
+    groups = design.interaction.count if design.interaction else 1
+    branches = design.sorted().branches
+    assert paths == [count for branch in branches for count in (groups, branch.spec.blocks)]
+
+
+def test_drawings_on_one_scale_differ_in_height_as_resolutions_do() -> None:
+    large, small = Design.parse("vit_small@896"), Design.parse("vit_tiny@336")
+    scale = Scale.of([large, small])
+    heights, cores = [], []
+    for design in (large, small):
+        lane, core = (figure_height(shape.path) for shape in drawing(design, scale).layout.shapes)
+        heights.append(lane)
+        cores.append(core / lane)
+    assert heights[0] / heights[1] == pytest.approx(896 / 336, rel=1e-3)
+    assert cores == pytest.approx([1.0, 192 / 384], rel=1e-3)
+
+
+def figure_height(path: str) -> float:
+    ys = [
+        float(corner.split(",")[1]) for corner in path.replace("Z", "").replace("M", "L").split("L") if corner.strip()
+    ]
+    return max(ys) - min(ys)
 
 
 def test_up_means_that_arrows_point_to_the_higher_resolution() -> None:
@@ -164,3 +187,26 @@ def test_accuracy_has_a_mark_per_predictor_and_question() -> None:
     assert [trace.name for trace in figure.data] == ["proxy", "FLOPs"]
     assert list(figure.data[0].error_x.array) == [10.0, 10.0]
     assert list(figure.layout.yaxis.ticktext) == ["resolution<br>(10 pairs)", "merging<br>(4 pairs)"]
+
+
+@pytest.mark.parametrize("text", ["vit_base@448", "vit_tiny@1120:w14 vit_small@896 vit_base@448; interactions=6"])
+def test_the_miniature_names_every_branch_and_has_a_line_per_interaction(text: str) -> None:
+    design = Design.parse(text)
+    shown = miniature(design)
+    for branch in design.branches:
+        assert f">{branch.model} @ {branch.resolution}<" in shown
+    assert shown.count(f"width:2px; background:{style.GREY}") == (2 * 6 if len(design.branches) > 1 else 0)
+    assert f"aria-label='Branches of {design}'" in shown
+
+
+def test_the_miniature_shows_each_width_of_a_pyramid() -> None:
+    design = Design.parse("convnext_tiny@448")
+    heights = re.findall(r"height:([0-9.]+)px; background:linear", miniature(design))
+    assert [float(height) / 36 for height in heights] == pytest.approx([96 / 768, 192 / 768, 384 / 768, 1], abs=0.01)
+
+
+def test_losses_of_others_are_one_trace_with_gaps() -> None:
+    figure = beside([(0, 3.0), (1, 2.0)], [[(0, 4.0), (1, 3.0)], [(0, 5.0)]])
+    grey, own = figure.data
+    assert np.isnan(np.asarray(grey.y, dtype=float)).tolist() == [False, False, True, False, True]
+    assert list(own.y) == [3.0, 2.0]

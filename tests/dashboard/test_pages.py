@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from piip_explore.dashboard import exports, selection, studies, validity
+from piip_explore.dashboard import exports, limits, selection, studies, validity
 from piip_explore.dashboard import spaces as counted_spaces
+from piip_explore.dashboard.comparison import side_by_side
 from piip_explore.dashboard.figures import space as space_figures
 from piip_explore.dashboard.options import Options
-from piip_explore.dashboard.pages import compare, design, front, study
-from piip_explore.dashboard.pages import space as space_page
-from piip_explore.dashboard.server import launch
+from piip_explore.dashboard.pages import design, study
+from piip_explore.dashboard.server.application import MAIN
 from piip_explore.dashboard.trials import Trials
 from piip_explore.design import Design
 from piip_explore.errors import InputError
@@ -32,7 +32,7 @@ from tests.dashboard.conftest import PATIENCE
 def app(studies: Path, spaces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     options = Options((str(studies),), None, spaces, (tmp_path,))
     monkeypatch.setattr(sys, "argv", ["main.py", *options.arguments()])
-    return AppTest.from_file(str(launch.APP), default_timeout=PATIENCE)
+    return AppTest.from_file(str(MAIN), default_timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,18 @@ def _trials(folder: Path) -> Trials:
 
 
 def figures(app: AppTest) -> list[dict[str, Any]]:
-    return [json.loads(element.proto.spec) for element in app.get("plotly_chart")]
+    return [json.loads(sent["figure"]) for sent in sent_to_charts(app) if "figure" in sent]
+
+
+def view_of(app: AppTest, name: str) -> list[str]:
+    """What the address holds for a name; AppTest gives a single word bare."""
+    words = app.query_params[name]
+    return [words] if isinstance(words, str) else list(words)
+
+
+def sent_to_charts(app: AppTest) -> list[dict[str, Any]]:
+    """What goes to the browser's charts: figures, and what lies over them."""
+    return [json.loads(element.proto.json or element.proto.mixed.json) for element in app.get("bidi_component")]
 
 
 def test_the_front_page_draws_all_scored_trials(app: AppTest) -> None:
@@ -57,10 +68,11 @@ def test_the_front_page_draws_all_scored_trials(app: AppTest) -> None:
 
 
 def test_a_pick_leaves_the_figure_as_it_is(app: AppTest) -> None:
-    before = app.run().get("plotly_chart")[0].proto.spec
+    before = figures(app.run())[0]
     app.button(key="next").click().run()
-    assert app.query_params["pick"]
-    assert app.get("plotly_chart")[0].proto.spec == before
+    assert figures(app)[0] == before
+    (over,) = (sent for sent in sent_to_charts(app) if sent.get("over") == "front_chart")
+    assert [str(mark["trial"]) for mark in over["marks"] if mark["selected"]] == view_of(app, "pick")
 
 
 def test_the_accounting_changes_the_axis(app: AppTest) -> None:
@@ -69,22 +81,43 @@ def test_the_accounting_changes_the_axis(app: AppTest) -> None:
     assert figure["layout"]["xaxis"]["title"]["text"] == "GFLOPs (built)"
 
 
-def test_a_budget_of_another_cost_is_dropped(app: AppTest) -> None:
+def budget_of(app: AppTest) -> dict[str, float]:
+    (over,) = (sent for sent in sent_to_charts(app) if sent.get("over") == "front_chart")
+    found: dict[str, float] = over["budget"]
+    return found
+
+
+def test_a_budget_of_another_cost_is_no_limit(app: AppTest) -> None:
     app.query_params["budget"] = "300"
-    app.run()
-    assert app.slider(key="budget").value == 300
-    app.selectbox(key="x").set_value("proxy_memory").run()
+    assert budget_of(app.run())["value"] == 300
+    app.selectbox(key="x").set_value("params").run()
     assert not app.exception
+    assert budget_of(app)["value"] == budget_of(app)["high"]
 
 
 def test_no_budget_stays_none_when_the_costs_change(app: AppTest) -> None:
     app.run()
     app.segmented_control(key="accounting").set_value("built").run()
-    assert app.slider(key="budget").value == app.slider(key="budget").max
     app.multiselect(key="branches").set_value([2]).run()
     app.multiselect(key="branches").set_value([]).run()
-    assert app.slider(key="budget").value == app.slider(key="budget").max
+    assert budget_of(app)["value"] == budget_of(app)["high"]
     assert "budget" not in app.query_params
+
+
+def test_a_kept_range_narrows_chart_and_lines_are_drawn_whole(app: AppTest, demo: Trials) -> None:
+    app.query_params.update({"lines": "true", "ranges": ["branches~1.5_2.5", "nonsense", "px 1~a_b"]})
+    app.run()
+    assert not app.exception
+    alts = [sent["alt"] for sent in sent_to_charts(app) if "figure" in sent]
+    two = int((demo.scored & np.array([design.count("@") == 2 for design in demo.designs])).sum())
+    assert any(f"of {two} trials" in alt for alt in alts)
+    assert f"Choices of {int(demo.scored.sum())} trials" in alts
+    (over,) = (sent for sent in sent_to_charts(app) if sent.get("over") == "trial_lines")
+    assert over["brush"] == {"branches": [[1.5, 2.5]]}
+    (lines,) = (figure for figure in figures(app) if figure["data"][0]["type"] == "parcoords")
+    assert {"branches", "model 1", "px 3", "interactions", "GFLOPs", "score"} <= {
+        axis["label"] for axis in lines["data"][0]["dimensions"]
+    }
 
 
 def test_filters_that_nothing_fits_are_said(app: AppTest) -> None:
@@ -92,13 +125,6 @@ def test_filters_that_nothing_fits_are_said(app: AppTest) -> None:
     app.run()
     assert not app.exception
     assert "No trial fits" in app.info[0].value
-
-
-@pytest.mark.parametrize("picked", [[5], [[5]]])
-def test_a_selection_event_names_trials_once(picked: list[Any]) -> None:
-    point = {"customdata": picked[0]}
-    event = {"selection": {"points": [point, point, {"customdata": None}, {}, {"customdata": 7}]}}
-    assert front.picked(event) == [5, 7]
 
 
 def test_tokens_name_trials_and_designs(demo: Trials) -> None:
@@ -114,7 +140,7 @@ def test_a_broken_token_is_said_and_can_be_dropped(studies: Path, spaces: Path, 
     app = open_page("design", studies, spaces, tmp_path, pick=["nonsense@448", "3"])
     assert not app.exception
     assert "unknown model" in app.warning[0].value
-    assert app.subheader, "the design that can be shown is shown"
+    assert app.header, "the design that can be shown is shown"
     app.button(key="drop").click().run()
     assert not [warning for warning in app.warning if "Selected" in warning.value]
 
@@ -127,7 +153,7 @@ def test_a_wrong_design_stays_in_its_field_with_what_is_wrong(studies: Path, spa
     assert "pick" not in app.query_params
     app.text_input(key="written").set_value("vit_small@448").run()
     assert not app.error
-    assert app.subheader
+    assert app.header
     assert app.text_input(key="written").value == ""
 
 
@@ -145,15 +171,29 @@ def test_the_nearest_published_design_of_one_is_itself() -> None:
     assert 0 < distance < 0.5
 
 
+def test_a_design_shows_its_score_at_every_share_of_a_run_and_its_further_metrics(tmp_path: Path, spaces: Path) -> None:
+    path = tmp_path / "studies" / "demo.journal"
+    designs = synthetic.write(path, "demo", 3)
+    short = {"fidelity": 0.25, "rung": 0, "metrics": {"pixel accuracy": 81.25}}
+    line = synthetic.trial_line(3, designs[1], np.random.default_rng(0), state=2, user_attrs=short)
+    with path.open("a") as file:
+        file.write(json.dumps(line, separators=(",", ":")) + "\n")
+    app = open_page("design", path.parent, spaces, tmp_path, pick="1")
+    assert not app.exception
+    assert any("over the share of a full run" in sent.get("alt", "") for sent in sent_to_charts(app))
+    measured = next(one.value for one in app.dataframe if "pixel accuracy" in one.value)
+    assert measured["pixel accuracy"].dropna().tolist() == [81.25]
+
+
 def test_an_archive_is_the_same_for_the_same_files() -> None:
     assert exports.zipped({"a.py": "x", "b": b"y"}) == exports.zipped({"a.py": "x", "b": b"y"})
 
 
 def test_side_by_side_has_a_row_per_property(demo: Trials) -> None:
     found, _ = selection.resolve(("3", "vit_base@448"), demo)
-    table = compare.side_by_side({chosen.name: chosen for chosen in found}, demo)
+    table = side_by_side({chosen.name: chosen for chosen in found}, demo)
     assert table.loc["branch 1", "vit_base@448"] == "vit_base@448"
-    assert table.loc["exchanges", "vit_base@448"] == "none"
+    assert table.loc["interactions", "vit_base@448"] == "none"
     assert table.loc[demo.metric, "vit_base@448"] == "–"
 
 
@@ -195,7 +235,7 @@ def script(page: str, storage: str, spaces: str, results: str) -> None:
 
     context = Context(Options((storage,), None, Path(spaces), (Path(results),)))
     for name in PAGES:
-        context.pages[name] = st.Page(lambda: None, url_path=name, title=name, default=name == "front")
+        context.pages[name] = st.Page(lambda: None, url_path=name, title=name, default=name == "explore")
     st.navigation(list(context.pages.values()))
     choose_study(context)
     import_module(f"piip_explore.dashboard.pages.{page}").show(context)
@@ -233,7 +273,7 @@ def test_a_validation_is_shown(studies: Path, spaces: Path, validation: Path) ->
     assert not app.exception
     sentences = [success.value for success in app.success]
     assert sentences == [f"On {pairs} the proxy beats FLOPs and params\\." for pairs in ("all pairs", "hard pairs")]
-    assert len(app.get("plotly_chart")) == 2
+    assert len(figures(app)) == 2
 
 
 def test_a_space_is_aggregated_exactly(spaces: Path) -> None:
@@ -346,7 +386,7 @@ def test_a_torn_validation_is_a_sentence(validation: Path) -> None:
 
 @pytest.mark.parametrize(("low", "high", "first", "last"), [(1.96, 176.4, 2.0, 200.0), (463.0, 463.0, 500.0, 500.0)])
 def test_budgets_are_round_and_reach_above(low: float, high: float, first: float, last: float) -> None:
-    found = space_page.budgets(low, high)
+    found = limits.round_steps(low, high)
     assert found[0] == pytest.approx(first)
     assert found[-1] == pytest.approx(last)
     assert found == sorted(found)

@@ -20,7 +20,7 @@ def test_a_study_name_is_no_path(name: str) -> None:
 
 def test_a_new_study_goes_into_the_first_storage(tmp_path: Path) -> None:
     assert runs.storage_of(Options((str(tmp_path), "other")), "mine").path == tmp_path / "mine.journal"
-    assert runs.storage_of(Options(("sqlite:///a.db",)), "mine").kind == "sqlite"
+    assert runs.storage_of(Options(("postgresql://host/db",)), "mine").kind == "postgresql"
     assert runs.storage_of(Options(("one.journal",)), "mine").path == Path("one.journal")
 
 
@@ -40,7 +40,7 @@ def test_a_process_with_a_reused_number_is_not_ours(tmp_path: Path) -> None:
 
 
 def test_a_search_is_asked_for_what_is_wanted() -> None:
-    wanted = runs.Wanted("mine", "space.yaml", 12, 3, "--help")
+    wanted = runs.Wanted("mine", "space.yaml", 12, 3, "--help", "ray")
     assert wanted.command()[3:] == [
         "search",
         "space.yaml",
@@ -48,9 +48,12 @@ def test_a_search_is_asked_for_what_is_wanted() -> None:
         "--trials=12",
         "--workers=3",
         "--preset=--help",
+        "--executor=ray",
     ]
     assert not [
-        word for word in runs.Wanted("mine", "space.yaml", 12).command() if "workers" in word or "preset" in word
+        word
+        for word in runs.Wanted("mine", "space.yaml", 12).command()
+        if word.startswith(("--workers", "--preset", "--executor"))
     ]
 
 
@@ -73,7 +76,7 @@ def test_a_search_that_ends_at_once_leaves_its_sentence_in_the_log(tmp_path: Pat
 def test_the_log_hides_the_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     storage = parse("postgresql+psycopg://someone:hunter2@127.0.0.1/none")
-    folder = Path("studies") / "searches" / "mine"
+    folder = Path("studies") / "mine.files" / "searches" / "mine"
     folder.mkdir(parents=True)
     (folder / "search.log").write_text("cannot open postgresql+psycopg://someone:hunter2@127.0.0.1/none\n")
     assert "hunter2" not in runs.log(storage, "mine")

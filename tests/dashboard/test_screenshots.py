@@ -1,4 +1,4 @@
-"""Pictures of every page, light and dark, for the documentation: taken on request, to be looked at.
+"""Pictures of every page, light, dark and on a phone, for the documentation: taken on request, to be looked at.
 
 PIIP_EXPLORE_SCREENSHOTS=docs/images python -m pytest tests/dashboard/test_screenshots.py
 """
@@ -44,6 +44,20 @@ def front() -> list[int]:
     return front_rows(trials.floats("gflops_published"), trials.score, axes, trials.scored).tolist()
 
 
+def _address(page: str) -> str:
+    """Return the address of a page with something on it."""
+    members = front()
+    middle = members[len(members) // 2]
+    paths = {
+        "explore": f"?pick={middle}&budget=60",
+        "design": f"design?pick={middle}",
+        "compare": f"compare?pick={members[0]}&pick={middle}&pick={members[-1]}&slices=true",
+        "space": "space?space=demo&space_budget=50",
+        "study": "study?importance=true",
+    }
+    return paths.get(page, page)
+
+
 @pytest.fixture(scope="module")
 def view(browser: Any, example: str) -> Iterator[View]:
     """One window for all pictures, which keeps what it has loaded."""
@@ -53,20 +67,11 @@ def view(browser: Any, example: str) -> Iterator[View]:
     context.close()
 
 
-@pytest.mark.parametrize("page", ["front", "design", "compare", "space", "study", "validity", "published"])
+@pytest.mark.parametrize("page", ["explore", "design", "compare", "space", "study", "validity", "published"])
 def test_picture(view: View, page: str) -> None:
     assert FOLDER is not None
-    members = front()
-    middle = members[len(members) // 2]
-    paths = {
-        "front": f"?pick={middle}&budget=60",
-        "design": f"design?pick={middle}",
-        "compare": f"compare?pick={members[0]}&pick={middle}&pick={members[-1]}",
-        "space": "space?space=demo&space_budget=50",
-        "study": "study?importance=true",
-    }
     view.page.set_viewport_size({"width": WIDTH, "height": 1000})
-    view.open(paths.get(page, page))
+    view.open(_address(page))
     view.page.add_style_tag(content="[data-testid=stStatusWidget] { visibility: hidden; }")
     for scheme in ("light", "dark"):
         view.page.emulate_media(color_scheme=scheme)
@@ -78,12 +83,26 @@ def test_picture(view: View, page: str) -> None:
         _save(view.page.screenshot(), Path(FOLDER) / f"{page}-{scheme}.png")
 
 
+@pytest.mark.parametrize("page", ["explore", "design", "compare", "space", "study", "validity", "published"])
+def test_picture_on_a_phone(browser: Any, example: str, page: str) -> None:
+    assert FOLDER is not None
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 1}
+    context = browser.new_context(**phone, reduced_motion="reduce")
+    context.set_default_timeout(1000 * PATIENCE)
+    view = View(context.new_page(), example)
+    view.open(_address(page)).steady()
+    view.page.add_style_tag(content="[data-testid=stStatusWidget] { visibility: hidden; }")
+    assert not view.page.query_selector_all("[data-testid=stException]")
+    _save(view.page.screenshot(), Path(FOLDER) / f"{page}-phone.png")
+    context.close()
+
+
 def _save(picture: bytes, path: Path) -> None:
-    """Write a picture in 256 colours, a third of the file; those of small marks are kept, rare as they are."""
+    """Write a picture in 256 colours, a third of the file: an octree keeps those of small marks, and greys grey."""
     path.parent.mkdir(parents=True, exist_ok=True)
     few = (
         Image.open(io.BytesIO(picture))
         .convert("RGB")
-        .quantize(128, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        .quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     )
     few.save(path, optimize=True)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
+import http.server
+import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -11,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from piip_explore.dashboard.plot import PLOTLY_JS
 from tests.dashboard import synthetic
 from tests.dashboard.conftest import PATIENCE, View, served
 
@@ -129,8 +134,8 @@ def test_a_password_is_never_shown(window: Window) -> None:
         received: list[str] = []
         view.page.on("websocket", lambda socket: socket.on("framereceived", lambda data: received.append(str(data))))
         view.open()
-        view.page.get_by_role("alert").first.wait_for()
-        assert "127.0.0.1" in view.page.inner_text("[data-testid=stApp]")
+        view.page.get_by_role("alert").filter(has_text="127.0.0.1").first.wait_for()
+        view.settle()
     assert not any("hunter2" in message for message in received)
 
 
@@ -154,3 +159,49 @@ def _handshake(address: str, host: str) -> int:
     status = connection.getresponse().status
     connection.close()
     return status
+
+
+@pytest.mark.parametrize("path", ["/", "/study", "/_stcore/health", "/static/index.html"])
+def test_no_other_site_may_frame_the_dashboard(address: str, path: str) -> None:
+    """A page that frames it could lay its Resume button under the reader's click."""
+    headers = urllib.request.urlopen(address + path, timeout=PATIENCE).headers
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Content-Security-Policy"] == "frame-ancestors 'none'"
+
+
+class Framing(http.server.BaseHTTPRequestHandler):
+    """A site that frames the dashboard, and itself beside it."""
+
+    dashboard = ""
+
+    def do_GET(self) -> None:
+        body = b"mine" if self.path == "/mine" else f"<iframe src=/mine></iframe><iframe src={self.dashboard}>".encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Print nothing."""
+
+
+def test_a_page_of_another_site_shows_nothing_in_a_frame(window: Window, address: str) -> None:
+    framing = type("FramingOurs", (Framing,), {"dashboard": address})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), framing) as site:
+        threading.Thread(target=site.serve_forever, daemon=True).start()
+        page = window(address).page
+        page.goto(f"http://127.0.0.1:{site.server_port}/")
+        end = time.monotonic() + PATIENCE
+        while not page.frames[2].url.startswith("chrome-error:"):
+            assert time.monotonic() < end, f"it shows {page.frames[2].url}"
+            page.wait_for_timeout(100)
+        assert page.frames[1].inner_text("body") == "mine"
+        site.shutdown()
+
+
+def test_plotly_is_served_by_the_dashboard_itself(address: str) -> None:
+    request = urllib.request.Request(address + PLOTLY_JS, headers={"Accept-Encoding": "gzip"})
+    answer = urllib.request.urlopen(request, timeout=PATIENCE)
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert b"plotly.js v" in gzip.decompress(answer.read())[:200]
+    assert b"plotly.js v" in urllib.request.urlopen(address + PLOTLY_JS, timeout=PATIENCE).read()[:200]

@@ -108,3 +108,18 @@ def test_the_example_is_a_whole_study_shown_where_there_is_no_other(tmp_path: Pa
     found, problems = studies.find(Options((str(tmp_path / "missing.journal"),)))
     assert found == []
     assert problems
+
+
+def test_a_stray_file_is_named_and_hides_no_study(tmp_path: Path) -> None:
+    synthetic.write(tmp_path / "good.journal", "one", 3)
+    (tmp_path / "._good.journal").write_bytes(b"\0\5\x16\7" + b"\0" * 200)  # as macOS leaves beside copied files
+    (tmp_path / "notes.journal").write_text("dear diary\n")
+    (tmp_path / "folder.journal").mkdir()
+    (tmp_path / "gone.journal").symlink_to(tmp_path / "nowhere")
+    found, problems = studies.find(Options((str(tmp_path),)))
+    assert [source.label for source in found] == ["one"]
+    assert [next(name for name in ("folder", "gone", "notes") if name in problem) for problem in problems] == [
+        "folder",
+        "gone",
+        "notes",
+    ]

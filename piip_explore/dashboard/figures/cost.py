@@ -44,7 +44,7 @@ def by_module(modules: Mapping[str, tuple[int, int]], label: str) -> go.Figure:
 
 
 def side_by_side(designs: Mapping[str, Mapping[str, tuple[int, int]]], label: str) -> go.Figure:
-    """Draw a stacked bar of GFLOPs per design: its branches from the first to the last, its exchanges, and the rest.
+    """Draw a stacked bar of GFLOPs per design: its branches from the first to the last, its interactions, and the rest.
 
     `label` names the axis, with the accounting.
     """
@@ -73,7 +73,7 @@ def side_by_side(designs: Mapping[str, Mapping[str, tuple[int, int]]], label: st
 
 _BRANCHES = [f"branch {number}" for number in range(1, 7)]
 _COLORS = dict(
-    zip([*_BRANCHES, "exchanges", "merge and heads"], [*style.SERIES, style.YELLOW, style.GREY], strict=True)
+    zip([*_BRANCHES, "interactions", "merge and heads"], [*style.SERIES, style.YELLOW, style.GREY], strict=True)
 )
 _ORDER = {label: place for place, label in enumerate(_COLORS)}
 
@@ -84,13 +84,13 @@ def _parts(modules: Mapping[str, tuple[int, int]]) -> dict[str, tuple[float, str
     branches = 0
     for name, (macs, _) in modules.items():
         if name.startswith("interactions "):
-            label = "exchanges"
+            label = "interactions"
         elif name in ("merge", "pyramid", "heads"):
             label = "merge and heads"
         else:
             label = _BRANCHES[min(branches, len(_BRANCHES) - 1)]
             branches += 1
         before, names = found.get(label, (0.0, ""))
-        shown = "" if label == "exchanges" else text.plain(name)
+        shown = "" if label == "interactions" else text.plain(name)
         found[label] = (before + macs, f"{names}, {shown}" if names and shown else names or shown)
     return found

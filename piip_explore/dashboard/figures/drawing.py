@@ -1,7 +1,8 @@
-"""The drawing of an architecture: branches as lanes, exchanges as links, the merge at the end."""
+"""The drawing of an architecture: branches as lanes, interactions as links, the merge at the end."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,10 +18,11 @@ _TOP = 0.42
 _MERGE_NAMES = {
     "conv": "merge:<br>convolutions,<br>then a pyramid",
     "linear": "merge:<br>linear,<br>one map",
-    "conv-multilevel": "merge:<br>convolutions after<br>several exchanges",
+    "conv-multilevel": "merge:<br>convolutions after<br>several interactions",
     "separate-heads": "one head per<br>branch, averaged",
     "none": "no merge",
 }
+_WEIGHTINGS = {"published": "", "scalar": ",<br>weighted", "channel": ",<br>weighted by channel"}
 
 
 @dataclass
@@ -35,24 +37,39 @@ class _Canvas:
         self.notes.append({"x": x, "y": y, "text": words, "showarrow": False, **options})
 
 
-def drawing(design: Design) -> go.Figure:
+@dataclass(frozen=True)
+class Scale:
+    """What the largest lane and its core stand for: the largest resolution (pixels) and width (channels) drawn."""
+
+    resolution: int
+    width: int
+
+    @classmethod
+    def of(cls, designs: Sequence[Design]) -> Scale:
+        """Return the scale on which all of these designs fit."""
+        branches = [branch for design in designs for branch in design.branches]
+        return cls(max(branch.resolution for branch in branches), max(branch.spec.out_dim for branch in branches))
+
+
+def drawing(design: Design, scale: Scale | None = None) -> go.Figure:
     """Draw a design, time from left to right: the highest resolution on top, the height of a lane its resolution.
 
-    A lane is divided into its blocks; the colour's strength says how wide the model is. Vertical links are the
-    exchanges, at the place where each follows its branch's blocks, with arrows in the direction information flows.
+    The core of a lane is divided into the model's blocks, and its share of the lane says how wide the model is; both
+    are on `scale`, by default the design's own. Vertical links are the interactions, at the place where each follows
+    its branch's blocks, with arrows in the direction information flows.
     """
     design = design.sorted()
     canvas = _Canvas()
-    widest = max(branch.spec.out_dim for branch in design.branches)
-    exchanges = design.interaction.count if design.interaction else 0
+    scale = scale or Scale.of([design])
+    interactions = design.interaction.count if design.interaction else 0
     for lane, branch in enumerate(design.branches):
-        _branch(canvas, lane, branch, design.resolution, widest, exchanges)
+        _branch(canvas, lane, branch, scale, interactions)
     if design.interaction is not None:
-        _exchanges(canvas, design, design.interaction)
+        _interactions(canvas, design, design.interaction, scale)
     if len(design.branches) > 1:
         _merge(canvas, design)
-    # Room below for the lowest lane, or for the three lines of its name.
-    low = -(len(design.branches) - 1) * _LANE - max(0.3, _half(design.branches[-1], design.resolution)) - 0.05
+    # Room below for the lowest lane, or for the four lines of its name.
+    low = -(len(design.branches) - 1) * _LANE - max(0.38, _half(design.branches[-1], scale)) - 0.05
     figure = go.Figure(canvas.traces)
     figure.update_layout(shapes=canvas.shapes, annotations=canvas.notes)
     figure.update_xaxes(visible=False, range=[-0.34, 1.3], fixedrange=True)
@@ -61,19 +78,27 @@ def drawing(design: Design) -> go.Figure:
     return figure.update_layout(margin={"t": 8, "b": 8})
 
 
-def _half(branch: Branch, largest: int) -> float:
-    return max(0.12, _TOP * branch.resolution / largest)
+def _half(branch: Branch, scale: Scale) -> float:
+    return max(0.08, _TOP * branch.resolution / scale.resolution)
 
 
-def _branch(canvas: _Canvas, lane: int, branch: Branch, largest: int, widest: int, exchanges: int) -> None:
-    spec, y, half = branch.spec, -lane * _LANE, _half(branch, largest)
-    ends = catalog.positions(spec, exchanges) if exchanges else (spec.blocks - 1,)
+def _branch(canvas: _Canvas, lane: int, branch: Branch, scale: Scale, interactions: int) -> None:
+    spec, y, half = branch.spec, -lane * _LANE, _half(branch, scale)
+    ends = catalog.positions(spec, interactions) if interactions else (spec.blocks - 1,)
     starts = [0, *(end + 1 for end in ends[:-1])]
     color = style.SERIES[lane % len(style.SERIES)]
-    box = {"type": "rect", "y0": y - half, "y1": y + half, "line": {"width": 0}, "fillcolor": color, "layer": "below"}
-    box["opacity"] = 0.35 + 0.6 * spec.out_dim / widest
+    fill = {"line": {"width": 0}, "fillcolor": color, "layer": "below"}
     spans = [_span(group, len(ends)) for group in range(len(ends))]
-    canvas.shapes += [{**box, "x0": x0, "x1": x1} for x0, x1 in spans]
+    lanes = " ".join(_rectangle(x0, x1, y - half, y + half) for x0, x1 in spans)
+    blocks = []
+    for (x0, x1), first, last in zip(spans, starts, ends, strict=True):
+        step = (x1 - x0) / (last - first + 1)
+        for block in range(first, last + 1):
+            core = half * spec.width(block) / scale.width
+            left = x0 + step * (block - first)
+            blocks.append(_rectangle(left + 0.06 * step, left + 0.94 * step, y - core, y + core))
+    canvas.shapes.append({"type": "path", "path": lanes, "opacity": 0.3, **fill})
+    canvas.shapes.append({"type": "path", "path": " ".join(blocks), **fill})
     canvas.traces.append(
         go.Scatter(
             x=[(x0 + x1) / 2 for x0, x1 in spans],
@@ -86,8 +111,15 @@ def _branch(canvas: _Canvas, lane: int, branch: Branch, largest: int, widest: in
     )
     grid = f"{branch.grid} × {branch.grid} patches of {spec.patch}"
     sizes = grid if isinstance(spec, catalog.ViT) else _pyramid(branch)
-    words = f"<b>{text.plain(branch.model, 30)}</b><br>{branch.resolution} px{_window(branch)}<br>{sizes}"
+    words = (
+        f"<b>{text.plain(branch.model, 30)}</b><br>{branch.resolution} px{_window(branch)}<br>{sizes}<br>"
+        f"{spec.blocks} blocks of {spec.out_dim}"
+    )
     canvas.note(-0.02, y, words, xanchor="right", align="right")
+
+
+def _rectangle(x0: float, x1: float, y0: float, y1: float) -> str:
+    return f"M{x0:.5f},{y0:.4f}L{x1:.5f},{y0:.4f}L{x1:.5f},{y1:.4f}L{x0:.5f},{y1:.4f}Z"
 
 
 def _card(branch: Branch, first: int, last: int) -> str:
@@ -119,6 +151,8 @@ def _window(branch: Branch) -> str:
 
 
 def _attention(branch: Branch, first: int, last: int) -> str:
+    if isinstance(branch.spec, catalog.OwnBranch):
+        return "blocks of its own"
     if isinstance(branch.spec, catalog.ConvNeXt):
         return "7 × 7 convolutions"
     windows = {branch.block_window(block) for block in range(first, last + 1)}
@@ -126,21 +160,21 @@ def _attention(branch: Branch, first: int, last: int) -> str:
     return " and ".join(sorted(kinds))
 
 
-def _exchanges(canvas: _Canvas, design: Design, interaction: Interaction) -> None:
+def _interactions(canvas: _Canvas, design: Design, interaction: Interaction, scale: Scale) -> None:
     pairs = set(design.directed_pairs)
     groups = interaction.count
     for group in range(groups):
         x = _span(group, groups)[1] + min(0.006, 0.12 / groups)
         for high, low in sorted({(min(pair), max(pair)) for pair in pairs}):
             shift = 0.012 * (low - high - 1) / max(1, groups / 12)
-            top = -high * _LANE - _half(design.branches[high], design.resolution)
-            bottom = -low * _LANE + _half(design.branches[low], design.resolution)
+            top = -high * _LANE - _half(design.branches[high], scale)
+            bottom = -low * _LANE + _half(design.branches[low], scale)
             if (high, low) in pairs:
                 canvas.notes.append(_arrow(x + shift, top, bottom))
             if (low, high) in pairs:
                 canvas.notes.append(_arrow(x + shift, bottom, top))
     kind = "deformable" if interaction.attention == "deformable" else "full"
-    words = f"{text.count(groups, 'exchange')} by {kind} attention, {_DIRECTIONS[interaction.direction]}"
+    words = f"{text.count(groups, 'interaction')} by {kind} attention, {_DIRECTIONS[interaction.direction]}"
     canvas.note(0.5, 0.7, words, yanchor="top")
 
 
@@ -176,4 +210,5 @@ def _merge(canvas: _Canvas, design: Design) -> None:
     line = {"type": "line", "x0": 1.0, "x1": 1.06, "y1": middle, "line": {"color": style.GREY, "width": 2}}
     canvas.shapes += [{**line, "y0": -index * _LANE} for index in design.out]
     feeding = "" if design.merge.out is None else f"<br>of branches {', '.join(str(i + 1) for i in design.out)}"
-    canvas.note(1.07, middle, _MERGE_NAMES[design.merge.kind] + feeding, xanchor="left", align="left")
+    merge = _MERGE_NAMES[design.merge.kind] + _WEIGHTINGS[design.merge.weighting] + feeding
+    canvas.note(1.07, middle, merge, xanchor="left", align="left")

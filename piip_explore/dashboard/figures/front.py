@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,8 +13,8 @@ import plotly.graph_objects as go
 from piip_explore.dashboard import text
 from piip_explore.dashboard.figures import style
 
-MOST_POINTS = 20_000
-"""More trials than this are drawn as a density; every point would cost the browser seconds."""
+MOST_POINTS = 2000
+"""More trials than this are drawn as a density: one by one they would be a wall of colour, and slow to draw."""
 
 BINS = 160
 
@@ -57,27 +57,14 @@ class Strip:
     size: int = 12
 
 
-@dataclass(frozen=True)
-class Marked:
-    """A point of the front that is pointed out, such as the knee: its name and its row in the points."""
-
-    name: str
-    row: int
-    symbol: str
-    color: str
-
-
 def chart(
     points: Points,
     axes: tuple[Axis, Axis],
     strips: Sequence[Strip] = (),
-    marked: Sequence[Marked] = (),
-    budget: float | None = None,
 ) -> go.Figure:
     """Draw score (y) against cost (x) with the front as a staircase.
 
-    Every mark of a trial carries its number as `customdata`; densities and reference marks carry none. A budget is a
-    vertical line.
+    Every mark of a trial carries its number as `customdata`; densities and reference marks carry none.
     """
     figure = go.Figure()
     off = np.ones(len(points.x), dtype=bool)
@@ -85,11 +72,9 @@ def chart(
     _cloud(figure, points, np.flatnonzero(off), axes)
     _tied(figure, points, axes)
     _front(figure, points, axes)
-    for mark in marked:
-        _mark(figure, points, axes, mark)
-    if budget is not None:
-        figure.add_vline(budget, line_dash="dash", line_color=style.VERMILLION, line_width=1.5)
-    return _axes(style.layout(figure, 560 + 24 * len(strips)), axes, _strips(figure, strips))
+    _name_front(figure, points, axes)
+    style.layout(figure, 540 + 24 * len(strips), showlegend=False)
+    return _axes(figure, axes, _strips(figure, strips))
 
 
 def _axes(figure: go.Figure, axes: tuple[Axis, Axis], strips: Sequence[str]) -> go.Figure:
@@ -121,17 +106,32 @@ def _cloud(figure: go.Figure, points: Points, rows: npt.NDArray[np.intp], axes: 
     if len(rows) > MOST_POINTS:
         figure.add_trace(_density(points, rows, axes))
         return
-    figure.add_trace(
-        go.Scattergl(
-            x=_narrow(points.x[rows]),
-            y=_narrow(points.y[rows]),
-            mode="markers",
-            name="trials",
-            customdata=points.trial[rows].astype(np.int32),
-            text=points.label[rows],
-            hovertemplate=_card(axes),
-            marker={**_dot(len(rows)), "color": style.SKY, "line": {"width": 0}},
-        )
+    marker = {**_dot(len(rows)), "color": style.SKY, "line": {"width": 0}}
+    figure.add_trace(_markers(points, rows, "trials", _card(axes), marker))
+
+
+def _name_front(figure: go.Figure, points: Points, axes: tuple[Axis, Axis]) -> None:
+    """Write its name beside the end of the front, in place of a legend."""
+    if not len(points.front):
+        return
+    end = points.front[-1]
+    x, y = (np.log10(v) if axis.log else v for v, axis in zip((points.x[end], points.y[end]), axes, strict=True))
+    note = {"text": "Pareto front", "showarrow": False, "xanchor": "right", "yanchor": "bottom", "yshift": 8}
+    figure.add_annotation(x=float(x), y=float(y), **note)
+
+
+def _markers(
+    points: Points, rows: npt.NDArray[np.intp], name: str, card: str, marker: Mapping[str, object]
+) -> go.Scatter:
+    return go.Scatter(
+        x=_narrow(points.x[rows]),
+        y=_narrow(points.y[rows]),
+        mode="markers",
+        name=name,
+        customdata=points.trial[rows].astype(np.int32),
+        text=points.label[rows],
+        hovertemplate=card,
+        marker=marker,
     )
 
 
@@ -141,21 +141,11 @@ def _dot(many: int) -> dict[str, float]:
 
 
 def _tied(figure: go.Figure, points: Points, axes: tuple[Axis, Axis]) -> None:
-    rows = points.tied
-    if not len(rows):
+    if not len(points.tied):
         return
-    figure.add_trace(
-        go.Scattergl(
-            x=_narrow(points.x[rows]),
-            y=_narrow(points.y[rows]),
-            mode="markers",
-            name="ties with the front",
-            customdata=points.trial[rows].astype(np.int32),
-            text=points.label[rows],
-            hovertemplate=_card(axes, "within noise of the front"),
-            marker={"size": 8, "color": style.BLUE, "symbol": "circle-open", "line": {"width": 1.5}},
-        )
-    )
+    marker = {"size": 8, "color": style.BLUE, "symbol": "circle-open", "line": {"width": 1.5}}
+    card = _card(axes, "within noise of the front")
+    figure.add_trace(_markers(points, points.tied, "ties with the front", card, marker))
 
 
 def _narrow(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
@@ -216,26 +206,6 @@ def _front(figure: go.Figure, points: Points, axes: tuple[Axis, Axis]) -> None:
                 "color": style.BLUE,
                 "thickness": 1.2,
                 "width": 3,
-            },
-        )
-    )
-
-
-def _mark(figure: go.Figure, points: Points, axes: tuple[Axis, Axis], mark: Marked) -> None:
-    figure.add_trace(
-        go.Scatter(
-            x=[points.x[mark.row]],
-            y=[points.y[mark.row]],
-            mode="markers",
-            name=mark.name,
-            customdata=[int(points.trial[mark.row])],
-            text=[points.label[mark.row]],
-            hovertemplate=_card(axes, mark.name),
-            marker={
-                "size": 19,
-                "color": mark.color,
-                "symbol": mark.symbol,
-                "line": {"width": 2.5, "color": mark.color},
             },
         )
     )

@@ -52,7 +52,7 @@ def resolution_front(
     """
     figure = go.Figure()
     figure.add_trace(
-        go.Scattergl(
+        go.Scatter(
             x=gflops[sample].astype(np.float32),
             y=resolution[sample].astype(np.int16),
             mode="markers",
@@ -105,7 +105,7 @@ def parallel(dimensions: Sequence[Dimension], color: Dimension) -> go.Figure:
         axis: dict[str, Any] = {"label": text.plain(dimension.label, 30), "values": dimension.values}
         axes.append({**axis, **_ticks(dimension, 18)})
     bar = {"title": text.plain(color.label), **_ticks(color, 18)}
-    line = {"color": color.values, "colorscale": "Cividis", "showscale": True, "colorbar": bar}
+    line = {"color": color.values, "colorscale": style.SCALE, "showscale": True, "colorbar": bar}
     figure = go.Figure(go.Parcoords(dimensions=axes, line=line))
     style.layout(figure, 440)
     figure.update_layout(margin={"l": 110, "r": 20, "t": 64, "b": 24})

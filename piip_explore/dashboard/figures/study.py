@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -55,8 +56,8 @@ def importance(shares: Mapping[str, float]) -> go.Figure:
     return figure
 
 
-def curves(runs: Mapping[str, list[tuple[float, float]]]) -> go.Figure:
-    """Draw training losses over samples seen, a line per run."""
+def curves(runs: Mapping[str, list[tuple[float, float]]], label: str) -> go.Figure:
+    """Draw what runs say of themselves over samples seen, a line per run: their loss, or a metric."""
     figure = go.Figure()
     for index, (name, points) in enumerate(runs.items()):
         color = style.SERIES[index % len(style.SERIES)]
@@ -73,5 +74,75 @@ def curves(runs: Mapping[str, list[tuple[float, float]]]) -> go.Figure:
         )
     style.layout(figure, 300, showlegend=len(runs) > 1)
     figure.update_xaxes(title="samples seen")
-    figure.update_yaxes(title="training loss (smoothed)")
+    figure.update_yaxes(title=text.plain(label))
     return figure
+
+
+def by_fidelity(points: Sequence[tuple[float, float]], metric: str) -> go.Figure:
+    """Draw what a design reached after shares of a full run, a mark per run, each with a schedule of its own."""
+    figure = go.Figure(
+        go.Scatter(
+            x=[share for share, _ in points],
+            y=[score for _, score in points],
+            mode="lines+markers",
+            line={"color": style.BLUE, "width": 2},
+            marker={"size": 8},
+            hovertemplate="%{x:.3~g} of a full run: %{y:.4~g}<extra></extra>",
+        )
+    )
+    style.layout(figure, 260, showlegend=False)
+    figure.update_xaxes(title="share of a full run", type="log", tickvals=sorted({share for share, _ in points}))
+    return figure.update_yaxes(title=text.plain(metric, 40))
+
+
+def beside(curve: Sequence[tuple[float, float]], others: Sequence[Sequence[tuple[float, float]]]) -> go.Figure:
+    """Draw one training loss over those of others in grey."""
+    figure = go.Figure()
+    if others:  # one trace with gaps: thirty take a tenth of a second to make
+        points = [point for other in others for point in (*other, (float("nan"), float("nan")))]
+        line = {"color": "rgba(138, 143, 152, 0.5)", "width": 1}
+        figure.add_trace(_line(points, line=line, hoverinfo="skip"))
+    hover = "%{x:,} samples: %{y:.4~g}<extra></extra>"
+    figure.add_trace(_line(curve, line={"color": style.BLUE, "width": 2.5}, hovertemplate=hover))
+    style.layout(figure, 180, showlegend=False)
+    figure.update_layout(margin={"t": 8})
+    figure.update_xaxes(title="samples seen", nticks=4)
+    figure.update_yaxes(title="loss", nticks=4)
+    return figure
+
+
+def _line(points: Sequence[tuple[float, float]], **options: Any) -> go.Scatter:
+    return go.Scatter(x=[seen for seen, _ in points], y=[loss for _, loss in points], mode="lines", **options)
+
+
+STATE_COLORS = {"full run": style.BLUE, "shorter run": style.SKY, "failed": style.VERMILLION, "running": style.ORANGE}
+_PATTERNS = {"failed": "x", "running": "/"}
+
+
+def timeline(bars: pd.DataFrame) -> go.Figure:
+    """Draw who ran what when: a bar per row of `lane`, `start`, `end`, `what`, `trial` and `design`."""
+    figure = go.Figure()
+    lanes = sorted(set(bars["lane"]), reverse=True)
+    for what, color in STATE_COLORS.items():
+        some = bars[bars["what"] == what]
+        if not len(some):
+            continue
+        seconds = (some["end"] - some["start"]).dt.total_seconds()
+        figure.add_trace(
+            go.Bar(
+                base=some["start"],
+                x=1000 * seconds,
+                y=[text.plain(lane, 60) for lane in some["lane"]],
+                orientation="h",
+                name=what,
+                marker={"color": color, "pattern": {"shape": _PATTERNS.get(what, "")}, "line": {"width": 0.5}},
+                customdata=some["trial"],
+                text=some["design"],
+                textposition="none",
+                hovertext=[f"{value:,.0f} s" for value in seconds],
+                hovertemplate=f"trial %{{customdata}}: {what}, %{{hovertext}}<br>%{{text}}<extra></extra>",
+            )
+        )
+    style.layout(figure, 110 + 30 * len(lanes), barmode="overlay", bargap=0.25)
+    figure.update_xaxes(type="date", title="UTC")
+    return figure.update_yaxes(categoryorder="array", categoryarray=[text.plain(lane, 60) for lane in lanes])

@@ -17,22 +17,19 @@ GREY = "#8A8F98"
 
 SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION)
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
+SCALE = [[0.0, SKY], [0.5, GREY], [1.0, ORANGE]]
+"""Little to much, to be seen on white and on black."""
+
 GRID = "rgba(138, 143, 152, 0.25)"
 DENSITY = [[0.0, "rgba(86, 180, 233, 0.0)"], [0.001, "rgba(86, 180, 233, 0.25)"], [0.3, SKY], [1.0, BLUE]]
 """Few to many, transparent where there are none."""
-
-CONFIG: dict[str, Any] = {
-    "displaylogo": False,
-    "modeBarButtonsToRemove": ["autoScale2d"],
-    "toImageButtonOptions": {"format": "svg", "filename": "piip-explore"},
-}
-"""Plotly's own options, the same for every chart."""
 
 
 def layout(figure: go.Figure, height: int, **options: Any) -> go.Figure:
     """Give a figure the common layout."""
     figure.update_layout(
         height=height,
+        template={},
         margin={"l": 8, "r": 8, "t": 32, "b": 8},
         hovermode="closest",
         hoverlabel={"align": "left", "namelength": -1},

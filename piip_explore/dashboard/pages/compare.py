@@ -2,58 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
 
-from piip_explore.dashboard import selection, text
-from piip_explore.dashboard.context import Context, pinned
-from piip_explore.dashboard.figures import style
+from piip_explore.dashboard import address, expected, notes, pins, plot, selection, text, training
+from piip_explore.dashboard.comparison import side_by_side
+from piip_explore.dashboard.context import Context, pinned, sentences
 from piip_explore.dashboard.figures.cost import side_by_side as side_by_side_bars
-from piip_explore.dashboard.figures.drawing import drawing
+from piip_explore.dashboard.figures.drawing import Scale, drawing
 from piip_explore.dashboard.figures.front import Axis, fronts
+from piip_explore.dashboard.figures.slices import slice_plots
 from piip_explore.dashboard.selection import Chosen
 from piip_explore.dashboard.trials import Trials, front_rows
 from piip_explore.errors import InputError
 from piip_explore.search.compare import compare
+from piip_explore.search.slices import slices
 
 MOST = 4
 """Designs that fit side by side."""
+
+MOST_SLICES = 6
+"""Choices that are drawn, those that move the score most."""
 
 
 def show(context: Context) -> None:
     """Draw the page."""
     st.title("Compare")
     _designs(context)
-    st.subheader("Fronts of studies")
+    st.header("Fronts of studies")
     _fronts(context)
 
 
 def _designs(context: Context) -> None:
     trials = pinned(context.source).trials if context.source else None
     selection.field("Add a design", "added", add=True)
-    found = {chosen.name: chosen for chosen in selection.selected(trials)}
+    found = {chosen.name: chosen for chosen in selection.selected(trials, pins.compared())}
     if len(found) > MOST:
-        names = st.multiselect("Designs", list(found), default=list(found)[:MOST], max_selections=MOST)
+        tied = address.many("side", list(found), MOST)
+        names = st.multiselect(f"Designs, up to {MOST}", list(found), max_selections=MOST, **tied) or list(found)[:MOST]
         found = {name: found[name] for name in names}
     if len(found) < 2:
         st.info(
-            "Select two to four designs: with a lasso or **Add to the selection** on the **Front** page, or rows of "
-            "its table, or write one above."
+            "Pin or select two to four designs: on the **Explore** page by a click, with Shift for more than one, by a "
+            "lasso or in its table; or write one above."
         )
         return
-    table = side_by_side(found, trials)
+    table = side_by_side(found, trials, notes.of(context.source) if context.source else None)
     st.dataframe(table.style.apply(_marked, axis=1), row_height=32, height="content")
-    st.caption("Marked rows differ between the designs.")
+    st.caption("Marked rows differ between the designs; in parentheses how far from the first one.")
+    expectations = st.container()
     modules = {name: _modules(chosen, context.accounting) for name, chosen in found.items()}
     bars = side_by_side_bars(modules, f"GFLOPs ({context.accounting})")
-    st.plotly_chart(bars, key="modules", config=style.CONFIG, alt="FLOPs of the designs by part")
+    plot.draw(bars, "modules", "FLOPs of the designs by part")
+    scale = Scale.of([chosen.design for chosen in found.values()])
     for name, chosen in found.items():
         shown = "" if chosen.trial is None else f"**{name}** · "
         st.markdown(f"{shown}{text.code(chosen.design)}")
-        st.plotly_chart(
-            drawing(chosen.design), key=f"drawing_{name}", config=style.CONFIG, alt=f"Architecture of {chosen.design}"
+        plot.draw(
+            drawing(chosen.design, scale), f"drawing_{chosen.design.id}", f"Architecture of {chosen.design}", least=680
+        )
+    rows = {name: chosen.trial for name, chosen in found.items() if chosen.trial is not None}
+    if context.source is not None and trials is not None and rows:
+        training.draw(context.source, trials, rows)
+        _slices(rows, trials)
+    with expectations:
+        _expected(found, expected.metric_of(trials))  # last: what it asks takes seconds to load
+
+
+def _expected(found: Mapping[str, Chosen], metric: str) -> None:
+    """Draw what full training would be expected to give the designs, and which of them it expects to be better."""
+    (first, mine), *others = found.items()
+    lines = [
+        f"**{text.prose(name)}**: {text.prose(expected.sentence(one.design, metric))}" for name, one in found.items()
+    ]
+    orders = [expected.order((first, mine.design), (name, other.design), metric) for name, other in others]
+    st.markdown("\n".join(f"- {line}" for line in [*lines, *(text.prose(words) for words in orders if words)]))
+
+
+def _slices(rows: Mapping[str, int], trials: Trials) -> None:
+    """Draw on request what each choice would change in the score of the trials' designs, the others staying."""
+    if not st.toggle("What one choice would change", **address.one("slices", [False, True], False)):
+        return
+    with sentences(), st.spinner("Learning what the choices do"):
+        cuts, trust = slices(trials.columns, list(rows.values()))
+        plot.draw(slice_plots(cuts[:MOST_SLICES], list(rows)), "slice_plots", "Score against one choice at a time")
+        st.caption(
+            "A random forest of the study's full runs, asked about designs that differ from these in one choice; "
+            "large marks are the designs themselves, bands how far its trees differ. Its R² on runs that it has not "
+            f"seen is {trust:.2f}" + (": trust this little." if trust < 0.5 else ".")
         )
 
 
@@ -61,41 +99,6 @@ def _modules(chosen: Chosen, accounting: str) -> dict[str, tuple[int, int]]:
     from piip_explore import cost
 
     return dict(cost.count(chosen.design, accounting).by_module)
-
-
-def side_by_side(found: dict[str, Chosen], trials: Trials | None) -> pd.DataFrame:
-    """Return what there is to compare, a row per property and a column per design, as texts."""
-    from piip_explore import cost
-
-    columns = {}
-    most = max(len(chosen.design.branches) for chosen in found.values())
-    for name, chosen in found.items():
-        design = chosen.design.sorted()
-        branches = [str(branch) for branch in design.branches]
-        published, built = (cost.count(design, accounting) for accounting in ("published", "built"))
-        interaction = design.interaction
-        rows = {f"branch {i + 1}": branches[i] if i < len(branches) else "–" for i in range(most)}
-        rows |= {
-            "exchanges": str(interaction.count) if interaction else "none",
-            "direction": interaction.direction if interaction else "–",
-            "attention": interaction.attention if interaction else "–",
-            "merge": design.merge.kind,
-            "branches merged": ", ".join(str(index + 1) for index in design.out),
-            "GFLOPs published": text.number(published.macs / 1e9, 4),
-            "GFLOPs built": text.number(built.macs / 1e9, 4),
-            "parameters (M)": text.number(published.params / 1e6, 4),
-        }
-        if trials is not None:
-            rows |= _scores(chosen, trials)
-        columns[name] = rows
-    return pd.DataFrame(columns)
-
-
-def _scores(chosen: Chosen, trials: Trials) -> dict[str, str]:
-    row = chosen.trial
-    if row is None:
-        return {trials.metric: "–", "± standard error": "–"}
-    return {trials.metric: text.number(trials.score[row], 4), "± standard error": text.number(trials.error[row], 2)}
 
 
 def _marked(row: pd.Series) -> list[str]:
@@ -108,7 +111,7 @@ def _fronts(context: Context) -> None:
     if not others or context.source is None:
         st.caption("There is no other study here to compare with. Several open with `--storage` given several times.")
         return
-    chosen = st.multiselect("Over this study's front, draw those of", others, key="with", bind="query-params")
+    chosen = st.multiselect("Over this study's front, draw those of", others, **address.many("with", others))
     labels = [context.source.label, *chosen]
     studies, problems = [], []
     for label in labels:
@@ -126,12 +129,7 @@ def _fronts(context: Context) -> None:
         Axis(f"GFLOPs ({context.accounting})", log=True),
         Axis(f"proxy score: {studies[0][1].metric}", maximize=True),
     )
-    st.plotly_chart(
-        fronts(lines, axes),
-        key="fronts",
-        config=style.CONFIG,
-        alt=f"Pareto fronts of {len(lines)} studies",
-    )
+    plot.draw(fronts(lines, axes), "fronts", f"Pareto fronts of {len(lines)} studies")
 
 
 def _front(trials: Trials, accounting: str) -> pd.DataFrame:

@@ -7,13 +7,13 @@ import pandas as pd
 import streamlit as st
 
 from piip_explore import published
-from piip_explore.dashboard import exports, selection, text
+from piip_explore.dashboard import address, exports, notes, pins, plot, selection, text, training
 from piip_explore.dashboard.context import Context, pinned
-from piip_explore.dashboard.figures import style
 from piip_explore.dashboard.figures.cost import by_module
 from piip_explore.dashboard.figures.drawing import drawing
-from piip_explore.dashboard.figures.study import curves as training_curves
+from piip_explore.dashboard.figures.study import by_fidelity
 from piip_explore.dashboard.selection import Chosen
+from piip_explore.dashboard.studies import Source
 from piip_explore.dashboard.trials import Trials
 from piip_explore.design import Design
 
@@ -24,18 +24,20 @@ def show(context: Context) -> None:
     trials = pinned(context.source).trials if context.source else None
     chosen = _choose(trials)
     if chosen is None:
-        st.info("Select a design on the **Front** page, in **Space** or in **Published**, or write one above.")
+        st.info("Select a design on the **Explore** page, in **Space** or in **Published**, or write one above.")
         return
     design = chosen.design
     st.code(str(design), language=None, wrap_lines=True)
-    st.plotly_chart(drawing(design), key="drawing", config=style.CONFIG, alt=f"Architecture of {design}")
-    st.subheader("Where the cost goes")
+    if context.source is not None and chosen.trial is not None:
+        notes.field(context.source, chosen.trial)
+    plot.draw(drawing(design), "drawing", f"Architecture of {design}", least=680)
+    st.header("Where the cost goes")
     _cost(design, context.accounting)
-    if trials is not None:
-        _measured(trials, chosen)
-    st.subheader("Nearest published design")
+    if context.source is not None and trials is not None:
+        _measured(context.source, trials, chosen)
+    st.header("Nearest published design")
     _nearest(design)
-    st.subheader("Export")
+    st.header("Export")
     exports.offer(chosen, trials)
 
 
@@ -45,10 +47,11 @@ def _choose(trials: Trials | None) -> Chosen | None:
     with right:
         selection.field("Write a design", "written", add=False)
     with left:
-        found = {chosen.name: chosen for chosen in selection.selected(trials)}
+        found = {chosen.name: chosen for chosen in selection.selected(trials, [*address.picks(), *pins.pinned()])}
         if not found:
             return None
-        return found[st.selectbox("Selected designs", list(found), key="design", bind="query-params")]
+        names = list(found)
+        return found[st.selectbox("Selected designs", names, **address.one("design", names, names[0]))]
 
 
 def _cost(design: Design, accounting: str) -> None:
@@ -60,35 +63,32 @@ def _cost(design: Design, accounting: str) -> None:
         st.metric(f"GFLOPs ({accounting})", text.number(counted.macs / 1e9, 4), border=True)
         st.metric(f"GFLOPs ({other})", text.number(cost.count(design, other).macs / 1e9, 4), border=True)
         st.metric("Parameters (M)", text.number(counted.params / 1e6, 4), border=True)
-    st.plotly_chart(
-        by_module(counted.by_module, f"GFLOPs ({accounting})"),
-        key="by_module",
-        config=style.CONFIG,
-        alt=f"FLOPs and parameters of the parts of {design}",
-    )
+    bars = by_module(counted.by_module, f"GFLOPs ({accounting})")
+    plot.draw(bars, "by_module", f"FLOPs and parameters of the parts of {design}", least=640)
 
 
 MEMORY = ("memory of the proxy run (GiB)", "memory of a forward pass (GiB)")
 """Peaks: of the shrunken design in training, and of the full-scale design, where that is an objective."""
 
 
-def _measured(trials: Trials, chosen: Chosen) -> None:
+def _measured(source: Source, trials: Trials, chosen: Chosen) -> None:
     """Draw what the study's trials of this design found."""
     rows = np.flatnonzero(trials.designs == str(chosen.design))
     if chosen.trial is not None:
         rows = np.union1d(rows, [chosen.trial])
     if not len(rows):
         return
-    st.subheader("What this study measured")
+    st.header("What this study measured")
     records = [_record(trials, int(row)) for row in rows]
     frame = pd.DataFrame.from_records(records).dropna(axis=1, how="all")
     st.dataframe(frame, hide_index=True, column_config=_FORMATS)
-    curves = {f"trial {row}": curve for row in rows if (curve := trials.attributes(int(row)).get("curve"))}
-    if curves:
-        st.plotly_chart(
-            training_curves(curves), key="curves", config=style.CONFIG, alt="Training loss over samples seen"
-        )
     st.caption("Every score carries what it depends on: fidelity, seed, device, code version and kernel backend.")
+    shares = [(float(trials.columns.fidelity[row]), float(trials.score[row])) for row in rows]
+    reached = sorted(point for point in shares if np.isfinite(point[1]))
+    if len({share for share, _ in reached}) > 1:
+        title = text.one_line(trials.metric, 40)
+        plot.draw(by_fidelity(reached, title), "by_fidelity", f"{title} over the share of a full run")
+    training.draw(source, trials, {f"trial {row}": int(row) for row in rows})
 
 
 _FORMATS = {
@@ -111,15 +111,31 @@ def _record(trials: Trials, row: int) -> dict[str, object]:
         MEMORY[1]: trials.floats("memory")[row] / 2**30,
         "latency (ms)": attributes.get("latency"),
         "failure": attributes.get("failure"),
+        **_metrics(attributes.get("metrics")),
         **{name.replace("_", " "): str(attributes[name]) for name in depends_on if name in attributes},
     }
 
 
+def _metrics(recorded: object) -> dict[str, float]:
+    """Return what a run records beside its score: further metrics of the task, samples per second."""
+    found = recorded if isinstance(recorded, dict) else {}
+    return {
+        text.one_line(name, 40): float(f"{value:.4g}")
+        for name, value in found.items()
+        if isinstance(value, int | float)
+    }
+
+
+_DISTANCE = (
+    "Summed over branches, from the highest resolution down: the difference of log2 resolution, and half that of log2 "
+    "block weights; 3 for a branch more or less; 0.1 for each option that differs."
+)
+
+
 def _nearest(design: Design) -> None:
     row, difference = nearest(design, _published())
-    st.markdown(
-        text.code(row["row"]) + f" · {text.prose(row['source'])}" + ("" if difference else " · the same design")
-    )
+    how_far = f"distance {text.number(difference, 2)}" if difference else "the same design"
+    st.markdown(f"{text.code(row['row'])} · {text.prose(row['source'])} · {how_far}", help=_DISTANCE)
     st.code(str(row["design"]), language=None, wrap_lines=True)
     metrics = {"box_ap": "box AP", "mask_ap": "mask AP", "miou": "mIoU", "top1": "top-1"}
     shown = [f"{label} {row[name]:g}" for name, label in metrics.items() if pd.notna(row[name])]

@@ -6,9 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from piip_explore import published
-from piip_explore.dashboard import view
+from piip_explore.dashboard import address, plot, tables
 from piip_explore.dashboard.context import Context
-from piip_explore.dashboard.figures import style
 from piip_explore.dashboard.figures.published import results
 
 METRICS = {"box_ap": "box AP", "mask_ap": "mask AP", "miou": "mIoU", "top1": "top-1 (%)"}
@@ -33,19 +32,18 @@ def show(context: Context) -> None:
     )
     rows = counted()
     tasks = list(dict.fromkeys(rows["task"]))
-    task = st.segmented_control("Task", tasks, default=tasks[0], required=True, key="task", bind="query-params")
+    task = st.segmented_control("Task", tasks, required=True, **address.one("task", tasks, tasks[0]))
     rows = rows[rows["task"] == task]
     metrics = [name for name in METRICS if rows[name].notna().any()]
     drawn = rows[rows["gflops"].notna() & rows[metrics[0]].notna()]
-    st.plotly_chart(
+    plot.draw(
         results(drawn, metrics[0], METRICS[metrics[0]]),
-        key="published_chart",
-        config=style.CONFIG,
-        on_select=_on_point,
-        alt=f"Published {METRICS[metrics[0]]} against GFLOPs of {len(drawn)} designs",
+        "published_chart",
+        f"Published {METRICS[metrics[0]]} against GFLOPs of {len(drawn)} designs",
+        on_pick=lambda event: address.select(event["points"], add=event["add"]),
     )
     _table(rows, metrics)
-    if set(view.picks()) & set(rows["design"]):
+    if set(address.picks()) & set(rows["design"]):
         context.link("design", "Open the selected design", icon=":material/schema:")
     _more()
 
@@ -53,31 +51,18 @@ def show(context: Context) -> None:
 def _table(rows: pd.DataFrame, metrics: list[str]) -> None:
     columns = ["row", *metrics, "gflops", "counted", "difference", "mparams", "counted_params", "design"]
     designs = [str(design) for design in rows["design"]]
-    st.dataframe(
+    tables.table(
         rows[[*columns, "head", "pretrain", "structure", "source"]],
-        key="published_table",
+        designs,
+        "published_table",
+        "Published designs",
         column_config=_NUMBERS,
-        hide_index=True,
         placeholder="–",
-        on_select=lambda: _on_rows(designs),
-        selection_mode="multi-row",
     )
     st.caption(
         "Counted under the `published` accounting. `structure` says where a design is not certain; such a row is not "
         "expected to agree. Click a point or select rows to open a design, or to compare several."
     )
-
-
-def _on_point() -> None:
-    points = st.session_state["published_chart"]["selection"]["points"]
-    if points:
-        view.select(dict.fromkeys(str(point["customdata"]) for point in points))
-
-
-def _on_rows(designs: list[str]) -> None:
-    rows = st.session_state["published_table"]["selection"]["rows"]
-    if rows:
-        view.select([designs[row] for row in rows if row < len(designs)])
 
 
 @st.cache_data(show_spinner="Counting the published designs")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from piip_explore.dashboard import spaces, text, view
+from piip_explore.dashboard import address, choices, limits, plot, spaces, tables, text
 from piip_explore.dashboard.context import Context
-from piip_explore.dashboard.figures import style
 from piip_explore.dashboard.figures.space import distribution, parallel, resolution_front
+from piip_explore.dashboard.plot import Marks
 from piip_explore.dashboard.spaces import CountedSpace
 
 
@@ -24,7 +25,8 @@ def show(context: Context) -> None:
         st.markdown("Open a folder of them with:")
         st.code("piip-explore dashboard --spaces FOLDER", language="bash")
         return
-    name = st.selectbox("Space file", list(found), key="space", bind="query-params")
+    names = list(found)
+    name = st.selectbox("Space file", names, **address.one("space", names, names[0]))
     path = found[name]
     counted = _counted(path, path.stat().st_mtime_ns, context.accounting)
     if counted.space.description:
@@ -41,19 +43,11 @@ def _counted(path: Path, changed: int, accounting: str) -> CountedSpace:
 
 
 def _budget(counted: CountedSpace) -> float | None:
-    ends = budgets(float(counted.gflops.min()), float(counted.gflops.max()))
+    ends = limits.round_steps(float(counted.gflops.min()), float(counted.gflops.max()))
     chosen = st.select_slider(
-        "Budget (GFLOPs)", ends, ends[-1], key="space_budget", bind="query-params", format_func="{:,g}".format
+        "Budget (GFLOPs)", ends, format_func="{:,g}".format, **address.one("space_budget", ends, ends[-1])
     )
     return None if chosen == ends[-1] else chosen
-
-
-def budgets(low: float, high: float) -> list[float]:
-    """Return round budgets that part a range, and one above it: 1, 1.2, 1.5, 2, ..."""
-    steps = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
-    round_numbers = [step * 10.0**power for power in range(-3, 7) for step in steps]
-    within = [number for number in round_numbers if low <= number < high]
-    return [*within, next(number for number in round_numbers if number >= high)]
 
 
 def _figures(counted: CountedSpace, budget: float | None, context: Context) -> None:
@@ -70,18 +64,14 @@ def _figures(counted: CountedSpace, budget: float | None, context: Context) -> N
         )
         st.metric("Least GFLOPs", text.number(float(counted.gflops.min())), border=True)
         st.metric("Most GFLOPs", text.number(float(counted.gflops.max())), border=True)
-    st.plotly_chart(
-        distribution(*counted.histogram, budget),
-        key="distribution",
-        config=style.CONFIG,
-        alt=f"How many of {len(counted):,} designs cost how many GFLOPs",
-    )
+    bars = distribution(*counted.histogram, budget)
+    plot.draw(bars, "distribution", f"How many of {len(counted):,} designs cost how many GFLOPs")
     sample = counted.sample(spaces.MOST_DRAWN)
-    st.subheader("Cost against resolution")
+    st.header("Cost against resolution")
     figure = resolution_front(
         counted.gflops, counted.resolution, counted.texts(counted.cheapest), counted.cheapest, sample
     )
-    st.plotly_chart(figure, key="resolutions", config=style.CONFIG, alt="GFLOPs against the largest resolution")
+    plot.draw(figure, "resolutions", "GFLOPs against the largest resolution")
     if len(sample) < len(counted):
         st.caption(f"The line is exact; the points are a random sample of {len(sample):,} of {len(counted):,} designs.")
     if not left:
@@ -91,29 +81,38 @@ def _figures(counted: CountedSpace, budget: float | None, context: Context) -> N
 
 
 def _lines(counted: CountedSpace, budget: float | None, left: int, context: Context) -> None:
-    st.subheader("Designs within the budget")
-    rows = counted.sample(spaces.MOST_LINES, budget)
-    figure = parallel(counted.dimensions(rows), counted.cost(rows))
-    st.plotly_chart(figure, key="lines", config=style.CONFIG, alt=f"Choices of {text.count(len(rows), 'design')}")
+    st.header("Designs within the budget")
+    rows = counted.sample(choices.MOST_LINES, budget)
+    dimensions = counted.dimensions(rows)
+    plot.draw(
+        parallel(dimensions, counted.cost(rows)),
+        "lines",
+        f"Choices of {text.count(len(rows), 'design')}",
+        least=90 * len(dimensions),
+        on_brush=partial(choices.keep, "space_ranges"),
+    )
+    ranges = choices.kept("space_ranges")
+    plot.mark("lines", Marks(brush=ranges))
     shown = f"a random sample of {len(rows):,} of {left:,} designs" if len(rows) < left else f"all {left:,} designs"
     st.caption(f"Shown: {shown}. Branch 1 has the largest image. Drag along an axis to keep a range.")
+    if ranges:
+        inside = choices.within(dimensions, ranges)
+        st.markdown(
+            f"**{int(inside.sum()):,}** of the {len(rows):,} designs shown are in the ranges on "
+            f"{text.prose(', '.join(ranges))}; the table lists these."
+        )
+        st.button("Take the ranges away", on_click=choices.keep, args=("space_ranges", {}))
+        rows = rows[inside]
     rows = rows[np.argsort(counted.gflops[rows], kind="stable")]
     designs = counted.texts(rows)
-    st.dataframe(
+    tables.table(
         pd.DataFrame(
             {"design": designs, "GFLOPs": counted.gflops[rows], "params (M)": counted.table.params[rows] / 1e6}
         ),
-        key="space_table",
-        hide_index=True,
+        designs,
+        "space_table",
+        "Designs within the budget",
         column_config={name: st.column_config.NumberColumn(format="%.4g") for name in ("GFLOPs", "params (M)")},
-        on_select=lambda: _on_rows(designs),
-        selection_mode="multi-row",
     )
-    if view.picks():
+    if address.picks():
         context.link("design", "Open the selected design", icon=":material/schema:")
-
-
-def _on_rows(designs: list[str]) -> None:
-    rows = st.session_state["space_table"]["selection"]["rows"]
-    if rows:
-        view.select([designs[row] for row in rows if row < len(designs)])

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from piip_explore.dashboard import control, studies, text, view
+from piip_explore.dashboard import address, control, fleet, plot, studies, tables, text
 from piip_explore.dashboard.context import Context, next_steps, pinned, sentences
-from piip_explore.dashboard.figures import style
-from piip_explore.dashboard.figures.study import hypervolume, importance
+from piip_explore.dashboard.figures.study import hypervolume, importance, timeline
 from piip_explore.dashboard.trials import Trials
 from piip_explore.search import report
 from piip_explore.search.storage import FAIL, RUNNING, STATES
@@ -25,7 +25,7 @@ LOST = "lost with its search"
 
 def show(context: Context) -> None:
     """Draw the page."""
-    st.title("Study")
+    st.title("Search")
     control.starting(context)
     if context.source is None:
         next_steps(None)
@@ -42,12 +42,12 @@ def show(context: Context) -> None:
 
 
 def _importance(source: studies.Source) -> None:
-    if not st.toggle("Which choices matter", key="importance", bind="query-params"):
+    if not st.toggle("Which choices matter", **address.one("importance", [False, True], False)):
         return
     pin = pinned(source)
     table, trust, runs_used = _shares(source.label, pin.version, pin.trials)
     shares = dict(zip(table["axis"], table["score"], strict=True))
-    st.plotly_chart(importance(shares), key="importance_chart", config=style.CONFIG, alt="Importance of the choices")
+    plot.draw(importance(shares), "importance_chart", "Importance of the choices")
     st.caption(
         f"How much worse a random forest predicts the score when a choice is shuffled, from {runs_used} full runs. "
         f"Its R² on runs that it has not seen is {trust:.2f}" + (": trust this little." if trust < 0.5 else ".")
@@ -73,6 +73,9 @@ class Progress:
     table: pd.DataFrame
     failures: pd.DataFrame
     workers: pd.DataFrame
+    waiting: pd.DataFrame
+    devices: pd.DataFrame
+    bars: pd.DataFrame
 
 
 @st.fragment(run_every=2.0)
@@ -91,15 +94,28 @@ def _draw(progress: Progress) -> None:
     st.caption(text.prose(progress.conditions))
     if len(progress.history):
         _hypervolume(progress.history)
-    running, failed, everything = st.tabs(
+    if len(progress.bars):
+        plot.draw(timeline(progress.bars), "timeline", "Who ran which trial when")
+    running, queued, used, failed, everything = st.tabs(
         [
             f"Workers ({len(progress.workers)})",
+            f"Waiting ({len(progress.waiting)})",
+            f"Devices ({len(progress.devices)})",
             f"Failures ({progress.counts['fail']})",
             f"Trials ({sum(progress.counts.values()):,})",
         ]
     )
     with running:
         _frame(progress.workers, "No evaluation runs at the moment.")
+    with queued:
+        _frame(progress.waiting, "Nothing waits.")
+    with used:
+        _frame(progress.devices, "No trial says who ran it.")
+        if len(progress.devices):
+            st.caption(
+                "A search stops using a device after a few failures in a row, and its log says so; here is what every "
+                "device did, whichever search used it."
+            )
     with failed:
         _frame(progress.failures, "No trial has failed.")
     with everything:
@@ -130,12 +146,11 @@ def _numbers(progress: Progress) -> None:
 
 
 def _hypervolume(history: pd.DataFrame) -> None:
-    over = st.segmented_control("Over", ["trials", "training time"], default="trials", required=True, key="over")
+    choices = ["trials", "training time"]
+    over = st.segmented_control("Over", choices, required=True, **address.one("over", choices, choices[0]))
     shown = history.assign(done=np.arange(1, len(history) + 1))
     column, label = ("done", "full runs") if over == "trials" else ("gpu_hours", "training time (h)")
-    st.plotly_chart(
-        hypervolume(shown, column, label), key=f"hypervolume_{column}", config=style.CONFIG, alt="Hypervolume over time"
-    )
+    plot.draw(hypervolume(shown, column, label), "hypervolume", "Hypervolume over time")
 
 
 def _frame(frame: pd.DataFrame, nothing: str) -> None:
@@ -147,20 +162,13 @@ def _frame(frame: pd.DataFrame, nothing: str) -> None:
 
 def _trials(progress: Progress) -> None:
     table = progress.table
-    st.dataframe(
-        table, key="study_trials", hide_index=True, on_select=lambda: _on_rows(table), selection_mode="multi-row"
-    )
+    tables.table(table, [str(trial) for trial in table["trial"]], "study_trials", "Trials of the study")
     total = sum(progress.counts.values())
     if len(table) < total:
         st.caption(
-            f"The last {len(table):,} of {total:,} trials. `piip-explore show --out trials.csv` writes them all."
+            f"The last {len(table):,} of {total:,} trials. "
+            "`piip-explore pareto --all-trials --out trials.csv` writes them all."
         )
-
-
-def _on_rows(table: pd.DataFrame) -> None:
-    rows = st.session_state["study_trials"]["selection"]["rows"]
-    if rows:
-        view.select([int(table["trial"].iloc[row]) for row in rows if row < len(table)])
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
@@ -172,6 +180,8 @@ def progress_of(trials: Trials, held: frozenset[str]) -> Progress:
     """Return what the page shows of a study; `held` are the leases of searches that still run."""
     columns = trials.columns
     history = report.history(columns)
+    workers = _workers(trials, held)
+    lost = workers.loc[workers["state"] == LOST, "trial"].to_numpy()
     return Progress(
         counts=report.counts(columns),
         conditions=trials.conditions,
@@ -179,7 +189,10 @@ def progress_of(trials: Trials, held: frozenset[str]) -> Progress:
         gpu_hours=float(np.nansum(trials.floats("seconds")) / 3600),
         table=_table(trials, np.arange(len(trials))[::-1][:MOST_ROWS]),
         failures=_failures(trials),
-        workers=_workers(trials, held),
+        workers=workers,
+        waiting=fleet.waiting(trials),
+        devices=fleet.devices(trials),
+        bars=fleet.timeline(trials, lost, np.datetime64(datetime.now(UTC).replace(tzinfo=None), "us")),
     )
 
 

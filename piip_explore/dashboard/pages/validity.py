@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
-from piip_explore.dashboard import text, validity
+from piip_explore.dashboard import address, plot, text, validity
 from piip_explore.dashboard.context import Context
-from piip_explore.dashboard.figures import style
 from piip_explore.dashboard.figures.validity import accuracy, agreement
 from piip_explore.dashboard.validity import Validation
 
@@ -22,25 +22,60 @@ def show(context: Context) -> None:
         "cheaper: FLOPs, parameters, or a regression. Counted are pairs of designs whose published results differ by "
         "half a point or more."
     )
+    _expected()
     found = validity.find(context.options.results)
     if not found:
         st.info("No proxy has been validated here yet. Run one (hours on a CPU), then reload this page:")
         st.code("piip-explore validate --preset cpu", language="bash")
         return
-    name = st.selectbox("Validation", list(found), key="validation", bind="query-params")
+    names = list(found)
+    name = st.selectbox("Validation", names, **address.one("validation", names, names[0]))
     path = found[name]
     validation = _read(path, (path / "rows.csv").stat().st_mtime_ns)
     _verdict(validation)
     shown = validation.accuracies
-    st.plotly_chart(accuracy(shown), key="accuracy", config=style.CONFIG, alt="Pairwise accuracy per question")
+    plot.draw(accuracy(shown), "accuracy", "Pairwise accuracy per question")
     with st.expander("The numbers"):
         st.dataframe(shown.round(1), hide_index=True)
-    st.subheader("Proxy against published")
+    st.header("Proxy against published")
     figure = agreement(validation.rows, validation.statistics)
-    st.plotly_chart(figure, key="agreement", config=style.CONFIG, alt="Proxy score against published metric")
-    st.subheader("By table")
+    plot.draw(figure, "agreement", "Proxy score against published metric")
+    st.header("By table")
     st.dataframe(tables(validation).dropna(axis=1, how="all"), hide_index=True, placeholder="–")
     _recipe(validation)
+
+
+def _expected() -> None:
+    """Draw on request how well expected metrics hold."""
+    if not st.toggle("How well expected metrics hold", **address.one("held", [False, True], False)):
+        return
+    table = _held()
+    st.dataframe(table, hide_index=True)
+    told, inside = int(table["told"].sum()), int(table["in the 80 % interval"].sum())
+    st.caption(
+        f"Every table of published results, expected from the rows of the other tables alone. Of {told} rows that "
+        f"it tells, {inside} are within the 80 % interval ({inside / told:.0%}). The regression was chosen with these "
+        "rows in sight, so this is what is possible, not what is promised."
+    )
+
+
+@st.cache_resource(show_spinner="Leaving out one table after the other")
+def _held() -> pd.DataFrame:
+    from piip_explore.predict import leave_tables_out
+
+    records = [
+        {
+            "table": held.table,
+            "rows": len(held.rows),
+            "told": int(held.told.sum()),
+            "in the 80 % interval": int((held.told & held.inside).sum()),
+            "mean error (points)": round(float(np.abs(held.rows.value - held.mean)[held.told].mean()), 2)
+            if held.told.any()
+            else None,
+        }
+        for held in leave_tables_out()
+    ]
+    return pd.DataFrame(records)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Resampling")

@@ -6,12 +6,11 @@ import contextlib
 import socket
 import sys
 import threading
-from pathlib import Path
+import time
 
 from piip_explore.dashboard.options import Options
+from piip_explore.design import Design
 from piip_explore.errors import InputError
-
-APP = Path(__file__).with_name("main.py")
 
 SERVER = {
     "server.address": "127.0.0.1",
@@ -24,7 +23,7 @@ SERVER = {
     "client.showErrorDetails": "type",
     "client.showErrorLinks": False,
     "client.toolbarMode": "viewer",
-    "theme.headingFontSizes": ["2rem", "1.5rem", "1.25rem"],
+    "theme.headingFontSizes": ["1.6rem", "1.3rem", "1.1rem"],
     "theme.light.primaryColor": "#0072B2",
     "theme.dark.primaryColor": "#56B4E9",
 }
@@ -38,17 +37,21 @@ def launch(options: Options, address: str, port: int, *, browser: bool) -> None:
         InputError: nothing can listen there.
     """
     _check_free(address, port)
-    from streamlit import config
-    from streamlit.web import bootstrap
+    from streamlit.starlette import App
+
+    from piip_explore.dashboard.server.application import MAIN, MIDDLEWARE, ROUTES
 
     flags = {**SERVER, "server.address": address, "server.port": port, "server.headless": not browser}
     if address in ("127.0.0.1", "localhost"):
         flags["server.allowedHosts"] = ["127.0.0.1", "localhost"]
-    for name, value in flags.items():
-        config.set_option(name, value)
     threading.Thread(target=_warm_up, args=(options,), daemon=True).start()
+    sys.argv = [str(MAIN), *options.arguments()]
     sys.stdout.flush()
-    bootstrap.run(str(APP), False, options.arguments(), {})
+    App(MAIN, routes=ROUTES, middleware=MIDDLEWARE).run(config=flags)
+
+
+_BUSY_SECONDS = 5.0
+"""The regression waits so long: the first page comes first."""
 
 
 def _check_free(address: str, port: int) -> None:
@@ -61,14 +64,21 @@ def _check_free(address: str, port: int) -> None:
 
 
 def _warm_up(options: Options) -> None:
-    """Import what the first page needs and open its study, while the first browser still loads."""
+    """Import what the first page needs and open its study, while the first browser still loads; then the regression
+    that selecting a design asks."""
     import plotly.graph_objects  # noqa: F401
 
     from piip_explore.dashboard import studies
     from piip_explore.dashboard.figures import front  # noqa: F401
+    from piip_explore.dashboard.server.application import plotly_js
 
+    plotly_js()
     found, _ = studies.find(options)
     wanted = [source for source in found if source.name == options.study] or found[:1]
     for source in wanted:
         with contextlib.suppress(InputError):  # the page says what is wrong
             studies.open_live(source).trials()
+    time.sleep(_BUSY_SECONDS)
+    from piip_explore.predict import expect
+
+    expect(Design.parse("vit_base@448"))

@@ -1,0 +1,97 @@
+"""Designs as lines over their choices: the ranges kept on parallel coordinates, and the axes of a study's trials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from piip_explore import catalog
+from piip_explore.dashboard import address
+from piip_explore.dashboard.figures.space import Dimension, log_ticks
+from piip_explore.dashboard.trials import Bools, Floats, Trials
+from piip_explore.errors import InputError
+
+NONE = "none"
+MOST_LINES = 500
+"""Designs drawn as lines."""
+
+_MOST_TICKS = 14
+
+Ranges = dict[str, list[list[float]]]
+"""The ranges that are kept, by the label of their axis."""
+
+
+def kept(name: str) -> Ranges:
+    """Return the ranges that the address holds under a name; words that are none are passed over."""
+    found: Ranges = {}
+    for word in address.get(name):
+        label, _, ends = word.rpartition("~")
+        try:
+            low, high = (float(end) for end in ends.split("_"))
+        except ValueError:
+            continue
+        found.setdefault(label, []).append([low, high])
+    return found
+
+
+def keep(name: str, ranges: Mapping[str, Sequence[Sequence[float]]]) -> None:
+    """Write ranges to the address under a name."""
+    words = [f"{label}~{low:.4g}_{high:.4g}" for label, some in ranges.items() for low, high in some]
+    address.put(**{name: words})
+
+
+def within(dimensions: Sequence[Dimension], ranges: Ranges) -> Bools:
+    """Return which designs are in a range of every axis that has one; an axis that is not there has none."""
+    mask = np.ones(len(dimensions[0].values), dtype=bool)
+    for dimension in dimensions:
+        some = ranges.get(dimension.label)
+        if some:
+            mask &= np.any([(dimension.values >= low) & (dimension.values <= high) for low, high in some], axis=0)
+    return mask
+
+
+def choice(label: str, values: npt.NDArray[np.integer], names: Mapping[int, str] | None = None) -> Dimension:
+    """Return an axis with a tick at every value, or at every second, third, ... where there are many."""
+    distinct = np.unique(values)
+    shown = distinct[:: -(-len(distinct) // _MOST_TICKS)]
+    return Dimension(label, values, {float(value): (names or {}).get(int(value), f"{value}") for value in shown})
+
+
+def of_trials(trials: Trials, rows: npt.NDArray[np.integer], gflops: Floats) -> list[Dimension]:
+    """Return the axes of trials: the choices that differ, GFLOPs, and the score last.
+
+    Branches count from the largest image on. A design with fewer has none of the last: these are below the others.
+    """
+    designs = [_branches(str(design)) for design in trials.designs[rows]]
+    most = max(map(len, designs))
+    models = sorted({model for design in designs for model, _ in design}, key=_size)
+    found = [choice("branches", np.array([len(design) for design in designs]))]
+    for slot in range(most):
+        here = [design[slot] if slot < len(design) else (None, 0) for design in designs]
+        codes = np.array([models.index(model) if model else -1 for model, _ in here])
+        found.append(choice(f"model {slot + 1}", codes, dict(enumerate(models)) | {-1: NONE}))
+        found.append(choice(f"px {slot + 1}", np.array([pixels for _, pixels in here]), {0: NONE}))
+    features = [trials.features[design] for design in trials.designs[rows]]
+    found.append(choice("interactions", np.array([one.interactions for one in features])))
+    merges = sorted({one.merge for one in features})
+    found.append(choice("merge", np.array([merges.index(one.merge) for one in features]), dict(enumerate(merges))))
+    costs = gflops[rows]
+    found = [dimension for dimension in found if len(np.unique(dimension.values)) > 1]
+    ticks = log_ticks(float(costs.min()), float(costs.max()))
+    return [*found, Dimension("GFLOPs", np.log10(costs), ticks), Dimension("score", trials.score[rows])]
+
+
+def _branches(design: str) -> list[tuple[str, int]]:
+    """Return model and resolution of every branch of a design's canonical text, the largest image first."""
+    words = [word.partition("@") for word in design.partition(";")[0].split()]
+    found = [(model, int(rest.partition(":")[0])) for model, _, rest in words]
+    return sorted(found, key=lambda branch: -branch[1])
+
+
+def _size(model: str) -> float:
+    try:
+        return float(catalog.model(model).weights)
+    except InputError:
+        return 0.0

@@ -1,0 +1,240 @@
+"""Score against cost: all trials of the study, the Pareto front, and what is selected on it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from functools import partial
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import streamlit as st
+
+from piip_explore.dashboard import address, choices, filters, inspector, limits, notes, pins, plot, tables, text
+from piip_explore.dashboard.context import Context, news, next_steps, pinned
+from piip_explore.dashboard.figures.front import chart
+from piip_explore.dashboard.figures.space import parallel
+from piip_explore.dashboard.plot import Budget, Marks, Prepared
+from piip_explore.dashboard.sentence import contradiction, sentence
+from piip_explore.dashboard.studies import Source
+from piip_explore.dashboard.tradeoff import Tradeoff, inside, marks, strips
+from piip_explore.dashboard.trials import Filters, Trials
+from piip_explore.search.storage import Note
+
+CHART = "front_chart"
+
+_COMPARE = "_compare"
+"""Session state: whether a key asked for the Compare page; a callback cannot go there itself."""
+
+
+def show(context: Context) -> None:
+    """Draw the page."""
+    if st.session_state.pop(_COMPARE, False):
+        st.switch_page(context.pages["compare"])
+    st.title("Explore")
+    if context.source is None:
+        next_steps(None)
+        return
+    if context.source.example:
+        next_steps(context.source)
+    pin = pinned(context.source)
+    news(context.source)
+    if not pin.trials.scored.any():
+        st.info("No trial of this study has a score yet. The **Search** page shows its progress.")
+        return
+    headline = st.container()
+    left, right = st.columns([2, 1])
+    with left:
+        x_name, y_name, log = filters.axes(context, pin.trials)
+        written = notes.of(context.source)
+        chosen, bounds = filters.filters(pin.trials, written, x_name)
+        wanted = (pin.version, context.accounting, x_name, y_name, log, chosen, bounds, address.get("ranges"))
+        tradeoff, figure = _tradeoff(context.source, wanted, pin.trials)
+        if not tradeoff.shown.any():
+            if y_name == "expected":
+                st.info(
+                    "No metric is expected of these trials: nothing published is like their designs. Select one to "
+                    "read in what, or choose another vertical axis."
+                )
+            else:
+                st.info("No trial fits the filters, limits and ranges: take some away.")
+            if address.get("ranges"):
+                st.button("Take the ranges away", on_click=choices.keep, args=("ranges", {}))
+            return
+        budget = filters.budget(tradeoff)
+        limit = None if budget is None or budget.value >= budget.high else budget.value
+        selected = [number for number in address.trials(address.picks()) if number < len(pin.trials)]
+        _chart(context, tradeoff, figure, budget, limit, selected)
+    with headline:
+        st.markdown(text.prose(f"{sentence(tradeoff, limit)} {limits.sentence(tradeoff, x_name, bounds, limit)}"))
+        objections = st.container()
+        pins.tray()
+    with right:
+        inspector.draw(context, tradeoff, limit, selected)
+    _lines(pin.trials, context.accounting, chosen)
+    _tables(tradeoff, selected, written)
+    with right:
+        inspector.expectation(tradeoff, selected)  # last, as the next: what it asks takes seconds to load
+    if words := contradiction(tradeoff):
+        objections.markdown(text.prose(words))
+
+
+def _lines(trials: Trials, accounting: str, chosen: Filters) -> None:
+    """Draw the trials over their choices on request; a range that is kept on an axis narrows all of the page."""
+    if not st.toggle("Choices as parallel coordinates", **address.one("lines", [False, True], False)):
+        return
+    rows = _all_lines(trials, chosen)[-choices.MOST_LINES :]
+    dimensions = choices.of_trials(trials, rows, trials.floats(f"gflops_{accounting}"))
+    plot.draw(
+        parallel(dimensions, dimensions[-1]),
+        "trial_lines",
+        f"Choices of {text.count(len(rows), 'trial')}",
+        least=90 * len(dimensions),
+        on_brush=partial(choices.keep, "ranges"),
+    )
+    ranges = choices.kept("ranges")
+    plot.mark("trial_lines", Marks(brush=ranges))
+    st.caption(
+        f"The last {len(rows):,} full runs that fit the filters. Branch 1 has the largest image; the colour is the "
+        "score. Drag along an axis to keep a range: chart, front and tables then show what is in it."
+    )
+    if ranges:
+        st.button("Take the ranges away", on_click=choices.keep, args=("ranges", {}))
+
+
+def _all_lines(trials: Trials, chosen: Filters) -> npt.NDArray[np.int64]:
+    """Return the rows that can be drawn as lines: full runs of designs that are ours, which fit the filters."""
+    known = np.array([design in trials.features for design in trials.designs], dtype=bool)
+    return np.flatnonzero(trials.scored & chosen.mask(trials) & known)
+
+
+def _tradeoff(source: Source, wanted: tuple[Any, ...], trials: Trials) -> tuple[Tradeoff, Prepared | None]:
+    """Return the tradeoff and its figure; of late ones, those that were made then, for whichever browser."""
+    key = (source, *wanted)
+    made = _MADE.get(key) or _made(wanted, trials)
+    with _KEEPING:
+        _MADE[key] = made
+        _MADE.move_to_end(key)
+        if len(_MADE) > _MOST_KEPT:
+            _MADE.popitem(last=False)
+    return made
+
+
+_MADE: OrderedDict[tuple[Any, ...], tuple[Tradeoff, Prepared | None]] = OrderedDict()
+_KEEPING = Lock()
+_MOST_KEPT = 4
+
+
+def _made(wanted: tuple[Any, ...], trials: Trials) -> tuple[Tradeoff, Prepared | None]:
+    _, accounting, x_name, y_name, log, chosen, bounds, _ = wanted
+    tradeoff = filters.tradeoff(trials, accounting, x_name, y_name, log, chosen)
+    if bounds:
+        tradeoff = tradeoff.narrowed(limits.within(trials, bounds))
+    ranges = choices.kept("ranges")
+    if ranges:
+        rows = _all_lines(trials, chosen)
+        inside = choices.within(choices.of_trials(trials, rows, trials.floats(f"gflops_{accounting}")), ranges)
+        tradeoff = tradeoff.narrowed(rows[inside])
+    figure = (
+        plot.prepare(chart(tradeoff.points(), tradeoff.axes, strips(tradeoff, accounting)))
+        if tradeoff.shown.any()
+        else None
+    )
+    return tradeoff, figure
+
+
+def _chart(
+    context: Context,
+    tradeoff: Tradeoff,
+    figure: Prepared | None,
+    budget: Budget | None,
+    limit: float | None,
+    selected: list[int],
+) -> None:
+    assert figure is not None
+    count = int(tradeoff.shown.sum())
+
+    def on_pick(event: dict[str, Any]) -> None:
+        numbers = [int(number) for number in event["points"]]
+        if tradeoff.dense:
+            numbers += np.flatnonzero(tradeoff.shown & inside(event, tradeoff)).tolist()
+        address.select(numbers, add=bool(event["add"]))
+
+    def on_budget(value: float) -> None:
+        address.put(budget=[value] if budget is not None and value < budget.high else [])
+
+    def on_key(meaning: str) -> None:
+        if meaning == "clear":
+            address.select([])
+        elif meaning == "pin" and address.picks():
+            pins.toggle(address.picks()[0])
+        elif meaning == "compare":
+            st.session_state[_COMPARE] = True
+
+    plot.draw(
+        figure,
+        CHART,
+        f"{tradeoff.axes[1].label} against {tradeoff.axes[0].label} of {text.count(count, 'trial')}, "
+        f"{len(tradeoff.front)} of them on the Pareto front",
+        on_pick=on_pick,
+        on_budget=on_budget,
+        on_key=on_key,
+    )
+    pinned_trials = {int(token): color for token, color in pins.colors().items() if address.trials([token])}
+    found = marks(
+        tradeoff, limit, selected, {n: color for n, color in pinned_trials.items() if n < len(tradeoff.trials)}
+    )
+    plot.mark(CHART, Marks(found, budget, tradeoff.front.tolist()))
+    tied = " · ○ within noise of it" if len(tradeoff.tied) else ""
+    cloud = "shades: how many trials" if tradeoff.dense else "● other trials"
+    st.caption(f"◆ Pareto front{tied} · {cloud} · below: runs without a score, and published designs by their cost")
+    st.caption(text.prose(f"Searched with: {tradeoff.trials.conditions}"))
+
+
+def _tables(tradeoff: Tradeoff, selected: list[int], written: Mapping[int, Note]) -> None:
+    front, chosen = st.tabs([f"Pareto front ({len(tradeoff.front)})", f"Selected ({len(selected)})"])
+    with front:
+        _table(tradeoff, tradeoff.front, written, "front_table", "Designs of the Pareto front")
+    with chosen:
+        if selected:
+            _table(tradeoff, np.array(selected), written, "selected_table", "Selected designs")
+        else:
+            st.caption("Nothing is selected.")
+
+
+def _table(tradeoff: Tradeoff, rows: npt.NDArray[np.int64], written: Mapping[int, Note], key: str, alt: str) -> None:
+    tokens = [str(row) for row in rows]
+    frame = _rows(tradeoff.trials, rows).dropna(axis=1, how="all")
+    if any(row in written for row in rows.tolist()):
+        frame["note"] = [text.one_line(written[row].text) if row in written else "" for row in rows.tolist()]
+    tables.table(frame, tokens, key, alt, column_config=_columns(tradeoff.trials))
+
+
+def _columns(trials: Trials) -> dict[str, Any]:
+    number = st.column_config.NumberColumn
+    return {
+        "trial": number("trial", format="%d"),
+        "score": number(text.plain(trials.metric, 40), format="%.4g"),
+        "error": number("± standard error", format="%.2g"),
+        "gflops_published": number("GFLOPs published", format="%.4g"),
+        "gflops_built": number("GFLOPs built", format="%.4g"),
+        "params": number("params (M)", format="%.4g"),
+        "design": st.column_config.TextColumn("design", width="large"),
+    }
+
+
+def _rows(trials: Trials, rows: npt.NDArray[np.integer]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "trial": rows,
+            "score": trials.score[rows],
+            "error": trials.error[rows],
+            "gflops_published": trials.floats("gflops_published")[rows],
+            "gflops_built": trials.floats("gflops_built")[rows],
+            "params": trials.floats("params")[rows] / 1e6,
+            "design": trials.designs[rows],
+        }
+    )

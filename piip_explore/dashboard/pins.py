@@ -1,0 +1,61 @@
+"""Pinned designs: kept beside the selection on every page, each in a colour of its own."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from piip_explore.dashboard import address, text
+from piip_explore.dashboard.figures import style
+
+COLORS = (style.ORANGE, style.GREEN, style.PURPLE, style.VERMILLION, style.SKY, style.YELLOW)
+"""The colour of the first pin, the second, ...; there are no more pins than colours."""
+
+
+def pinned() -> tuple[str, ...]:
+    """Return the tokens of the pinned designs, in the order of their pinning."""
+    return address.get("pin")[: len(COLORS)]
+
+
+def colors() -> dict[str, str]:
+    """Return the colour of every pinned design by its token."""
+    return dict(zip(pinned(), COLORS, strict=False))
+
+
+def compared() -> tuple[str, ...]:
+    """Return the tokens of what the Compare page compares: the pinned designs, then the selected ones."""
+    return tuple(dict.fromkeys([*pinned(), *address.picks()]))
+
+
+def toggle(token: str) -> None:
+    """Pin a design, or take its pin out; one too many takes the place of the last."""
+    pins = pinned()
+    if token in pins:
+        address.put(pin=[pin for pin in pins if pin != token])
+    else:
+        address.put(pin=[*pins[: len(COLORS) - 1], token])
+
+
+def name(token: str) -> str:
+    """Return what to call a design by its token: `trial 4`, or its text."""
+    return f"trial {token}" if address.trials([token]) else text.one_line(token, 40)
+
+
+def tray() -> None:
+    """Draw the pinned designs: a press selects one, a cross takes its pin out."""
+    pins = colors()
+    if not pins:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key="tray"):
+        st.caption("Pinned")
+        for token, color in pins.items():
+            dot = f"<span style='color:{color}; font-size:1.2rem' aria-hidden='true'>●</span>"
+            st.html(dot, width="content")
+            st.button(text.prose(name(token)), key=f"pinned_{token}", on_click=address.select, args=([token],))
+            st.button(
+                ":material/close:",
+                key=f"unpin_{token}",
+                on_click=toggle,
+                args=(token,),
+                help=f"Unpin {text.prose(name(token))}",
+                type="tertiary",
+            )

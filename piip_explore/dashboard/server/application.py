@@ -1,0 +1,67 @@
+"""What is served beside Streamlit's own pages: plotly.js for our charts, and headers that keep other sites out.
+
+`launch` and `streamlit run app.py` build the same application from `ROUTES` and `MIDDLEWARE`.
+"""
+
+from __future__ import annotations
+
+import gzip
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import plotly
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from piip_explore.dashboard.plot import PLOTLY_JS
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MAIN = Path(__file__).with_name("main.py")
+"""The script that Streamlit runs."""
+
+
+@cache
+def plotly_js() -> bytes:
+    """Return plotly.js as the plotly package brings it, compressed."""
+    return gzip.compress((Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_bytes(), 1, mtime=0)
+
+
+def _plotly(request: Request) -> Response:
+    packed = "gzip" in request.headers.get("accept-encoding", "")
+    headers = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
+    if packed:
+        headers["Content-Encoding"] = "gzip"
+    content = plotly_js() if packed else gzip.decompress(plotly_js())
+    return Response(content, media_type="text/javascript", headers=headers)
+
+
+class Guard:
+    """Add headers: no other site may frame the dashboard, and a page fetches plotly.js while Streamlit starts."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; its response gets the headers."""
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Content-Security-Policy"] = "frame-ancestors 'none'"
+                headers["X-Frame-Options"] = "DENY"
+                headers["X-Content-Type-Options"] = "nosniff"
+                if headers.get("content-type", "").startswith("text/html"):
+                    headers["Link"] = f"<{PLOTLY_JS}>; rel=preload; as=script"
+            await send(message)
+
+        await self._app(scope, receive, guarded if scope["type"] == "http" else send)
+
+
+ROUTES = [Route(PLOTLY_JS, _plotly)]
+MIDDLEWARE = [Middleware(Guard)]
