@@ -3,4 +3,6 @@
 from piip_explore.design import Branch, Design, Interaction, Merge
 from piip_explore.space import SearchSpace
 
-__all__ = ["Branch", "Design", "Interaction", "Merge", "SearchSpace"]
+__version__ = "0.1.0"
+
+__all__ = ["Branch", "Design", "Interaction", "Merge", "SearchSpace", "__version__"]

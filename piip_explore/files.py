@@ -1,30 +1,93 @@
-"""Files that are there whole or not at all, whatever stops the writing."""
+"""Files that are there whole or not at all, whatever stops the writing, and locks between processes."""
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from piip_explore.errors import InputError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+_WAIT_SECONDS = 1.0
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Have a file written under a name of its own beside `path`, with the same suffix, and move it into its place.
 
-    The folder is made if it is not there.
+    The file is on the disk, not only in the system's memory, before it takes its place. The folder is made if it is
+    missing.
 
     Args:
-        path: where the file goes; what lies there stays until the new one is whole.
+        path: where the file goes; what is there stays until the new one is whole.
         write: writes the file to the path that it is given.
 
     Raises:
-        OSError: the folder cannot be made or written to; whatever `write` raises goes on too.
+        OSError: the folder cannot be made or written to; whatever `write` raises is raised too.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
     try:
         write(partial)
+        _to_disk(partial, os.O_RDWR)
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+    with suppress(OSError):  # Windows opens no folders; the file is whole without this
+        _to_disk(path.parent, os.O_RDONLY)
+
+
+def _to_disk(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot
+            raise
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def exclusive(path: Path, waiting: Callable[[], object] | None = None) -> Iterator[None]:
+    """Hold an exclusive lock between processes on the file `path`, waiting for it as long as it takes.
+
+    The file and its folder are made if they are missing. The system frees the lock if this process dies. While another
+    process holds it, `waiting` is called about once a second; what it raises ends the wait.
+
+    Raises:
+        InputError: the file cannot be made, or its file system has no locks.
+    """
+    from filelock import FileLock
+
+    lock = FileLock(path, fallback_to_soft=False)  # a soft lock would outlive a process that is killed
+    while not _acquired(lock, path, patience=-1 if waiting is None else _WAIT_SECONDS):
+        if waiting is not None:
+            waiting()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _acquired(lock: BaseFileLock, path: Path, patience: float) -> bool:
+    """Return whether the lock could be taken within so many seconds; -1 waits without end."""
+    from filelock import Timeout
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=patience)
+    except Timeout:
+        return False
+    except OSError as error:
+        if error.errno in (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP):
+            raise InputError(f"'{path.parent}' is on a file system without locks: choose a local folder") from None
+        raise InputError(f"cannot write '{path}': {error.strerror}") from None
+    return True

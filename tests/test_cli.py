@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from piip_explore.cli import COMMANDS
+from tests import commands
 
 PROGRAM = [sys.executable, "-m", "piip_explore"]
 
@@ -21,7 +22,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_listed_command_exists_and_explains_itself(name):
-    assert importlib.util.find_spec(f"piip_explore.cli.{name}") is not None
+    assert importlib.util.find_spec(f"piip_explore.cli.{name.replace('-', '_')}") is not None
     result = run(name, "--help")
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith(f"Usage: piip-explore {name}")
@@ -59,12 +60,12 @@ def test_importing_the_package_loads_nothing_heavy():
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(arguments, words):
-    result = run(*arguments)
-    assert result.returncode == 2, result.stderr
-    assert result.stderr.count("\n") == 1, result.stderr
-    assert result.stderr.startswith("piip-explore: ")
-    assert words in result.stderr
-    assert result.stdout == ""
+    answer = commands.run(arguments)
+    assert answer.status == 2, answer.err
+    assert answer.err.count("\n") == 1, answer.err
+    assert answer.err.startswith("piip-explore: ")
+    assert words in answer.err
+    assert answer.out == ""
 
 
 def test_without_arguments_it_explains_itself():
@@ -72,7 +73,7 @@ def test_without_arguments_it_explains_itself():
     assert result.returncode == 2
     assert result.stdout == ""
     assert result.stderr.startswith("Usage: piip-explore")
-    assert result.stderr.endswith("on this machine.\n")
+    assert " ".join(result.stderr.split()).endswith("on this machine.")
 
 
 def test_a_reader_that_has_gone_is_no_error_to_speak_of():
@@ -84,11 +85,24 @@ def test_a_reader_that_has_gone_is_no_error_to_speak_of():
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is always full")
-def test_a_full_disk_is_one_line_and_exit_1():
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_one_line_and_exit_1(unbuffered):
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
     with open("/dev/full", "w") as full:
-        result = subprocess.run([*PROGRAM, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        result = subprocess.run(
+            [*PROGRAM, "--help"], env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
     assert result.returncode == 1
     assert result.stderr == "piip-explore: [Errno 28] No space left on device\n"
+
+
+def test_a_space_comes_through_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "space.yaml")
+    command = subprocess.Popen([*PROGRAM, "enumerate", "space.yaml"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    (tmp_path / "space.yaml").write_text("nonsense: 1\n")
+    _, error = command.communicate(timeout=300)
+    assert command.returncode == 2
+    assert "nonsense" in error
 
 
 def test_an_interrupt_is_one_line_and_exit_1(tmp_path):
@@ -105,3 +119,23 @@ def test_an_interrupt_is_one_line_and_exit_1(tmp_path):
         _, error = command.communicate(timeout=300)
     assert command.returncode == 1
     assert error.strip() == "piip-explore: interrupted"
+
+
+def test_a_system_without_file_locks_is_told_so(tmp_path):
+    script = (
+        "import sys, filelock, fvcore.nn\n"  # they have locks of their own on Windows
+        "sys.modules['fcntl'] = None\n"  # as on Windows
+        "from piip_explore.cli import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    for arguments, status, words in (
+        (["pareto", "--storage", str(tmp_path / "a.journal")], 2, "studies need file locks that this system lacks"),
+        (["cost", "vit_tiny@224"], 0, ""),
+        (["data", "check", f"coco:{tmp_path}"], 2, "annotations"),
+    ):
+        command = [sys.executable, "-c", script, *arguments]
+        environment = {**os.environ, "PIIP_EXPLORE_CACHE": str(tmp_path / "cache")}  # a new user's: empty
+        result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        assert result.returncode == status, result.stderr
+        assert words in result.stderr
+        assert result.stderr.count("\n") == (status != 0)

@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
 
-from piip_explore.errors import InputError
+from piip_explore import __version__, extras
+from piip_explore.errors import InputError, expected
+from piip_explore.terminal import printable
 
 COMMANDS = {
+    "models": "The branch models that have names.",
+    "spaces": "The spaces that come with piip-explore.",
+    "presets": "The proxy presets: what they train, and on what.",
     "cost": "FLOPs and parameters of a design, by module.",
     "reproduce": "Every published figure: printed, counted, difference.",
     "enumerate": "All designs of a space with their costs.",
     "search": "Search a space: proxy-train designs, keep the Pareto front.",
+    "studies": "What studies there are; copy, rename and delete them.",
+    "retry": "Queue designs again that a study has given up.",
     "pareto": "The Pareto front of a study.",
+    "recommend": "The best designs of a study within limits, and what each limit costs.",
+    "trials": "All trials of a study, failures included.",
     "show": "One design or trial in full.",
     "compare": "Two studies side by side: fronts, hypervolume, attainment.",
     "importance": "Which choices matter for a study's objectives.",
     "export": "Write a design for another program.",
+    "train": "Full training of a design, on the GPUs of this machine.",
     "import": "Read the authors' configs and checkpoints.",
+    "predict": "The metric that full training is expected to give.",
     "profile": "Latency, throughput and memory of a design on this machine.",
+    "measure-device": "Time the parts of a space: the latency of every design follows.",
     "validate": "How well a proxy preset ranks published designs.",
     "data": "See and check the images that proxies are trained on.",
+    "report": "A study as one HTML file, to send to a colleague.",
     "dashboard": "Studies, spaces and published results in the browser.",
     "kernel": "Check and time the deformable-attention kernels on this machine.",
 }
-"""Every command and its one-line help; command `x` is the object `command` of `piip_explore.cli.x`."""
+"""Every command and its one-line help; command `x-y` is the object `command` of `piip_explore.cli.x_y`."""
 
 
 class LazyGroup(click.Group):
@@ -40,9 +54,17 @@ class LazyGroup(click.Group):
         """Import and return the command named `cmd_name`."""
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(f"piip_explore.cli.{cmd_name}").command
+        command = importlib.import_module(f"piip_explore.cli.{cmd_name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the first word names, and the words behind it."""
+        if args[0] not in COMMANDS:
+            ctx.fail(f"unknown command '{args[0]}': {expected(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table, so that `--help` imports none of them."""
@@ -51,7 +73,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="piip-explore")
+@click.version_option(__version__)
 def cli() -> None:
     """Which branch models at which resolutions give the most accuracy for your FLOPs?"""
 
@@ -72,10 +94,24 @@ def main(arguments: list[str] | None = None) -> None:
         _stop(error.format_message() if isinstance(error, click.ClickException) else str(error), 2)
     except (click.Abort, KeyboardInterrupt):
         _stop("interrupted", 1)
+    except ModuleNotFoundError as error:
+        missing = extras.sentence(error)
+        if missing is None:
+            raise
+        _stop(missing, 2)
     except OSError as error:  # a full disk, a cache that cannot be read: not the input's fault, nor the program's
+        _give_up_output()
         _stop(str(error), 1)
 
 
+def _give_up_output() -> None:
+    """Send what cannot be written nowhere; Python would try again as it ends, complain, and exit with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _stop(sentence: str, status: int) -> None:
-    click.echo(f"piip-explore: {' '.join(sentence.split())}", err=True)
+    click.echo(f"piip-explore: {printable(' '.join(sentence.split()))}", err=True)
     sys.exit(status)

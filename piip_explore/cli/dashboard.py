@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -13,15 +14,13 @@ import click
     "--storage",
     "storages",
     multiple=True,
-    help="Where studies lie: a folder of journal files (default: studies), a journal file, or a database address; "
-    "may be given several times.",
+    help="Where studies lie: a folder of journal files (default: $PIIP_EXPLORE_STORAGE, else studies), a journal file, "
+    "or a database address; may be given several times.",
 )
 @click.option(
     "--spaces",
     type=click.Path(path_type=Path, file_okay=False),
-    default="search_spaces",
-    show_default=True,
-    help="Folder of the space files to browse and search.",
+    help="Folder of space files to browse and search (default: search_spaces, or what comes with the program).",
 )
 @click.option(
     "--results",
@@ -35,7 +34,7 @@ import click
 def command(
     study: str | None,
     storages: tuple[str, ...],
-    spaces: Path,
+    spaces: Path | None,
     results: tuple[Path, ...],
     address: str,
     port: int,
@@ -47,6 +46,11 @@ def command(
     """
     from piip_explore.dashboard.options import Options
     from piip_explore.dashboard.server.launch import launch
+    from piip_explore.errors import InputError
 
-    options = Options(storages or Options.storages, study, spaces, results or Options.results)
+    storages = storages or tuple(filter(None, [os.environ.get("PIIP_EXPLORE_STORAGE")]))
+    for storage in storages:
+        if "://" not in storage and not Path(storage).exists():
+            raise InputError(f"there is no storage '{storage}': name a folder of journal files, a file or an address")
+    options = Options(storages or Options.storages, study, spaces or Options().spaces, results or Options.results)
     launch(options, address, port, browser=browser)

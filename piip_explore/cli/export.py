@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from piip_explore.cli import arguments
 from piip_explore.export import TARGETS
 
 
@@ -22,31 +23,35 @@ def _families(context: click.Context, parameter: click.Parameter, values: tuple[
 
 
 @click.command("export")
-@click.argument("design", required=False)
+@arguments.design(required=False)
 @click.option("--study", help="Export a trial of this study instead of a design's text.")
-@click.option("--trial", type=int, help="Number of the trial.")
-@click.option("--storage", envvar="PIIP_EXPLORE_STORAGE", help="Where the study lies (default: studies/STUDY.journal).")
+@click.option("--trial", help="With --study: the trial's number, `knee`, or a design's id.")
+@arguments.storage()
 @click.option(
     "--config", type=click.Path(path_type=Path), help="Export the design of an authors' config, arguments kept."
 )
 @click.option("--target", type=click.Choice(list(TARGETS)), required=True, help="What to write.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write into.")
 @click.option("--head", help="official-detection: mask-rcnn (default), cascade-rcnn or dino.")
-@click.option("--self-contained", is_flag=True, help="official-*: inherit from no _base_ file.")
+@click.option("--data", help="native: what to train on, coco:FOLDER, ade20k:FOLDER or imagefolder:FOLDER.")
 @click.option("--pretrain", multiple=True, callback=_families, help="official-*: MODEL=FAMILY of its weights.")
-@click.option("--weights", type=click.Path(path_type=Path), help="official-*: weights of ours to write beside it.")
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    help="Weights of ours: written beside an official config, or into a program.",
+)
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     design: str | None,
     study: str | None,
-    trial: int | None,
+    trial: str | None,
     storage: str | None,
     config: Path | None,
     target: str,
     out: Path,
     head: str | None,
-    self_contained: bool,
+    data: str | None,
     pretrain: dict[str, str],
     weights: Path | None,
     force: bool,
@@ -56,7 +61,7 @@ def command(
     from piip_explore.design import Design
     from piip_explore.export import exporter, write_files
 
-    given = {"head": head, "self_contained": self_contained, "pretrain": pretrain, "weights": weights}
+    given = {"head": head, "data": data, "pretrain": pretrain, "weights": weights}
     options: dict[str, Any] = {name: value for name, value in given.items() if value}
     if [design, study, config].count(None) != 2:
         raise click.UsageError("give one of: a design, --study with --trial, --config")
@@ -68,7 +73,7 @@ def command(
 
         chosen, origin = trial_design(study, trial, storage)
     elif config is not None:
-        from piip_explore.export.official_import import import_config
+        from piip_explore.official.import_design import import_config
 
         imported = import_config(config)
         chosen = imported.design

@@ -19,35 +19,34 @@ def command(config: Path, weights: Path | None, out: Path | None, force: bool, a
 
     The config is parsed and never executed; checkpoints are read as tensors only.
     """
-    from piip_explore.export.official_import import import_config
+    from piip_explore.official.import_design import import_config
 
     if (weights is None) != (out is None):
         raise click.UsageError("--weights and --out go together")
     if out is not None and out.suffix != ".safetensors":
         raise click.UsageError(f"--out {out}: expected a file name that ends in .safetensors")
     imported = import_config(config)
-    result: dict[str, object] = {
-        "design": str(imported.design),
-        "id": imported.design.id,
-        "code_base": imported.code_base,
-        "notes": list(imported.notes),
-    }
+    design, notes = imported.design, list(imported.notes)
+    result: dict[str, object] = {}
     if weights is not None and out is not None:
         from piip_explore.export import write_files
         from piip_explore.export.checkpoints import our_file
         from piip_explore.export.conversion import convert
 
         converted = convert(imported, weights)
+        design = converted.weights.design
+        notes += converted.notes
         result |= {"left_out": converted.left_out, "fresh": converted.fresh}
         result["weights"] = str(*write_files({out.name: our_file(converted.weights)}, out.parent, force=force))
     if as_json:
-        click.echo(json.dumps(result))
+        head = {"design": str(design), "id": design.id, "code_base": imported.code_base, "notes": notes}
+        click.echo(json.dumps(head | result))
         return
-    click.echo(f"{result['design']}\n  id {result['id']}, a config of the authors' {imported.code_base} code")
-    for note in imported.notes:
+    click.echo(f"{design}\n  id {design.id}, a config of the authors' {imported.code_base} code")
+    for note in notes:
         click.echo(f"  note: {note}")
     if "weights" in result:
         parts = [f"{count} of {name}" for name, count in converted.left_out.items()]
         click.echo(f"  wrote {result['weights']}" + (f"; left out tensors: {', '.join(parts)}" if parts else ""))
         if converted.fresh:
-            click.echo(f"  fresh, for the checkpoint has none: {', '.join(converted.fresh)}")
+            click.echo(f"  fresh, because the checkpoint has none: {', '.join(converted.fresh)}")

@@ -6,10 +6,12 @@ import json
 
 import click
 
+from piip_explore.cli import arguments
+
 
 @click.command("importance")
 @click.argument("study", required=False)
-@click.option("--storage", envvar="PIIP_EXPLORE_STORAGE", help="Where the study lies (default: studies/STUDY.journal).")
+@arguments.storage()
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(study: str | None, storage: str | None, as_json: bool) -> None:
     """Print how much of each objective's variation every choice of STUDY explains."""

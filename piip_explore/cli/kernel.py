@@ -8,18 +8,19 @@ import click
 @click.command(help="Check and time the deformable-attention kernels on this machine.")
 @click.option("--check", is_flag=True, help="Compare outputs and gradients with a float64 reference.")
 @click.option("--bench", is_flag=True, help="Time pairs of published branches, beside PyTorch's grid_sample.")
-@click.option("--device", default=None, help="cuda, cuda:1, cpu; the default is a GPU where there is one.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--backend", default=None, help="triton or torch; the default follows the device.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
-def command(check: bool, bench: bool, device: str | None, backend: str | None, as_json: bool) -> None:
+def command(check: bool, bench: bool, device: str, backend: str | None, as_json: bool) -> None:
     """Print the backend in use, and what was asked for; exit 1 where the check fails."""
     import dataclasses
     import json
 
+    from piip_explore.device_name import resolve
     from piip_explore.ops import bench as timing
     from piip_explore.ops import check as checking
 
-    where = checking.device(device)
+    where = resolve(device)
     report: dict[str, object] = {"environment": timing.environment(where, backend)}
     if not as_json:
         click.echo("\n".join(f"{name:14}{value}" for name, value in timing.environment(where, backend).items()))

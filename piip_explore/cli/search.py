@@ -1,14 +1,28 @@
-"""`piip-explore search`: run a study, or go on with it."""
+"""`piip-explore search`: run a study, or resume it."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import logging
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from piip_explore.cli import scoring, waiting
+from piip_explore.preset_names import PROXY_TASKS
 from piip_explore.space import Accounting
+
+if TYPE_CHECKING:
+    from piip_explore.search.launch import Launch
+    from piip_explore.search.session import Again
+    from piip_explore.search.telling import Told
+
+
+_OF_THE_MACHINE = ("workers", "devices", "executor", "address", "worker_gpus", "worker_cpus")
+"""Options that a study does not keep."""
 
 
 def _list(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
@@ -38,26 +52,63 @@ def _rungs(context: click.Context, parameter: click.Parameter, value: str | None
 
 @click.command("search")
 @click.argument("space", type=click.Path(path_type=Path))
-@click.option("--study", help="Name of the study (default: the space's). An existing one goes on where it was.")
+@click.option("--study", help="Name of the study (default: the space's). An existing one resumes where it was.")
 @click.option(
     "--storage",
     envvar="PIIP_EXPLORE_STORAGE",
     help="Journal file, or postgresql+psycopg://user@host/database for many machines (default: studies/STUDY.journal).",
 )
 @click.option("--trials", type=click.IntRange(min=1), help="Designs to evaluate in all, over every run of the study.")
-@click.option("--workers", type=click.IntRange(min=1), help="Worker processes (default: one per device).")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Workers (default: one per device, or all that Ray has room for).",
+)
 @click.option("--devices", callback=_list, help="Devices such as cuda:0,cuda:1 or cpu (default: every GPU, else CPU).")
+@click.option("--executor", type=click.Choice(["local", "ray"]), default="local", help="What runs the workers.")
+@click.option("--address", help="With --executor ray: the cluster, auto or HOST:PORT (default: the one Ray finds).")
+@click.option(
+    "--worker-gpus",
+    type=click.FloatRange(0, 1),
+    help="With --executor ray: a worker's GPU, or share of one such as 0.5 (default: 1 where there are any).",
+)
+@click.option(
+    "--worker-cpus", type=click.FloatRange(0, min_open=True), help="With --executor ray: CPUs per worker (default: 1)."
+)
 @click.option("--sampler", help="auto (default), exhaustive, random, gp, tpe, nsga2 or nsga3.")
 @click.option(
-    "--objectives", callback=_list, help="Two or more of score,gflops,params,latency,memory (default: score,gflops)."
+    "--objectives",
+    callback=_list,
+    help="Two or more of score,gflops,params,latency,memory,energy,latency@PROFILE (default: score,gflops).",
 )
 @click.option("--accounting", type=click.Choice(["published", "built"]), help="What counts as a FLOP.")
 @click.option("--max-gflops", type=float, callback=_limit, help="Try no design above this many full-scale GFLOPs.")
 @click.option("--max-params", type=float, callback=_limit, help="Try no design above this many million parameters.")
-@click.option("--rungs", callback=_rungs, help="Shares of a full run for successive halving, such as 1/9,1/3,1.")
-@click.option("--seed", type=click.IntRange(min=0), help="Seed of the proxy runs and of the sampler (default: 0).")
-@click.option("--preset", help="Proxy preset (default: the space's).")
+@click.option("--max-latency-ms", metavar="MS@PROFILE", help="Try no design predicted to take longer, as 25@h100.")
+@click.option("--rungs", callback=_rungs, help="Shares of a full run for successive halving: 1/9,1/3,1, or 0,1/4,1.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), help="Seed of the proxy runs and of the sampler (default: 0)."
+)
+@click.option("--preset", help="Proxy preset, see `piip-explore presets` (default: what suits space and device).")
+@click.option(
+    "--task",
+    type=click.Choice(PROXY_TASKS),
+    help="What scores designs (default: the space's task).",
+)
+@click.option("--evaluator", metavar="MODULE:OBJECT", help="Score with an evaluator of your own (docs/search.md).")
+@click.option(
+    "--evaluator-command", metavar="COMMAND", help="Score with a command, such as 'bash train.sh {config} {out}'."
+)
+@click.option("--export-target", help="With --evaluator-command: what designs are exported for (default: native).")
+@click.option("--metric", help="With --evaluator-command: the metric that is the score (default: score).")
+@click.option("--time-limit", type=click.FloatRange(min=0, min_open=True), help="With --evaluator-command: seconds.")
 @click.option("--start-published", is_flag=True, help="Try the published designs of the space first.")
+@click.option("--dry-run", is_flag=True, help="Say what would be evaluated, and do nothing.")
+@click.option(
+    "--log-file", type=click.Path(path_type=Path, dir_okay=False), help="Append a line per trial to this file."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print the results alone.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more: what is loaded and waited for.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     space: Path,
@@ -66,34 +117,47 @@ def command(
     trials: int | None,
     workers: int | None,
     devices: tuple[str, ...] | None,
+    executor: str,
+    address: str | None,
+    worker_gpus: float | None,
+    worker_cpus: float | None,
     sampler: str | None,
     objectives: tuple[str, ...] | None,
     accounting: Accounting | None,
     max_gflops: float | None,
     max_params: float | None,
+    max_latency_ms: str | None,
     rungs: tuple[float, ...] | None,
     seed: int | None,
-    preset: str | None,
     start_published: bool,
+    dry_run: bool,
     as_json: bool,
+    log_file: Path | None,
+    quiet: bool,
+    verbose: bool,
+    **scoring_options: Any,
 ) -> None:
-    """Search SPACE (a YAML file): proxy-train designs, keep the Pareto front of score against FLOPs.
+    """Search SPACE: proxy-train designs, keep the Pareto front of score against FLOPs.
 
-    Run the same command again to go on after a stop of any kind; raise --trials to extend a finished study.
+    SPACE is a YAML file, or the name of a space that `piip-explore spaces` lists.
+
+    Run the same command again to resume after a stop of any kind; raise --trials to extend a finished study. A study
+    goes on with its own settings where none are given.
     """
     from rich.console import Console
 
-    from piip_explore.search import columns, launch, report, session
-    from piip_explore.search.evaluators import ProxyEvaluator
+    from piip_explore.search import launch, session, telling
+    from piip_explore.search.record import MEASURED, Record
     from piip_explore.search.supervisor import SearchFailedError
     from piip_explore.space import SearchSpace
+    from piip_explore.space.bounds import parse_bound
+    from piip_explore.terminal import printable
 
+    asked = scoring.given(scoring_options)
     loaded = SearchSpace.load(space)
     name = study or loaded.name
-    slots = session.device_slots(devices, workers)
     request = launch.Request(
-        device=slots[0],
-        trials=trials or loaded.proxy.get("budget"),
+        trials=trials,
         sampler=sampler,
         objectives=objectives,
         accounting=accounting,
@@ -101,23 +165,69 @@ def command(
         seed=seed,
         max_gflops=max_gflops,
         max_params=None if max_params is None else max_params * 1e6,
+        max_latency_ms=None if max_latency_ms is None else str(parse_bound(max_latency_ms)),
         start_published=start_published,
+        scoring=asked if "preset" not in asked and "task" not in asked else {},
     )
-    evaluator = ProxyEvaluator(preset or loaded.proxy.get("preset", "demo"))
-    started = launch.launch(loaded, evaluator, name, storage or launch.default_storage(name), request)
-    evaluator = dataclasses.replace(evaluator, measure=started.study.record.measured)
+    launch.check(request, name)
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
+    where = storage or launch.default_storage(name)
+    stored = launch.stored_record(where, name)
+    if trials is None and (stored is None or "trials" not in stored.asked):
+        request = dataclasses.replace(request, trials=loaded.proxy.get("budget"))
+    named = scoring.remembered(asked, stored)
+    measured = [what for what in objectives or (stored or Record({}, {}, {})).objectives if what in MEASURED]
+    scoring.check(named, loaded, devices)
+    telling.check_log(log_file)
+    with waiting.said(verbose or (sys.stderr.isatty() and not quiet)):
+        engine = session.engine(executor, devices, workers, address, worker_gpus, worker_cpus)
+        request = dataclasses.replace(request, device=engine.device)
+        scores = scoring.evaluator(named, loaded, engine.device, tuple(measured))
+        if dry_run:
+            click.echo(printable("\n".join(launch.plan(loaded, scores, name, where, request))))
+            return
+        started = launch.launch(loaded, scores, name, where, request)
     console = Console(stderr=as_json)
+    told = telling.Told(console, quiet=quiet, by_lines=verbose, log=log_file)
     try:
-        finished = session.run(started, evaluator, slots, console)
+        finished = session.run(started, scores, engine, told)
     except SearchFailedError as error:
         click.echo(f"piip-explore: {error}", err=True)
         raise SystemExit(1) from None
-    result = columns.read(started.study.store.url, name)
+    again = session.Again(str(space), study, storage if _was_typed("storage") else None, _typed(*_OF_THE_MACHINE))
+    _conclude(started, again, finished, told, as_json)
+
+
+def _typed(*options: str) -> tuple[str, ...]:
+    """Return these options as they were typed, as words."""
+    words: list[str] = []
+    for option in filter(_was_typed, options):
+        value = click.get_current_context().params[option]
+        words += [f"--{option.replace('_', '-')}", ",".join(value) if isinstance(value, tuple) else str(value)]
+    return tuple(words)
+
+
+def _was_typed(option: str) -> bool:
+    source = click.get_current_context().get_parameter_source(option)
+    return source is click.core.ParameterSource.COMMANDLINE
+
+
+def _conclude(started: Launch, again: Again, finished: bool, told: Told, as_json: bool) -> None:
+    """Print the results and how to resume; exit with status 1 if the search was stopped or has nothing to show."""
+    from piip_explore.search import columns, failures, report, session
+    from piip_explore.terminal import printable
+
+    store = started.study.store
+    result = columns.read(store.url, store.study)
     if as_json:
         click.echo(json.dumps(report.summary(result), indent=1))
     else:
-        click.echo(report.front_text(result))
-    for line in session.farewell(started, space, storage is None, study, finished):
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
-    if not finished:
+        failed = failures.text(result)
+        click.echo(report.front_text(result) + (f"\n{failed}" if failed else ""))
+    for line in session.farewell(started, again, finished) if not told.quiet else ():
+        told.console.print(printable(line), soft_wrap=True, markup=False, highlight=False)
+    if finished and not result.full.any():
+        reason = next((f", most of them with: {found.reason}" for found in failures.failures(result)), "")
+        click.echo(printable(f"piip-explore: no design could be evaluated{reason}"), err=True)
+    if not finished or not result.full.any():
         raise SystemExit(1)

@@ -1,0 +1,24 @@
+"""Arguments that several commands take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+
+def design(*, required: bool = True) -> Callable[[Any], Any]:
+    """Add the argument DESIGN, a design's text: in quotes, or its branches as words of their own."""
+
+    def join(context: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> str | None:
+        return " ".join(words) or None
+
+    return click.argument("design", nargs=-1, required=required, callback=join)
+
+
+def storage() -> Callable[[Any], Any]:
+    """Add the option --storage, where a study is; the environment may name it too."""
+    return click.option(
+        "--storage", envvar="PIIP_EXPLORE_STORAGE", help="Where the study is (default: studies/STUDY.journal)."
+    )

@@ -1,0 +1,17 @@
+"""Times, and texts of others, as a terminal shows them."""
+
+import pytest
+
+from piip_explore.terminal import duration, printable
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(5.9, "5 s"), (60, "1 min 00 s"), (200, "3 min 20 s"), (3599, "59 min 59 s"), (7500, "2 h 05 min")],
+)
+def test_a_time_reads_as_one_says_it(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_control_characters_are_shown_and_not_obeyed():
+    assert printable("a\x1b[2Jb\tc\nd\u202e") == "a\\x1b[2Jb\\tc\nd\\u202e"
