@@ -1,13 +1,14 @@
 """Candidate runs per hour of a proxy preset, start-up, data, training and validation included.
 
-    python benchmarks/proxy_throughput.py                                  # the demo preset on this machine's CPU
-    python benchmarks/proxy_throughput.py --preset gpu-60s --device cuda   # the H200 figures
-    python benchmarks/proxy_throughput.py --preset gpu-5min --device cuda --compile
+    python -m benchmarks.proxy_throughput                                  # the demo preset on this machine's CPU
+    python -m benchmarks.proxy_throughput --preset gpu-60s --device cuda   # the H200 figures
+    python -m benchmarks.proxy_throughput --preset gpu-5min --device cuda --designs TSB --compile
 
 Every design runs in a process of its own, as a search's worker begins; what is made once per data set (scenes, warm
 starts) is made before and timed apart. With `--compile` every design runs a second time with compiled blocks
-(`Preset.compile`): the difference of the two, compilation included, says whether that pays within a run. Writes
-benchmarks/results/proxy-throughput-PRESET.csv.
+(`Preset.compile`): the difference of the two, compilation included, says whether that pays within a run. Each design is
+printed, and appended to `benchmarks/results/proxy-throughput-PRESET.csv`, as it ends; a second run measures what is
+missing. Exits 1 where a design failed, 3 where `--limit` came first.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import json
 import subprocess
 import sys
 import time
-from pathlib import Path
+from collections.abc import Sequence
 
-import click
-import pandas as pd
+import torch
+
+from benchmarks import records
+from piip_explore.code_hash import code_hash
 
 DESIGNS = {
     "TSB 1120/896/448": "vit_tiny@1120:w14 vit_small@896:w14 vit_base@448:w14",
@@ -37,51 +40,80 @@ preset = dataclasses.replace(preset, compile=sys.argv[5] == "True")
 score = proxy.evaluate(design, preset, device=sys.argv[3], fidelity=float(sys.argv[4]))
 print(json.dumps(score.to_dict()))
 """
+KEY = ["design", "preset", "wanted device", "fidelity", "compiled", "torch version", "code"]
 
 
 def run(design: str, preset: str, device: str, fidelity: float, compiled: bool) -> tuple[float, dict]:
+    """Return the seconds of a process that evaluates the design, and its score; what it says goes to our stderr."""
     began = time.perf_counter()
     command = [sys.executable, "-c", RUN, design, preset, device, str(fidelity), str(compiled)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return time.perf_counter() - began, json.loads(done.stdout.splitlines()[-1])
 
 
-@click.command()
-@click.option("--preset", default="demo", show_default=True)
-@click.option("--device", default="auto", show_default=True)
-@click.option("--designs", default=",".join(DESIGNS), help="Names of designs, separated by commas.")
-@click.option("--compile", "compiled", is_flag=True, help="Run each design with compiled blocks too.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path(__file__).parent / "results")
-def main(preset: str, device: str, designs: str, compiled: bool, out: Path) -> None:
-    rows = []
-    for name, blocks in itertools.product(designs.split(","), (False, True) if compiled else (False,)):
-        once, _ = run(DESIGNS[name], preset, device, 0.001, blocks)
-        wall, score = run(DESIGNS[name], preset, device, 1.0, blocks)
-        details = score.pop("details")
-        rows.append(
-            {
-                "design": name,
-                "compiled": blocks,
-                "status": score["status"],
-                "metric": score["metric"],
-                "value": score["value"],
-                "wall seconds": round(wall, 1),
-                "training seconds": round(score["seconds"], 1),
-                "runs per hour": round(3600 / wall, 1),
-                "first time extra seconds": round(once, 1),
-                "samples per second": round(details["samples per second"], 1),
-                "TFLOP/s": details.get("TFLOP/s"),
-                "MFU percent": details.get("MFU"),
-                "peak memory GiB": round(score["peak_memory"] / 2**30, 2),
-                **score["conditions"],
-            }
-        )
-        click.echo(pd.DataFrame(rows).iloc[-1].to_string() + "\n")
-    out.mkdir(exist_ok=True)
-    path = out / f"proxy-throughput-{preset}.csv"
-    pd.DataFrame(rows).to_csv(path, index=False)
-    click.echo(f"wrote {path}")
+def measured(wanted: dict[str, object]) -> dict[str, object]:
+    """Run what `wanted` says, once shortly and once in full; return its row."""
+    design, preset, device = DESIGNS[str(wanted["design"])], str(wanted["preset"]), str(wanted["wanted device"])
+    fidelity, compiled = float(str(wanted["fidelity"])), bool(wanted["compiled"])
+    once, _ = run(design, preset, device, 0.001, compiled)
+    wall, score = run(design, preset, device, fidelity, compiled)
+    details = score["details"]
+    return {
+        **wanted,
+        "status": score["status"],
+        "metric": score["metric"],
+        "value": score["value"],
+        "wall seconds": round(wall, 1),
+        "training seconds": round(score["seconds"], 1),
+        "runs per hour": round(3600 / wall, 1),
+        "first time extra seconds": round(once, 1),
+        "samples per second": round(details["samples per second"], 1),
+        "TFLOP/s": details.get("TFLOP/s"),
+        "MFU percent": details.get("MFU"),
+        "peak memory GiB": round(score["peak_memory"] / 2**30, 2),
+        **{name: score["conditions"][name] for name in ("preset_hash", "device", "backend")},
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = records.parser(__doc__)
+    parser.add_argument("--preset", default="demo")
+    parser.add_argument("--fidelity", type=float, default=1.0, help="share of the preset's samples")
+    parser.add_argument("--designs", action="append", help=f"how a design begins: {'; '.join(DESIGNS)}; default: all")
+    parser.add_argument("--compile", dest="compiled", action="store_true", help="each design with compiled blocks too")
+    options = parser.parse_args(arguments)
+    clock, failed = records.Clock(options.limit), 0
+    asked = options.designs or [""]
+    unknown = [part for part in asked if not any(name.startswith(part) for name in DESIGNS)]
+    if unknown:
+        print(f"no design begins with {unknown[0]!r}: choose from {'; '.join(DESIGNS)}", file=sys.stderr)
+        return 2
+    designs = [name for name in DESIGNS if name.startswith(tuple(asked))]
+    table = records.Table(options.out / f"proxy-throughput-{options.preset}.csv", KEY)
+    for name, compiled in itertools.product(designs, (False, True) if options.compiled else (False,)):
+        wanted: dict[str, object] = {
+            "design": name,
+            "preset": options.preset,
+            "wanted device": options.device,
+            "fidelity": options.fidelity,
+            "compiled": compiled,
+            "torch version": torch.__version__,
+            "code": code_hash("catalog", "design", "models", "ops", "proxy"),
+        }
+        if wanted in table:
+            continue
+        if clock.over():
+            return records.UNFINISHED
+        try:
+            row = measured(wanted)
+        except subprocess.CalledProcessError as error:
+            print(f"{name}: the run failed with status {error.returncode}; its traceback is above", file=sys.stderr)
+            failed += 1
+            continue
+        table.append(row)
+        print("\n".join(f"{column:26}{value}" for column, value in row.items()), end="\n\n", flush=True)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
