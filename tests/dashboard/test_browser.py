@@ -99,7 +99,7 @@ def test_a_shared_address_reopens_the_same_view(window: Window, address: str, fr
         view.page.get_by_text("Trial 3", exact=True).wait_for()
         view.says("GFLOPs (built)")
         view.page.get_by_role("figure", name="parameters (M) against GFLOPs (built)").wait_for()
-    assert first.page.url == second.page.url
+    first.page.wait_for_url(lambda url: url == second.page.url)
 
 
 def test_the_accounting_and_the_study_travel_between_pages(window: Window, address: str) -> None:

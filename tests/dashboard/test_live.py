@@ -86,7 +86,7 @@ def test_a_search_is_started_paused_and_resumed_from_the_page(window: Window, tm
         view.page.get_by_role("button", name="Start", exact=True).click()
         run = _until(lambda: runs.running(address, "mine"))
         view.page.get_by_role("button", name="Pause").wait_for()  # the new study opens by itself
-        _until(lambda: "study=mine" in view.page.url)
+        view.page.wait_for_url("**study=mine*")  # `page.url` alone changes only while Playwright listens
         _until(lambda: _states(journal, RUNNING))
     assert runs.running(address, "mine") == run, "the search ended with the dashboard"
     with served("--storage", str(storage), "--spaces", str(spaces)) as url:
