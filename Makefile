@@ -14,9 +14,10 @@ demo: $(VENV)/.installed
 test: lint
 	$(PYTEST) -m "not slow"
 
-## The same with every test, as CI does.
+## The same with every test, as CI does. Some drive a browser, servers and killed processes while others take the cores:
+## what fails gets one more run, and the summary lists it.
 test-all: lint
-	$(PYTEST)
+	$(PYTEST) --reruns 1 -rfER
 
 # Two processes of one thread each: each takes half of the tests, and then of what the other has left.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
