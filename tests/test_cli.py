@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
 from functools import partial
 from pathlib import Path
 
@@ -119,6 +120,66 @@ def test_an_interrupt_is_one_line_and_exit_1(tmp_path):
         _, error = command.communicate(timeout=300)
     assert command.returncode == 1
     assert error.strip() == "piip-explore: interrupted"
+
+
+SLOW_CLICK = """
+import sys
+open("wait").read()
+sys.path.remove({folder!r})
+del sys.modules["click"]
+import click
+"""
+
+SCRIPT = tomllib.loads((commands.ROOT / "pyproject.toml").read_text())["project"]["scripts"]["piip-explore"]
+
+
+@pytest.mark.parametrize("entry", ["module", "script"])
+@pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN])
+def test_an_interrupt_of_the_first_imports_is_one_line_and_exit_1(tmp_path, entry, handler):
+    module, function = SCRIPT.split(":")
+    program = ["-m", "piip_explore"] if entry == "module" else ["-c", f"from {module} import *; {function}()"]
+    (tmp_path / "click.py").write_text(SLOW_CLICK.format(folder=str(tmp_path)))
+    os.mkfifo(tmp_path / "wait")
+    command = subprocess.Popen(
+        [sys.executable, *program, "--version"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}:{commands.ROOT}", "PYTHONSAFEPATH": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, handler),
+    )
+    with open(tmp_path / "wait", "w"):  # waits until click is imported, and makes it wait
+        command.send_signal(signal.SIGINT)
+        if handler == signal.SIG_DFL:
+            command.wait()
+    out, error = command.communicate(timeout=300)
+    if handler == signal.SIG_DFL:
+        assert (command.returncode, out, error) == (1, "", "piip-explore: interrupted\n")
+    else:
+        assert (command.returncode, error) == (0, "")
+
+
+def test_nothing_else_is_imported_before_an_interrupt_is_answered():
+    script = (
+        "import sys, piip_explore.__main__\n"
+        "ours = {name for name in sys.modules if name.startswith('piip_explore')}\n"
+        "assert ours == {'piip_explore', 'piip_explore.__main__'}, ours\n"
+        "assert not {'click', 'dataclasses', 'numpy', 'yaml'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_what_the_package_offers_is_there_when_asked_for():
+    script = (
+        "import piip_explore\n"
+        "from piip_explore import *\n"
+        "assert Design.parse('vit_tiny@224') in [Design.parse('vit_tiny@224')]\n"
+        "assert {'Branch', 'Design', 'Interaction', 'Merge', 'SearchSpace'} < set(dir(piip_explore))\n"
+        "assert all(getattr(piip_explore, name) for name in piip_explore.__all__)\n"
+        "assert not hasattr(piip_explore, 'Desing')\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_a_system_without_file_locks_is_told_so(tmp_path):
