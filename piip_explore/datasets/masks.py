@@ -81,11 +81,14 @@ class Masks:
         return repeated(self.classes, "classes") + left_out(map(self._images, SPLITS))
 
     def judge(self, split: Split, progress: Progress | None = None) -> list[str]:
-        """Read every image and mask of a split, and say if the masks are empty."""
+        """Read every image and mask of a split; not all pixels of the masks may be 0."""
         rows = self.split(split)
-        if any(in_threads(lambda row: bool((rows.read(row)[1] != IGNORE).any()), range(len(rows)), progress)):
-            return []
-        return [f"no mask in '{self.root / 'annotations' / _FOLDERS[split]}' has a class: every pixel is 0"]
+        if not any(in_threads(lambda row: bool((rows.read(row)[1] != IGNORE).any()), range(len(rows)), progress)):
+            raise InputError(
+                f"no mask in '{self.root / 'annotations' / _FOLDERS[split]}' has a class: every pixel is 0, which is "
+                "not a class; number the classes from 1"
+            )
+        return []
 
     def _images(self, split: Split) -> Path:
         return folder(folder(self.root, "images/ and annotations/") / "images" / _FOLDERS[split], "images")

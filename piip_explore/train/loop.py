@@ -125,8 +125,10 @@ class _Run:
         self, task: Task, plan: Plan, stepper: Stepper, board: SummaryWriter | None, shown: Shown
     ) -> dict[str, Any]:
         """Judge the network at the end of an epoch, and keep it if it is the best."""
-        found = self.judge(task, plan, stepper)
         epoch = stepper.step // plan.per_epoch
+        if not self.loss.item():
+            raise InputError(f"the loss was 0 throughout epoch {epoch}: no training picture has anything to learn from")
+        found = self.judge(task, plan, stepper)
         metrics = {"step": stepper.step, "epoch": epoch, "loss": self.loss.item() / self.since, **found}
         self.loss.zero_()
         self.since = 0

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +20,34 @@ def test_a_taken_port_is_a_sentence() -> None:
         port = other.getsockname()[1]
         with pytest.raises(InputError, match=f"127.0.0.1:{port}"):
             launch.launch(Options(), "127.0.0.1", port, browser=False)
+
+
+def _listens_on_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not _listens_on_ipv6(), reason="this machine has no IPv6")
+def test_an_ipv6_address_is_printed_as_a_browser_takes_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "piip_explore", "dashboard", "--no-browser", "--address", "::1"]
+    with socket.socket(socket.AF_INET6) as other:
+        other.bind(("::1", 0))
+        port = other.getsockname()[1]
+        taken = subprocess.run([*command, "--port", str(port)], cwd=tmp_path, capture_output=True, text=True)
+    assert taken.returncode == 2
+    assert f"cannot listen on [::1]:{port} (Address already in use)" in taken.stderr
+    server = subprocess.Popen([*command, "--port", "0"], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    with server:
+        try:
+            lines = iter(server.stdout.readline, "")
+            assert "URL: http://[::1]:" in next(line for line in lines if "URL" in line)
+        finally:
+            server.kill()
 
 
 def test_streamlit_run_is_as_safe_as_our_command() -> None:

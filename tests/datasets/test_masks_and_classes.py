@@ -61,12 +61,16 @@ def test_a_mask_follows_its_picture_as_shown_or_as_stored(orientation, shown, tm
     assert np.array_equal(np.asarray(picture)[..., 0] == 255, index == 1)
 
 
-def test_empty_masks_are_remarked(tmp_path):
+@pytest.mark.parametrize(("split", "folder"), [("train", "training"), ("val", "validation")])
+def test_masks_that_are_all_empty_are_refused_and_one_is_not(split, folder, tmp_path):
     root = made.masks(tmp_path)
-    _mask(root, np.uint8(0))
-    assert (Masks(root).split("train").read(0)[1] == IGNORE).all()
-    (remark,) = Masks(root).judge("train")
-    assert "has a class: every pixel is 0" in remark
+    made.picture(root / "images" / folder / "b.png", 8, 4)
+    Image.new("L", (8, 4), 0).save(root / "annotations" / folder / "b.png")
+    assert Masks(root).judge(split) == []
+    _mask(root, np.uint8(0), folder)
+    assert (Masks(root).split(split).read(0)[1] == IGNORE).all()
+    with pytest.raises(InputError, match=rf"no mask in '.*annotations/{folder}' has a class: every pixel is 0"):
+        Masks(root).judge(split)
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,13 @@ def test_boxes_that_all_vanish_are_refused(tmp_path):
         open_folder(f"coco:{data}").load("train", 2, 40, CPU)
 
 
+def test_masks_without_a_class_are_refused(tmp_path):
+    data = made.masks(tmp_path / "data")
+    Image.new("L", (8, 4), 0).save(data / "annotations/training/a.png")
+    with pytest.raises(InputError, match=r"none of 1 masks in '.*annotations/training' has a class"):
+        open_folder(f"ade20k:{data}").load("train", 1, 8, CPU)
+
+
 def test_masks_keep_their_classes_and_ignore_the_rest(tmp_path):
     samples = open_folder(f"ade20k:{made.masks(tmp_path / 'data')}").load("train", 1, 8, CPU)
     expected = torch.full((8, 8), IGNORE, dtype=torch.uint8)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 pytest.importorskip("torchvision", reason="training has an environment of its own: make test-train")
 pytest.importorskip("accelerate", reason="training has an environment of its own: make test-train")
@@ -46,6 +47,17 @@ def test_a_run_killed_twice_ends_as_one_that_was_not(task: str, tmp_path: Path) 
     assert kept == {*FILES, "tensorboard"}
     weights = read_ours(tmp_path / "whole" / "weights.safetensors")
     build(weights.design, num_classes=2 if task == "classification" else None).load_state_dict(weights.state)
+
+
+@pytest.mark.slow
+def test_masks_without_a_class_end_the_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    data, merge, _ = TASKS["segmentation"]
+    name = data(tmp_path / "data", 4)
+    for mask in (tmp_path / "data/annotations/training").iterdir():
+        Image.new("L", (made.SIDE, made.SIDE), 0).save(mask)
+    path = made.settings(tmp_path, name, merge, epochs=2, batch_size=4)
+    assert Processes(path, tmp_path / "run").end() == [2]
+    assert "the loss was 0 throughout epoch 1: no training picture has anything" in capfd.readouterr().err
 
 
 FILES = ("last.pt", "lock", "metrics.json", "metrics.jsonl", "best.safetensors", "weights.safetensors")

@@ -134,6 +134,13 @@ def test_a_perfect_segmenter_scores_a_hundred_through_windows(tmp_path: Path) ->
         assert torch.allclose(slide(Painter(), picture, size, 3), Painter()(picture), atol=1e-6)
 
 
+def test_validation_masks_without_a_class_are_refused(tmp_path: Path) -> None:
+    segmentation = task(tmp_path, made.ade20k)
+    batches = [(torch.zeros(1, 3, 96, 96), torch.full((1, 96, 96), 255))]
+    with pytest.raises(InputError, match="no validation mask has a class"):
+        segmentation.judge(Painter(), batches, CPU, list)
+
+
 def test_crops_keep_picture_and_map_together(tmp_path: Path) -> None:
     samples = task(tmp_path, made.ade20k).samples("train")
     for epoch in range(4):

@@ -44,6 +44,8 @@ def launch(options: Options, address: str, port: int, *, browser: bool) -> None:
     flags = {**SERVER, "server.address": address, "server.port": port, "server.headless": not browser}
     if address in ("127.0.0.1", "localhost"):
         flags["server.allowedHosts"] = ["127.0.0.1", "localhost"]
+    if ":" in address and address != "::":  # any address is printed as those that reach it
+        flags["browser.serverAddress"] = f"[{address}]"
     threading.Thread(target=_warm_up, args=(options,), daemon=True).start()
     sys.argv = [str(MAIN), *options.arguments()]
     sys.stdout.flush()
@@ -60,7 +62,8 @@ def _check_free(address: str, port: int) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((address, port))
     except OSError as error:
-        raise InputError(f"cannot listen on {address}:{port} ({error.strerror}): choose another --port") from None
+        host = f"[{address}]" if ":" in address else address
+        raise InputError(f"cannot listen on {host}:{port} ({error.strerror}): choose another --port") from None
 
 
 def _warm_up(options: Options) -> None:

@@ -116,6 +116,11 @@ def _load_masks(rows: Rows, chosen: Sequence[int], size: int) -> Samples:
         return _letterbox(picture, size), square
 
     pictures, masks = zip(*in_threads(read, chosen, _told(len(chosen))), strict=True)
+    if all((mask == IGNORE).all() for mask in masks):
+        folder = rows.files(chosen[:1])[1].parent
+        raise InputError(
+            f"none of {len(chosen)} masks in '{folder}' has a class in images of {size} pixels: all is 0, not a class"
+        )
     return make_samples(torch.from_numpy(np.stack(pictures)), masks=torch.from_numpy(np.stack(masks)))
 
 

@@ -73,7 +73,11 @@ class Segmentation(Task):
     def judge(
         self, network: nn.Module, batches: Iterable[Any], device: torch.device, gather: Gather
     ) -> dict[str, float]:
-        """Return the mean IoU over the classes that occur, and the accuracy of pixels, at the maps' own size."""
+        """Return the mean IoU over the classes that occur, and the accuracy of pixels, at the maps' own size.
+
+        Raises:
+            InputError: no pixel has a class.
+        """
         classes = len(self.data.classes)
         confusion = torch.zeros(classes**2, dtype=torch.int64)
         for pictures, masks in batches:
@@ -82,9 +86,11 @@ class Segmentation(Task):
             counted = masks != IGNORE
             confusion += torch.bincount(masks[counted] * classes + guess[counted], minlength=classes**2)
         found = torch.stack(gather([confusion])).sum(0).view(classes, classes).double()
+        if not found.any():
+            raise InputError("no validation mask has a class: every pixel is 0, which is not a class; number from 1")
         hits, union = found.diag(), found.sum(0) + found.sum(1) - found.diag()
         miou = 100 * (hits[union > 0] / union[union > 0]).mean().item()
-        return {"score": miou, "miou": miou, "pixel_accuracy": 100 * (hits.sum() / found.sum().clamp(min=1)).item()}
+        return {"score": miou, "miou": miou, "pixel_accuracy": 100 * (hits.sum() / found.sum()).item()}
 
 
 class _ShortSide(nn.Module):
