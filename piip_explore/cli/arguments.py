@@ -20,5 +20,7 @@ def design(*, required: bool = True) -> Callable[[Any], Any]:
 def storage() -> Callable[[Any], Any]:
     """Add the option --storage, where a study is; the environment may name it too."""
     return click.option(
-        "--storage", envvar="PIIP_EXPLORE_STORAGE", help="Where the study is (default: studies/STUDY.journal)."
+        "--storage",
+        envvar="PIIP_EXPLORE_STORAGE",
+        help="Where the study is: a journal file, a folder of them (default: studies) or a database address.",
     )

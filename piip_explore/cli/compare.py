@@ -10,7 +10,7 @@ import click
 @click.command("compare")
 @click.argument("first")
 @click.argument("second")
-@click.option("--storage", envvar="PIIP_EXPLORE_STORAGE", help="Where both are (default: studies/NAME.journal each).")
+@click.option("--storage", envvar="PIIP_EXPLORE_STORAGE", help="Where both are (default: the folder studies).")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(first: str, second: str, storage: str | None, as_json: bool) -> None:
     """Compare the studies FIRST and SECOND (names, or journal files): hypervolume, and the best score per budget."""

@@ -56,7 +56,7 @@ def _rungs(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option(
     "--storage",
     envvar="PIIP_EXPLORE_STORAGE",
-    help="Journal file, or postgresql+psycopg://user@host/database for many machines (default: studies/STUDY.journal).",
+    help="Journal file, folder of them (default: studies), or for many machines postgresql+psycopg://user@host/database.",
 )
 @click.option("--trials", type=click.IntRange(min=1), help="Designs to evaluate in all, over every run of the study.")
 @click.option(
@@ -146,7 +146,7 @@ def command(
     """
     from rich.console import Console
 
-    from piip_explore.search import launch, session, telling
+    from piip_explore.search import launch, locate, session, telling
     from piip_explore.search.record import MEASURED, Record
     from piip_explore.search.supervisor import SearchFailedError
     from piip_explore.space import SearchSpace
@@ -171,7 +171,7 @@ def command(
     )
     launch.check(request, name)
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
-    where = storage or launch.default_storage(name)
+    where = locate.storage_of(name, storage)
     stored = launch.stored_record(where, name)
     if trials is None and (stored is None or "trials" not in stored.asked):
         request = dataclasses.replace(request, trials=loaded.proxy.get("budget"))

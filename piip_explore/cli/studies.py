@@ -32,7 +32,7 @@ def command(context: click.Context, storage: str | None, as_json: bool) -> None:
 @command.command()
 @click.argument("study")
 @arguments.storage()
-@click.option("--to", "target", required=True, help="Journal file or database address to copy into.")
+@click.option("--to", "target", required=True, help="Journal file, folder or database address to copy into.")
 @click.option("--as", "name", help="Name of the copy (default: the study's).")
 def copy(study: str, storage: str | None, target: str, name: str | None) -> None:
     """Copy STUDY with everything into another storage, or under another name."""
@@ -42,7 +42,8 @@ def copy(study: str, storage: str | None, target: str, name: str | None) -> None
 
     where, found = locate.study(study, storage)
     count = keeping.copy(where, found, target, name or found)
-    click.echo(printable(f"copied {count} trials to study '{name or found}' in {parse(target)}"))
+    there = parse(locate.storage_of(name or found, target))
+    click.echo(printable(f"copied {count} trials to study '{name or found}' in {there}"))
 
 
 @command.command()

@@ -13,6 +13,7 @@ from piip_explore.errors import InputError
 from piip_explore.files import write_whole
 from piip_explore.search import pictures
 from piip_explore.search.launch import check_name
+from piip_explore.search.locate import is_folder, journals, storage_of
 from piip_explore.search.storage import (
     COMPLETE,
     FAIL,
@@ -49,10 +50,9 @@ class Kept:
 
 def storages(storage: str | None) -> list[StorageURL]:
     """Return what to look for studies in: the storage that is named, else the journal files in `studies`."""
-    if storage is not None and ("://" in storage or not Path(storage).is_dir()):
+    if storage is not None and not is_folder(storage):
         return [parse(storage)]
-    folder = Path(storage or "studies")
-    return [parse(path) for path in sorted(folder.glob("*.journal")) if not path.name.startswith(".")]
+    return [parse(path) for path in journals(Path(storage or "studies"))]
 
 
 def listed(storage: str | None) -> tuple[list[Kept], list[str]]:
@@ -119,7 +119,7 @@ def copy(storage: str, study: str, target: str, name: str) -> int:
         InputError: there is no such study, or one of this name in the target already.
     """
     check_name(name)
-    to = parse(target)
+    to = parse(storage_of(name, target))
     _check_free(to, name)
     count = _copy_trials(storage, study, to, name)
     pictures.copy(parse(storage), study, to, name)

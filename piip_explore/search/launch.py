@@ -80,9 +80,9 @@ def check(request: Request, study: str) -> None:
     replace(draft, objectives=request.objectives or draft.objectives, rungs=request.rungs or draft.rungs)
 
 
-def default_storage(study: str) -> str:
-    """Return the journal file of a study for which no storage is named."""
-    return f"studies/{study}.journal"
+def default_storage(study: str, folder: str = "studies") -> str:
+    """Return the journal file of a study for which no storage, or only a folder, is named."""
+    return str(Path(folder, f"{study}.journal"))
 
 
 def launch(

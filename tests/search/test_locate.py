@@ -48,3 +48,21 @@ def test_of_several_studies_in_a_storage_one_is_to_be_named():
 def test_a_path_without_a_file_is_named_as_it_was_given():
     with pytest.raises(InputError, match=r"(?<!studies/)missing/x\.journal"):
         locate.study("missing/x.journal", None)
+
+
+@pytest.mark.parametrize("given", ["shared", "shared/"])
+def test_a_folder_given_takes_the_place_of_studies(given):
+    open_study("shared/one.journal", "one", DIRECTIONS)
+    assert locate.study("one", given) == ("shared/one.journal", "one")
+    assert locate.study("other", given) == ("shared/other.journal", "other")
+    assert locate.study(None, given) == ("shared/one.journal", "one")
+    assert locate.study("shared/", None) == ("shared/one.journal", "one")
+    open_study("shared/two.journal", "two", DIRECTIONS)
+    with pytest.raises(InputError, match=r"name the study.*in shared: one, two"):
+        locate.study(None, given)
+
+
+def test_hidden_files_are_no_studies(folder):
+    open_study("studies/one.journal", "one", DIRECTIONS)
+    (folder / "studies/._one.journal").write_bytes(b"\0\5\x16\7")
+    assert locate.study(None, None) == ("studies/one.journal", "one")
