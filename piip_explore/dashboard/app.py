@@ -42,7 +42,17 @@ table.piip-figures td { text-align: right; font-variant-numeric: tabular-nums; }
 .piip-pictures figure { margin: 0; max-width: 100%; }
 .piip-pictures img { display: block; width: 570px; max-width: 100%; border-radius: 4px; }
 .piip-pictures figcaption { font-size: 0.9rem; padding-top: 0.25rem; }
+[data-testid=stElementContainer]:has(> * > .piip-more) { display: none; }
+.piip-more summary {
+  border: 1px solid rgba(138, 143, 152, 0.5); border-radius: 0.5rem; padding: 0.45rem 0.75rem; cursor: pointer;
+}
 @media (max-width: 640px) {
+  [data-testid=stElementContainer]:has(> * > .piip-more) { display: block; }
+  .st-key-bar > .st-key-study { flex: 1 1 12rem; }
+  .st-key-study [data-testid=stWidgetLabel] { position: absolute; clip-path: inset(50%); }
+  .st-key-bar:not(:has(.piip-more[open])) > :is(.st-key-accounting, .st-key-share, :has(.st-key-find_bar)) {
+    display: none;
+  }
   .st-key-inspector:has(.st-key-pin_it) {
     position: fixed; left: 0; right: 0; bottom: 0; z-index: 100; max-height: 45vh; overflow-y: auto;
     background: Canvas; border-radius: 12px 12px 0 0; box-shadow: 0 -4px 16px rgba(0, 0, 0, 0.3);
@@ -50,8 +60,11 @@ table.piip-figures td { text-align: right; font-variant-numeric: tabular-nums; }
   .stMainBlockContainer:has(.st-key-pin_it) { padding-bottom: 50vh; }
 }
 </style>"""
-"""Streamlit leaves six and ten rem above and below, a third of a small screen. On a phone what is selected is a sheet
-from below, over a page that scrolls on."""
+"""Streamlit leaves six and ten rem above and below, a third of a small screen. On a phone the bar is one row, whose
+rest *More* opens, and what is selected is a sheet from below, over a page that scrolls on."""
+
+_MORE = "<details class=piip-more><summary>More</summary></details>"
+"""What opens the rest of the bar on a phone, in the browser alone: the server does not know how wide a screen is."""
 
 
 def run() -> None:
@@ -81,6 +94,7 @@ def _bar(context: Context) -> None:
     """Draw what stands above every page: the study, the accounting, a search, and the address to share."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="bar"):
         choose_study(context)
+        st.html(_MORE, width="content")
         st.segmented_control(
             "FLOPs accounting",
             ACCOUNTINGS,
@@ -89,9 +103,9 @@ def _bar(context: Context) -> None:
             "network that is trained.",
             **address.one("accounting", ACCOUNTINGS, ACCOUNTINGS[0]),
         )
-        with st.container(width=360):
+        with st.container(width=360, key="find_bar"):
             selection.field("Find a trial by its number, or write a design", "find", add=False)
-        with st.popover("Share", icon=":material/share:"):
+        with st.popover("Share", icon=":material/share:", key="share"):
             st.caption("This address reopens the same view for who runs the dashboard over the same studies.")
             st.code(address.link(), language=None, wrap_lines=True)
 

@@ -27,6 +27,9 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 240
 """Seconds to wait for what has to happen, on a machine with better things to do; a test may take 600 in all."""
 
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+"""Options of a window on a phone."""
+
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",

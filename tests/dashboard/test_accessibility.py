@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dashboard.conftest import PATIENCE, View
+from tests.dashboard.conftest import PATIENCE, PHONE, View
 
 Window = Callable[..., View]
 
@@ -50,8 +50,7 @@ def test_the_keyboard_reaches_the_front_within_ten_presses(window: Window, addre
 
 
 def test_a_finger_scrolls_past_the_chart_and_a_tap_selects(window: Window, address: str, front: list[int]) -> None:
-    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-    view = window(address, **phone).open().steady()
+    view = window(address, **PHONE).open().steady()
     wide = "document.querySelector('[data-testid=stMain]').scrollWidth"
     assert view.page.evaluate(wide) <= 390, "the page is wider than the phone"
     chart = view.page.locator(".st-key-front_chart .piip-chart")

@@ -18,7 +18,7 @@ from piip_explore.dashboard import studies
 from piip_explore.dashboard.figures.front import Axis
 from piip_explore.dashboard.options import Options
 from piip_explore.dashboard.trials import front_rows
-from tests.dashboard.conftest import PATIENCE, ROOT, View, served
+from tests.dashboard.conftest import PATIENCE, PHONE, ROOT, View, served
 
 WIDTH = 1400
 
@@ -86,8 +86,7 @@ def test_picture(view: View, page: str) -> None:
 @pytest.mark.parametrize("page", ["explore", "design", "compare", "space", "study", "validity", "published"])
 def test_picture_on_a_phone(browser: Any, example: str, page: str) -> None:
     assert FOLDER is not None
-    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 1}
-    context = browser.new_context(**phone, reduced_motion="reduce")
+    context = browser.new_context(**PHONE, device_scale_factor=1, reduced_motion="reduce")
     context.set_default_timeout(1000 * PATIENCE)
     view = View(context.new_page(), example)
     view.open(_address(page)).steady()

@@ -15,6 +15,10 @@ from piip_explore.design import Branch, Design, Interaction
 
 _LANE = 1.0
 _TOP = 0.42
+_HEAD = 0.86
+"""The upper end: two lines about the interactions stand between it and the first lane."""
+_NAME = 18
+"""Characters of a model's name that fit beside its lane."""
 _MERGE_NAMES = {
     "conv": "merge:<br>convolutions,<br>then a pyramid",
     "linear": "merge:<br>linear,<br>one map",
@@ -68,13 +72,13 @@ def drawing(design: Design, scale: Scale | None = None) -> go.Figure:
         _interactions(canvas, design, design.interaction, scale)
     if len(design.branches) > 1:
         _merge(canvas, design)
-    # Room below for the lowest lane, or for the four lines of its name.
+    # Room below for the lowest lane, or for the five lines beside it.
     low = -(len(design.branches) - 1) * _LANE - max(0.38, _half(design.branches[-1], scale)) - 0.05
     figure = go.Figure(canvas.traces)
     figure.update_layout(shapes=canvas.shapes, annotations=canvas.notes)
     figure.update_xaxes(visible=False, range=[-0.34, 1.3], fixedrange=True)
-    figure.update_yaxes(visible=False, range=[low, 0.72], fixedrange=True)
-    style.layout(figure, round(24 + 104 * (0.72 - low)), showlegend=False, dragmode=False)
+    figure.update_yaxes(visible=False, range=[low, _HEAD], fixedrange=True)
+    style.layout(figure, round(24 + 104 * (_HEAD - low)), showlegend=False, dragmode=False)
     return figure.update_layout(margin={"t": 8, "b": 8})
 
 
@@ -112,10 +116,19 @@ def _branch(canvas: _Canvas, lane: int, branch: Branch, scale: Scale, interactio
     grid = f"{branch.grid} × {branch.grid} patches of {spec.patch}"
     sizes = grid if isinstance(spec, catalog.ViT) else _pyramid(branch)
     words = (
-        f"<b>{text.plain(branch.model, 30)}</b><br>{branch.resolution} px{_window(branch)}<br>{sizes}<br>"
+        f"<b>{_name(branch.model)}</b><br>{branch.resolution} px{_window(branch)}<br>{sizes}<br>"
         f"{spec.blocks} blocks of {spec.out_dim}"
     )
     canvas.note(-0.02, y, words, xanchor="right", align="right")
+
+
+def _name(model: str) -> str:
+    """Return a model's name, a long one in two lines: the labels share the width of a phone with the lanes."""
+    shown = text.one_line(model)
+    if len(shown) <= _NAME:
+        return text.plain(shown)
+    cut = shown.rfind(",", 0, _NAME) + 1 or _NAME
+    return f"{text.plain(shown[:cut])}<br>{text.plain(shown[cut:], _NAME)}"
 
 
 def _rectangle(x0: float, x1: float, y0: float, y1: float) -> str:
@@ -174,8 +187,9 @@ def _interactions(canvas: _Canvas, design: Design, interaction: Interaction, sca
             if (low, high) in pairs:
                 canvas.notes.append(_arrow(x + shift, bottom, top))
     kind = "deformable" if interaction.attention == "deformable" else "full"
-    words = f"{text.count(groups, 'interaction')} by {kind} attention, {_DIRECTIONS[interaction.direction]}"
-    canvas.note(0.5, 0.7, words, yanchor="top")
+    words = f"{text.count(groups, 'interaction')}, {kind} attention,<br>{_DIRECTIONS[interaction.direction]}"
+    # From the first lane's start on, where a phone shows it before it is scrolled.
+    canvas.note(0, _HEAD, words, xanchor="left", yanchor="top", align="left")
 
 
 _DIRECTIONS = {
