@@ -66,8 +66,8 @@ def test_next_and_previous_walk_the_front_from_the_keyboard(window: Window, addr
 
 def test_a_box_selects_designs_to_compare(window: Window, address: str, demo: Trials, front: list[int]) -> None:
     view = window(address).open()
-    (x0, y0), (x1, y1) = view.point(front[0]), view.point(front[1])
     view.hover(front[0])
+    (x0, y0), (x1, y1) = view.point(front[0]), view.point(front[1])
     view.page.locator(".st-key-front_chart [data-title='Box Select']").click()
     view.page.mouse.move(x0 - 12, max(y0, y1) + 12)
     view.page.mouse.down()
@@ -93,13 +93,14 @@ def test_filter_and_budget_narrow_the_front(window: Window, address: str, demo: 
 
 
 def test_a_shared_address_reopens_the_same_view(window: Window, address: str, front: list[int]) -> None:
-    first = window(address).open("?study=other&y=params&log=false&accounting=built&pick=3")
+    named = {"study": ["other"], "y": ["params"], "log": ["false"], "accounting": ["built"], "pick": ["3"]}
+    first = window(address).open("?study=other&y=params&log=false&accounting=built&pick=3").named(**named)
     second = window(address).open(first.page.url.removeprefix(address + "/"))
     for view in (first, second):
         view.page.get_by_text("Trial 3", exact=True).wait_for()
         view.says("GFLOPs (built)")
         view.page.get_by_role("figure", name="parameters (M) against GFLOPs (built)").wait_for()
-    first.page.wait_for_url(lambda url: url == second.page.url)
+        view.named(**named)
 
 
 def test_the_accounting_and_the_study_travel_between_pages(window: Window, address: str) -> None:
@@ -148,7 +149,7 @@ def test_a_broken_study_is_a_sentence(window: Window, tmp_path: Path, content: b
 def test_a_brush_on_parallel_coordinates_changes_text_table_and_address(window: Window, address: str) -> None:
     view = window(address).open("space?space=synthetic")
     lines = view.page.locator(".st-key-lines")
-    lines.scroll_into_view_if_needed()
+    lines.locator(".axis-brush").first.scroll_into_view_if_needed()
     view.steady()
     axis = lines.locator(".axis-brush").first.bounding_box()
     x = axis["x"] + axis["width"] / 2

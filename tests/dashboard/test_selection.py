@@ -93,6 +93,7 @@ def test_the_budget_is_dragged_and_the_zoom_stays(window: Window, address: str, 
     view.page.evaluate(
         "Plotly.relayout(document.querySelector('.st-key-front_chart .js-plotly-plot'), {'xaxis.range': [1, 2.3]})"
     )
+    view.steady()
     line = view.page.get_by_role("slider", name="Budget")
     box = line.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
