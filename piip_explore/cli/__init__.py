@@ -13,15 +13,15 @@ from piip_explore.errors import InputError, expected
 from piip_explore.terminal import printable
 
 COMMANDS = {
-    "models": "The branch models that have names.",
+    "models": "The named branch models.",
     "spaces": "The spaces that come with piip-explore.",
     "presets": "The proxy presets: what they train, and on what.",
     "cost": "FLOPs and parameters of a design, by module.",
     "reproduce": "Every published figure: printed, counted, difference.",
     "enumerate": "All designs of a space with their costs.",
     "search": "Search a space: proxy-train designs, keep the Pareto front.",
-    "studies": "What studies there are; copy, rename and delete them.",
-    "retry": "Queue designs again that a study has given up.",
+    "studies": "List, copy, rename and delete studies.",
+    "retry": "Queue again the designs that a study has given up.",
     "pareto": "The Pareto front of a study.",
     "recommend": "The best designs of a study within limits, and what each limit costs.",
     "trials": "All trials of a study, failures included.",
@@ -33,7 +33,7 @@ COMMANDS = {
     "import": "Read the authors' configs and checkpoints.",
     "predict": "The metric that full training is expected to give.",
     "profile": "Latency, throughput and memory of a design on this machine.",
-    "measure-device": "Time the parts of a space: the latency of every design follows.",
+    "measure-device": "Time the parts of a space to predict the latency of every design.",
     "validate": "How well a proxy preset ranks published designs.",
     "data": "See and check the images that proxies are trained on.",
     "report": "A study as one HTML file, to send to a colleague.",

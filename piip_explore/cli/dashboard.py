@@ -14,7 +14,7 @@ import click
     "--storage",
     "storages",
     multiple=True,
-    help="Where studies lie: a folder of journal files (default: $PIIP_EXPLORE_STORAGE, else studies), a journal file, "
+    help="Where studies are: a folder of journal files (default: $PIIP_EXPLORE_STORAGE, else studies), a journal file, "
     "or a database address; may be given several times.",
 )
 @click.option(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-_WHERE = "coco:FOLDER, ade20k:FOLDER or imagefolder:FOLDER; the embedded scenes of --preset without it."
+_WHERE = "coco:FOLDER, ade20k:FOLDER or imagefolder:FOLDER (default: the embedded scenes of --preset)."
 
 
 @click.group()
@@ -21,7 +21,7 @@ def command() -> None:
 @click.option("--preset", default="demo", show_default=True, help="Preset whose embedded scenes to show.")
 @click.option("--split", type=click.Choice(["train", "val"]), default="train", show_default=True, help="Which images.")
 @click.option("--count", default=12, show_default=True, type=click.IntRange(1, 100), help="How many images.")
-@click.option("--size", type=click.IntRange(16, 2048), help="Side in pixels; the preset's own without it.")
+@click.option("--size", type=click.IntRange(16, 2048), help="Side in pixels (default: the preset's).")
 @click.option("--out", type=click.Path(path_type=Path), default="preview.png", show_default=True, help="The picture.")
 def preview(text: str | None, preset: str, split: str, count: int, size: int | None, out: Path) -> None:
     """Write a picture of samples with their masks, boxes and class names."""
@@ -43,9 +43,9 @@ def preview(text: str | None, preset: str, split: str, count: int, size: int | N
 
 @command.command()
 @click.argument("text", metavar="KIND:FOLDER")
-@click.option("--quick", is_flag=True, help="Do not open the pictures: names, texts and annotations only.")
+@click.option("--quick", is_flag=True, help="Check names, texts and annotations only, without opening pictures.")
 def check(text: str, quick: bool) -> None:
-    """Check that data can be trained on, before an hour of training does: every picture is read as it will be then."""
+    """Check that data can be trained on, before an hour is lost: every picture is read as training will read it."""
     from piip_explore.datasets import SPLITS, open_data
     from piip_explore.terminal import printable
 
@@ -79,7 +79,7 @@ def check(text: str, quick: bool) -> None:
     "--kind", type=click.Choice(["coco", "ade20k"]), default="coco", show_default=True, help="Boxes or masks."
 )
 def example(folder: Path, train: int, val: int, size: int, preset: str, kind: str) -> None:
-    """Write a small folder of embedded scenes, as COCO data or as ADE20K's folders, to try things on."""
+    """Write a small folder of embedded scenes, laid out as COCO or ADE20K, to try things on."""
     from piip_explore import proxy
     from piip_explore.proxy.data.example import write_coco, write_masks
     from piip_explore.terminal import printable

@@ -14,7 +14,7 @@ _BEST = 5
 
 @click.command("enumerate")
 @click.argument("space", type=click.Path(path_type=Path))
-@click.option("--max-gflops", type=float, help="Keep designs of at most so many GFLOPs under the accounting.")
+@click.option("--max-gflops", type=float, help="Keep designs up to this many GFLOPs under the accounting.")
 @click.option(
     "--accounting", type=click.Choice(["published", "built"]), help="Count by these rules (default: the space's)."
 )
@@ -40,10 +40,9 @@ def command(
     SPACE is a YAML file, or the name of a space that `piip-explore spaces` lists.
 
     A file has the columns branch_1, branch_2, ..., options, macs, params, and activations, moved, kept and peak
-    (elements, as built; docs/accounting.md); a file that exists is never overwritten. With --expect there are expected,
-    expected_low and expected_high too: what `piip-explore predict` says of a design, empty where no published row is
-    like it. With --latency there are latency_ms and latency_error_ms: as predicted, and how far predictions are off on
-    average.
+    (elements, as built; docs/accounting.md); an existing file is never overwritten. --expect adds expected,
+    expected_low and expected_high: what `piip-explore predict` says of a design, empty for one unlike any published
+    row. --latency adds latency_ms, the prediction, and latency_error_ms, how far predictions are off on average.
     """
     from piip_explore.cost import table_files
     from piip_explore.latency import enumerate_space

@@ -27,18 +27,16 @@ def _families(context: click.Context, parameter: click.Parameter, values: tuple[
 @click.option("--study", help="Export a trial of this study instead of a design's text.")
 @click.option("--trial", help="With --study: the trial's number, `knee`, or a design's id.")
 @arguments.storage()
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="Export the design of an authors' config, arguments kept."
-)
+@click.option("--config", type=click.Path(path_type=Path), help="Export the design of one of the authors' configs.")
 @click.option("--target", type=click.Choice(list(TARGETS)), required=True, help="What to write.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write into.")
 @click.option("--head", help="official-detection: mask-rcnn (default), cascade-rcnn or dino.")
 @click.option("--data", help="native: what to train on, coco:FOLDER, ade20k:FOLDER or imagefolder:FOLDER.")
-@click.option("--pretrain", multiple=True, callback=_families, help="official-*: MODEL=FAMILY of its weights.")
+@click.option("--pretrain", multiple=True, callback=_families, help="official-*: MODEL=FAMILY of weights.")
 @click.option(
     "--weights",
     type=click.Path(path_type=Path),
-    help="Weights of ours: written beside an official config, or into a program.",
+    help="Weights that this package wrote: put beside an official config, or into a program.",
 )
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

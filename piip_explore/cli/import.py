@@ -1,4 +1,4 @@
-"""`piip-explore import`: the authors' configs and checkpoints as designs and weights of ours."""  # noqa: N999
+"""`piip-explore import`: the authors' configs and checkpoints as our designs and weights."""  # noqa: N999
 
 from __future__ import annotations
 

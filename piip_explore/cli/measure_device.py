@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Images at once.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads (default: PyTorch's).")
 @click.option(
-    "--minutes", type=click.FloatRange(min=0), default=10.0, show_default=True, help="How long to repeat rounds."
+    "--minutes", type=click.FloatRange(min=0), default=10.0, show_default=True, help="How long to keep measuring."
 )
 @click.option("--designs", type=int, default=36, show_default=True, help="Whole designs to calibrate and check with.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -39,12 +39,12 @@ def command(
     designs: int,
     as_json: bool,
 ) -> None:
-    """Time the parts of SPACE on a device, so that the latency of every design follows.
+    """Time the parts of SPACE on a device, to predict the latency of every design.
 
     Parts (a block or stem of a branch, one direction of an interaction, a merge) and a few whole designs are timed in
-    rounds, in ever another order, each between two runs of one small network, so that drift cancels out. Two thirds of
-    the designs calibrate how parts add up, the others tell the error. Run the same command again after a stop of any
-    kind: it resumes.
+    rounds. Each round has a new order, and every timing stands between two runs of one small network, so that drift
+    cancels out. Two thirds of the designs calibrate how parts add up; the rest measure the error. Run the same command
+    again to resume after a stop of any kind.
     """
     import torch
 
@@ -67,7 +67,7 @@ def command(
 
 
 class _Progress:
-    """Says now and then how far the measuring is."""
+    """Reports progress every ten seconds."""
 
     def __init__(self, minutes: float) -> None:
         self.minutes, self.said = minutes, 0.0

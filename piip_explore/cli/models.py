@@ -1,4 +1,4 @@
-"""`piip-explore models`: the branch models that have names."""
+"""`piip-explore models`: the named branch models."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import click
 def command(as_json: bool) -> None:
     """List the branch models of the catalog, and those that installed packages add.
 
-    Other sizes are written vit[depth=12,dim=160,heads=2] or convnext[depths=3-3-9-3,dims=24-48-96-192], and with the
-    structure of any listed ViT as dinov3_base[depth=12,dim=160,heads=2]. Names may be spelled as papers and timm do:
+    Other sizes are written vit[depth=12,dim=160,heads=2] or convnext[depths=3-3-9-3,dims=24-48-96-192]; another size of
+    a listed ViT is dinov3_base[depth=12,dim=160,heads=2]. Names may also be spelled as in papers and timm:
     ViT-S, ConvNeXt-T, vit_small_patch16_224.
     """
     from piip_explore import catalog, plugins

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the front as .csv, .parquet, .json."
 )
-@click.option("--all-trials", is_flag=True, help="With --out: write every trial, not the front alone.")
+@click.option("--all-trials", is_flag=True, help="With --out: write every trial, not only the front.")
 @click.option("--history", is_flag=True, help="With --out: write the hypervolume over trials and GPU-hours.")
 @click.option("--expect", "metric", help="What full training is expected to give: box_ap, miou or top1; in files too.")
 @click.option("--latency", "profile", metavar="PROFILE", help="Add the latency predicted from this device profile.")
@@ -48,10 +48,10 @@ def command(
 ) -> None:
     """Print the Pareto front of STUDY, its knee, and what is tied with it within noise.
 
-    What `piip-explore predict` says of every design stands beside the score of a proxy, never mixed with it, and a line
-    says where the two contradict each other in what the proxy cannot rank. --expect names the metric (default: that of
-    the study's task), and adds expected, expected_low and expected_high to files and JSON, empty where no published row
-    is like the design. With --latency there is latency_ms, as predicted from a device profile.
+    Beside a proxy's score stands what `piip-explore predict` expects; the two are never mixed, and a line points out
+    where they contradict each other on questions that the proxy cannot rank. --expect names the metric (default: that
+    of the study's task) and adds expected, expected_low and expected_high to files and JSON, empty for a design unlike
+    any published row. --latency adds latency_ms, predicted from a device profile.
     """
     from piip_explore.latency import load
     from piip_explore.search import columns, failures, locate, report
@@ -62,7 +62,7 @@ def command(
     if all_trials and history:
         raise click.UsageError("give --all-trials or --history, not both")
     if history and metric is not None:
-        raise click.UsageError("--expect is of designs: it does not go with --history")
+        raise click.UsageError("--expect adds columns to designs: it cannot be used with --history")
     found = columns.read(*locate.study(study, storage))
     if max_latency_ms is not None:
         found = _within_latency(found, max_latency_ms)
@@ -96,7 +96,7 @@ def command(
 
 
 def _within_latency(found: Columns, text: str) -> Columns:
-    """Return the trials of designs that are predicted to be within a limit."""
+    """Return the trials whose designs are predicted to be within a limit."""
     import numpy as np
 
     from piip_explore.latency import load

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 @click.option("--metric", default="box_ap", show_default=True, help="box_ap, miou or top1.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(design: str, other: str | None, metric: str, as_json: bool) -> None:
-    """Say what DESIGN would reach under the papers' recipes, and whether it beats the OTHER one.
+    """Predict what DESIGN reaches under the papers' recipes, and whether it beats the OTHER one.
 
-    A regression on the published results, never a measurement: the metric with an interval that holds in 80 % of cases,
-    and how probably the first design is the better one. Of a design that no published row is like it says so instead.
+    This is a regression on published results, not a measurement. It prints the metric with an interval that holds in
+    80 % of cases, and the probability that the first design is better. For a design unlike any published row it says so
+    and gives no number.
     """
     from piip_explore import predict
     from piip_explore.design import Design

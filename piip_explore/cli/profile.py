@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--batch", default=1, show_default=True, help="Images at once.")
 @click.option("--dtype", default="float32", show_default=True, help="float32, bfloat16 or float16.")
-@click.option("--steps", default=30, show_default=True, help="Most steps to time.")
+@click.option("--steps", default=30, show_default=True, help="Maximum number of steps to time.")
 @click.option("--forward-only", is_flag=True, help="Do not time training.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(design: str, device: str, batch: int, dtype: str, steps: int, forward_only: bool, as_json: bool) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Costs = dict[str, Floats]
 
 _SHOWN = 5
-"""Designs as good as the best that are shown."""
+"""How many of the designs as good as the best are shown."""
 
 
 @click.command("recommend")
@@ -31,7 +31,7 @@ _SHOWN = 5
     "latencies",
     multiple=True,
     metavar="MS[@PROFILE]",
-    help="At most this long on the device of a profile, as 25@h100; without one, as measured in the study.",
+    help="At most this latency: 25@h100 as predicted for the device of a profile, 25 as measured in the study.",
 )
 @click.option("--max-memory-gb", type=float, help="At most this many GB of peak memory, as measured in the study.")
 @click.option("--max-train-gb", metavar="GB@BATCH", help="At most this many GB to train in fp32, as predicted: 24@16.")
@@ -48,9 +48,9 @@ def command(
 ) -> None:
     """Recommend designs of STUDY within limits, from what is stored; nothing is trained.
 
-    Shows the simplest design that is as good as the best within noise, the others that are, and what each limit costs:
-    how much higher the best score is without it. Where a proxy gave the scores, a line names the design within the
-    limits that is expected to beat the simplest in what the proxy cannot rank.
+    Shows the simplest design that is as good as the best within noise, others that are equally good, and what each
+    limit costs: how much higher the best score is without it. If a proxy gave the scores, a line names the design
+    within the limits that is expected to beat the simplest on a question that the proxy cannot rank.
     """
     from piip_explore.latency import load
     from piip_explore.search import columns, locate, predicted
@@ -103,7 +103,7 @@ def _lines(
         if len(answer.equal) > _SHOWN:
             lines.append(f"  ... and {len(answer.equal) - _SHOWN} more")
     if answer.unknown:
-        lines.append(f"{answer.unknown} more designs have no value of {' or '.join(limits)}")
+        lines.append(f"{answer.unknown} more designs have no value for {' or '.join(limits)}")
     prices = [_price(found, price) for price in answer.prices]
     return [*lines, *_objection(found, answer), *prices, *(profile.conditions_text() for profile in profiles)]
 

@@ -1,4 +1,4 @@
-"""`piip-explore retry`: queue designs again that were given up."""
+"""`piip-explore retry`: queue again the designs that were given up."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from piip_explore.cli import arguments
 @arguments.storage()
 @click.option("--trial", type=click.IntRange(min=0), help="Only the design of this trial (default: all given up).")
 def command(study: str | None, storage: str | None, trial: int | None) -> None:
-    """Queue designs of STUDY again that a search has given up; the next search tries them first.
+    """Queue again the designs of STUDY that a search has given up; the next search tries them first.
 
-    A design is given up when its evaluation diverged, cannot be done, or crashed repeatedly on sound devices.
+    A search gives a design up when its evaluation diverges, is impossible, or crashes repeatedly on healthy devices.
     """
     from piip_explore.search import locate
     from piip_explore.search.requeue import requeue

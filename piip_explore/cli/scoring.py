@@ -30,7 +30,7 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
     if _OF_A_COMMAND.keys() & found and "evaluator_command" not in found:
         raise click.UsageError("--export-target, --metric and --time-limit need --evaluator-command")
     if "task" in found and {"evaluator", "evaluator_command"} & found.keys():
-        raise click.UsageError("--task chooses a proxy preset: it does not go with an evaluator of your own")
+        raise click.UsageError("--task chooses a proxy preset: it cannot be used with your own evaluator")
     return found
 
 

@@ -52,25 +52,25 @@ def _rungs(context: click.Context, parameter: click.Parameter, value: str | None
 
 @click.command("search")
 @click.argument("space", type=click.Path(path_type=Path))
-@click.option("--study", help="Name of the study (default: the space's). An existing one resumes where it was.")
+@click.option("--study", help="Name of the study (default: the space's name). An existing study resumes.")
 @click.option(
     "--storage",
     envvar="PIIP_EXPLORE_STORAGE",
     help="Journal file, folder of them (default: studies), or for many machines postgresql+psycopg://user@host/database.",
 )
-@click.option("--trials", type=click.IntRange(min=1), help="Designs to evaluate in all, over every run of the study.")
+@click.option("--trials", type=click.IntRange(min=1), help="Total number of designs to evaluate, over all runs.")
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
-    help="Workers (default: one per device, or all that Ray has room for).",
+    help="Number of workers (default: one per device, or as many as fit on the Ray cluster).",
 )
 @click.option("--devices", callback=_list, help="Devices such as cuda:0,cuda:1 or cpu (default: every GPU, else CPU).")
 @click.option("--executor", type=click.Choice(["local", "ray"]), default="local", help="What runs the workers.")
-@click.option("--address", help="With --executor ray: the cluster, auto or HOST:PORT (default: the one Ray finds).")
+@click.option("--address", help="With --executor ray: the cluster, auto or HOST:PORT (default: what Ray finds).")
 @click.option(
     "--worker-gpus",
     type=click.FloatRange(0, 1),
-    help="With --executor ray: a worker's GPU, or share of one such as 0.5 (default: 1 where there are any).",
+    help="With --executor ray: GPUs per worker, 1 or a share such as 0.5 (default: 1 if there are GPUs).",
 )
 @click.option(
     "--worker-cpus", type=click.FloatRange(0, min_open=True), help="With --executor ray: CPUs per worker (default: 1)."
@@ -82,14 +82,14 @@ def _rungs(context: click.Context, parameter: click.Parameter, value: str | None
     help="Two or more of score,gflops,params,latency,memory,energy,latency@PROFILE (default: score,gflops).",
 )
 @click.option("--accounting", type=click.Choice(["published", "built"]), help="What counts as a FLOP.")
-@click.option("--max-gflops", type=float, callback=_limit, help="Try no design above this many full-scale GFLOPs.")
-@click.option("--max-params", type=float, callback=_limit, help="Try no design above this many million parameters.")
-@click.option("--max-latency-ms", metavar="MS@PROFILE", help="Try no design predicted to take longer, as 25@h100.")
+@click.option("--max-gflops", type=float, callback=_limit, help="Skip designs above this many full-scale GFLOPs.")
+@click.option("--max-params", type=float, callback=_limit, help="Skip designs above this many million parameters.")
+@click.option("--max-latency-ms", metavar="MS@PROFILE", help="Skip designs predicted to take longer, such as 25@h100.")
 @click.option("--rungs", callback=_rungs, help="Shares of a full run for successive halving: 1/9,1/3,1, or 0,1/4,1.")
 @click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), help="Seed of the proxy runs and of the sampler (default: 0)."
 )
-@click.option("--preset", help="Proxy preset, see `piip-explore presets` (default: what suits space and device).")
+@click.option("--preset", help="Proxy preset, see `piip-explore presets` (default: chosen by space and device).")
 @click.option(
     "--task",
     type=click.Choice(PROXY_TASKS),
@@ -103,12 +103,12 @@ def _rungs(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--metric", help="With --evaluator-command: the metric that is the score (default: score).")
 @click.option("--time-limit", type=click.FloatRange(min=0, min_open=True), help="With --evaluator-command: seconds.")
 @click.option("--start-published", is_flag=True, help="Try the published designs of the space first.")
-@click.option("--dry-run", is_flag=True, help="Say what would be evaluated, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be evaluated, then stop.")
 @click.option(
     "--log-file", type=click.Path(path_type=Path, dir_okay=False), help="Append a line per trial to this file."
 )
-@click.option("-q", "--quiet", is_flag=True, help="Print the results alone.")
-@click.option("-v", "--verbose", is_flag=True, help="Say more: what is loaded and waited for.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only the results.")
+@click.option("-v", "--verbose", is_flag=True, help="Print more: what is being loaded or waited for.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     space: Path,
@@ -141,8 +141,8 @@ def command(
 
     SPACE is a YAML file, or the name of a space that `piip-explore spaces` lists.
 
-    Run the same command again to resume after a stop of any kind; raise --trials to extend a finished study. A study
-    goes on with its own settings where none are given.
+    Run the same command again to resume after a stop of any kind; raise --trials to extend a finished study. Settings
+    that you do not give stay as the study has them.
     """
     from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""`piip-explore studies`: what studies there are; copy, rename and delete them."""
+"""`piip-explore studies`: list, copy, rename and delete studies."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def command(context: click.Context, storage: str | None, as_json: bool) -> None:
 @click.option("--to", "target", required=True, help="Journal file, folder or database address to copy into.")
 @click.option("--as", "name", help="Name of the copy (default: the study's).")
 def copy(study: str, storage: str | None, target: str, name: str | None) -> None:
-    """Copy STUDY with everything into another storage, or under another name."""
+    """Copy STUDY with everything in it to another storage, or under another name."""
     from piip_explore.search import keeping, locate
     from piip_explore.search.storage import parse
     from piip_explore.terminal import printable
@@ -51,7 +51,7 @@ def copy(study: str, storage: str | None, target: str, name: str | None) -> None
 @click.argument("name")
 @arguments.storage()
 def rename(study: str, name: str, storage: str | None) -> None:
-    """Rename STUDY to NAME; a journal file that is named like it is renamed too."""
+    """Rename STUDY to NAME, and its journal file too if that has the study's name."""
     from piip_explore.search import keeping, locate
     from piip_explore.terminal import printable
 

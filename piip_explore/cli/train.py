@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option("--batch-per-device", type=click.IntRange(1), help="Pictures at once (default: 2; classification 64).")
 @click.option(
-    "--workers", default=4, show_default=True, type=click.IntRange(0), help="Processes that read, per device."
+    "--workers", default=4, show_default=True, type=click.IntRange(0), help="Processes that read data, per device."
 )
 @click.option("--save-every", default=600.0, show_default=True, help="Seconds between checkpoints.")
 @click.option("--dry-run", is_flag=True, help="Run the first steps, print memory and time, write nothing.")
@@ -43,9 +43,9 @@ def command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Train what `piip-explore export --target native` wrote: a detector, a segmenter or a classifier, as its data say.
+    """Train what `piip-explore export --target native` wrote: a detector, segmenter or classifier, as its data require.
 
-    The same command resumes, whatever ended it. On several machines, start it with torchrun.
+    Run the same command again to resume after a stop of any kind. On several machines, start it with torchrun.
     """
     from piip_explore.extras import need
     from piip_explore.train import launch

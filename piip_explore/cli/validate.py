@@ -21,7 +21,7 @@ import click
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of all runs; a killed validation resumes there.",
+    help="Folder for all runs; a killed validation resumes from it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the statistics as JSON.")
 def command(

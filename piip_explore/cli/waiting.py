@@ -1,4 +1,4 @@
-"""What a command says while it gets ready: a phase that lasts is named, once."""
+"""What a command says while it gets ready: the name of a phase that takes long, once."""
 
 from __future__ import annotations
 
