@@ -146,7 +146,7 @@ def command(
     """
     from rich.console import Console
 
-    from piip_explore.search import launch, locate, session, telling
+    from piip_explore.search import launch, locate, preview, session, telling
     from piip_explore.search.record import MEASURED, Record
     from piip_explore.search.supervisor import SearchFailedError
     from piip_explore.space import SearchSpace
@@ -184,7 +184,7 @@ def command(
         request = dataclasses.replace(request, device=engine.device)
         scores = scoring.evaluator(named, loaded, engine.device, tuple(measured))
         if dry_run:
-            click.echo(printable("\n".join(launch.plan(loaded, scores, name, where, request))))
+            click.echo(printable("\n".join(preview.plan(loaded, scores, name, where, request))))
             return
         started = launch.launch(loaded, scores, name, where, request)
     console = Console(stderr=as_json)

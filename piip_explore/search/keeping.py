@@ -168,7 +168,7 @@ def _fill(storage: str, study: str, to: StorageURL, name: str) -> int:
                 copied.take_over(trial)
             for key, value in optuna.get_study_user_attrs(number).items():
                 copied.set_study_attribute(key, value)
-            copied.take_over_system(optuna.get_study_system_attrs(number))
+            copied.set_system_attributes(optuna.get_study_system_attrs(number))
             copied.set_study_attribute(_COPYING, "")
         copied.settle()
         copied.leave()

@@ -11,14 +11,12 @@ from piip_explore import extras, preset_names
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.search import pool as pools
-from piip_explore.search import rungs
 from piip_explore.search.evaluators import Evaluator
 from piip_explore.search.extend import check_same, extended
 from piip_explore.search.pool import Limits, Pool
-from piip_explore.search.pool_state import PoolState
 from piip_explore.search.record import Record, predicted_on
 from piip_explore.search.samplers import Choice, check_sampler, choose, make
-from piip_explore.search.storage import NoSuchStudyError, StorageURL, StudyStorage, open_study, parse
+from piip_explore.search.storage import NoSuchStudyError, StorageURL, StudyStorage, open_study
 from piip_explore.search.study import Study
 from piip_explore.space import Accounting, SearchSpace
 from piip_explore.space.bounds import parse_bound
@@ -93,51 +91,23 @@ def launch(
     Raises:
         InputError: the storage cannot be used, or the study is another one; nothing is changed then.
     """
-    store, wanted, pool, sampler = _prepared(space, evaluator, study, storage, request)
+    store, wanted, pool, sampler = prepared(space, evaluator, study, storage, request)
     return assemble(pool, wanted, sampler, store or open_study(storage, study, wanted.directions), request)
 
 
-def _prepared(
+def prepared(
     space: SearchSpace, evaluator: Evaluator, study: str, storage: str | Path | StorageURL, request: Request
 ) -> tuple[StudyStorage | None, Record, Pool, Choice]:
-    """Return the study if there is one, and the record, pool and sampler that are asked for; nothing is written."""
+    """Return the study if there is one, and the record, pool and sampler that are asked for; nothing is written.
+
+    Raises:
+        InputError: what `launch` would raise.
+    """
     check_name(study)
     store = find(storage, study)
     wanted = wanted_record(space, evaluator, request, None if store is None else read_record(store))
     pool = pools.load(space, wanted.limits, wanted.accounting, wanted.profiles)
     return store, wanted, pool, choose(wanted.asked.get("sampler"), pool, trials(wanted), wanted)
-
-
-def plan(
-    space: SearchSpace, evaluator: Evaluator, study: str, storage: str | Path | StorageURL, request: Request
-) -> list[str]:
-    """Return what `launch` and a search would do, line by line; nothing is written or evaluated.
-
-    Raises:
-        InputError: what `launch` would raise.
-    """
-    store, wanted, pool, sampler = _prepared(space, evaluator, study, storage, request)
-    budget = min(trials(wanted), len(pool))
-    lines = [
-        f"Study '{study}' in {parse(storage)}: {budget:,} of {len(pool):,} designs",
-        f"Score: {scored_by(wanted)}",
-        f"Sampler: {sampler.name} ({sampler.reason})",
-    ]
-    ledger = None if store is None else PoolState(store, wanted, pool).ledger
-    left = seconds = 0.0
-    for number, fidelity in enumerate(wanted.rungs):
-        planned = rungs.quota(wanted.rungs, number, budget)
-        done = 0 if ledger is None else len(ledger.rungs[number].evaluated) + len(ledger.rungs[number].failed)
-        which = f"At {fidelity:.3g} of a full run" if fidelity else "Untuned"
-        lines.append(f"{which}: {planned:,} planned, {done:,} done")
-        left += rungs.work(fidelity) * max(0, planned - done)
-        seconds += rungs.work(fidelity) * done
-    lines.append(f"Left to do: as much as {left:.3g} full runs")
-    if ledger is not None and seconds:
-        lines[-1] += f", about {left * ledger.seconds / seconds / 3600:.3g} device-hours as fast as so far"
-    if store is not None:
-        store.leave()
-    return lines
 
 
 def scored_by(record: Record) -> str:
@@ -211,7 +181,7 @@ def assemble(pool: Pool, wanted: Record, sampler: Choice, store: StudyStorage, r
     start = _published(pool) if request.start_published else ()
     budget = min(trials(record), len(pool))
     live = Study(store, record, pool, make(sampler.name, pool, record), budget, start)
-    return Launch(live, sampler, before is not None, request, tuple(_notes(store, before, record)))
+    return Launch(live, sampler, before is not None, request, tuple(_notes(before, record)))
 
 
 def wanted_record(space: SearchSpace, evaluator: Evaluator, request: Request, stored: Record | None) -> Record:
@@ -283,7 +253,7 @@ def _write_record(store: StudyStorage, before: Record | None, record: Record) ->
         store.set_study_attribute(name, entries)
 
 
-def _notes(store: StudyStorage, before: Record | None, record: Record) -> list[str]:
+def _notes(before: Record | None, record: Record) -> list[str]:
     """Return what is worth saying before a search begins."""
     notes = []
     if before is not None:

@@ -21,9 +21,10 @@ from dataclasses import dataclass, field
 from piip_explore.search.blame import Crash
 from piip_explore.search.evaluators import Place, Task
 from piip_explore.search.executors import Died, Event, Executor
+from piip_explore.search.slot import Slot
 from piip_explore.search.storage import WaitEndedError
 from piip_explore.search.study import Study
-from piip_explore.search.worker import STARTING, Done, Failed, Share, Stopped
+from piip_explore.search.worker import Done, Failed, Share, Stopped
 
 STOPPING_PATIENCE_SECONDS = 4.0
 """How long a search that is to stop waits for a lock or a server."""
@@ -40,9 +41,6 @@ HUNG_UNKNOWN_SECONDS = 6 * 3600.0
 STARTED_SECONDS = 2.5
 """How long an evaluation that has not begun to train has to answer to a stop."""
 
-START_SECONDS = 600.0
-"""How long a worker process may take to start, beside that."""
-
 _POLL_SECONDS = 0.5
 
 _log = logging.getLogger(__name__)
@@ -50,37 +48,6 @@ _log = logging.getLogger(__name__)
 
 class SearchFailedError(RuntimeError):
     """No device evaluates anything; the message says how they fail."""
-
-
-@dataclass
-class Slot:
-    """A worker and its evaluation.
-
-    `heard`: when it last showed progress; `probe`: it tests the place; `phase`: what it is doing, since when, and the
-    share of that; `trained`: when it began to train.
-    """
-
-    number: int
-    place: Place
-    task: Task | None = None
-    share: float = 0.0
-    heard: float = 0.0
-    phase: str = ""
-    phase_since: float = 0.0
-    of_phase: float = 0.0
-    trained: float | None = None
-    idle_until: float = 0.0
-    probe: bool = False
-
-
-def _follow(slot: Slot, news: Share) -> None:
-    """Take in what an evaluation says of itself."""
-    now = time.monotonic()
-    if news.phase != slot.phase:
-        slot.phase, slot.phase_since = news.phase, now
-    if news.value and slot.trained is None:
-        slot.trained = now
-    slot.heard, slot.share, slot.of_phase = now, news.value, news.of_phase
 
 
 @dataclass
@@ -173,8 +140,7 @@ class Supervisor:
         if task is None:
             slot.idle_until = now + _POLL_SECONDS
             return
-        slot.task, slot.share, slot.heard, slot.probe = task, 0.0, now + START_SECONDS, probe
-        slot.phase, slot.phase_since, slot.of_phase, slot.trained = STARTING, now, 0.0, None
+        slot.begin(task, probe)
         self.executor.submit(slot.number, task)
 
     def _busy(self, place: Place) -> bool:
@@ -187,7 +153,7 @@ class Supervisor:
         for number, event in self.executor.events(_POLL_SECONDS):
             slot = self._slots[number]
             if isinstance(event, Share):
-                _follow(slot, event)
+                slot.follow(event)
             else:
                 self._end(slot, event)
         for slot in self.slots:

@@ -1,6 +1,6 @@
 """Where studies live: Optuna journal files and PostgreSQL, both written by Optuna and read as columns.
 
-studystorage  one study, live: the same for both
+studystorage  one study, live: the same for both, whatever `medium` holds it
 url           what `--storage` means, without its password
 journal       a study in a journal file: our backend for Optuna's journal storage
 journalfile   the file under it: whole lines, torn ones cut off

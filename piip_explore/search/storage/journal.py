@@ -39,7 +39,7 @@ class JournalBackend(BaseJournalBackend):
 
 
 class JournalMedium:
-    """A journal file, as `StudyStorage` uses it (see `Medium`)."""
+    """A journal file, as `StudyStorage` uses it (see `medium`)."""
 
     def __init__(self, path: Path, study: str, patience: Patience) -> None:
         if path.exists() and not path.is_file():

@@ -41,11 +41,6 @@ def try_lock(file: BinaryIO, byte: int) -> bool:
     return True
 
 
-def unlock(file: BinaryIO, byte: int) -> None:
-    """Free a byte."""
-    fcntl.fcntl(file, fcntl.F_OFD_SETLK, _request(fcntl.F_UNLCK, byte))
-
-
 def is_locked(file: BinaryIO, byte: int) -> bool:
     """Return whether another open file holds a byte."""
     answer = fcntl.fcntl(file, fcntl.F_OFD_GETLK, _request(fcntl.F_WRLCK, byte))

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class ServerMedium:
-    """A database, as `StudyStorage` uses it (see `Medium`). `may_create` makes Optuna's tables if they are missing.
+    """A database, as `StudyStorage` uses it (see `medium`). `may_create` makes Optuna's tables if they are missing.
 
     Raises:
         InputError: no connection, or another version's tables; the sentence never shows a password.

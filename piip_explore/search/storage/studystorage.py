@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from piip_explore.errors import InputError
-from piip_explore.search.storage.leases import Leases
+from piip_explore.search.storage.medium import Medium
 from piip_explore.search.storage.patience import Patience
-from piip_explore.search.storage.reader.encoding import CONSTRAINT, METRIC_NAMES, News
-from piip_explore.search.storage.reader.notes import Note, Notes
+from piip_explore.search.storage.reader.encoding import CONSTRAINT, METRIC_NAMES
+from piip_explore.search.storage.reader.notes import Note
 from piip_explore.search.storage.table import RUNNING, WAITING, Table
 from piip_explore.search.storage.url import StorageURL
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
-
-T = TypeVar("T")
 
 
 class NoSuchStudyError(InputError):
@@ -44,54 +42,6 @@ class NewTrial:
     choices: Mapping[str, Sequence[Any]]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     constraints: Mapping[str, float] = field(default_factory=dict)
-
-
-class Reader(Protocol):
-    """A study as columns (see `reader.journal.JournalReader`)."""
-
-    table: Table
-    study_id: int | None
-    names: list[str]
-    ids: list[int]
-    numbers: dict[int, int]
-    news: News
-    notes: Notes
-
-
-class Medium(Protocol):
-    """What holds a study: a journal file or a database."""
-
-    @property
-    def reader(self) -> Reader:
-        """The study as columns."""
-
-    @property
-    def leases(self) -> Leases:
-        """Who runs trials of the study."""
-
-    def read(self) -> None:
-        """Have the reader take in what is new."""
-
-    def write(self, operation: Callable[[BaseStorage], T]) -> T:
-        """Run something on Optuna's storage."""
-
-    def lock(self) -> AbstractContextManager[None]:
-        """Return the study's lock."""
-
-    def check_lock(self) -> None:
-        """Raise `LockLostError` if the lock is held no more."""
-
-    def busy(self) -> AbstractContextManager[None]:
-        """Keep lock and lease while this process computes, however long it takes."""
-
-    def widen(self, choices: Mapping[str, Sequence[Any]]) -> None:
-        """Make room for a trial with more choices per parameter than the trials so far."""
-
-    def settle(self) -> None:
-        """Make what was written survive the machine's failure."""
-
-    def close(self) -> None:
-        """Close the medium."""
 
 
 class StudyStorage:
@@ -170,7 +120,17 @@ class StudyStorage:
 
     def name_values(self, names: Sequence[str]) -> None:
         """Tell Optuna the names of the objectives."""
-        self._medium.write(lambda optuna: optuna.set_study_system_attr(self._study_id, METRIC_NAMES, list(names)))
+        self.set_system_attributes({METRIC_NAMES: list(names)})
+
+    def set_system_attributes(self, attributes: Mapping[str, Any]) -> None:
+        """Set system attributes of the study, such as notes, as another storage has them."""
+
+        def write(optuna: BaseStorage) -> None:
+            for name, value in attributes.items():
+                optuna.set_study_system_attr(self._study_id, name, value)
+
+        self._medium.write(write)
+        self._read()
 
     def notes(self) -> dict[int, Note]:
         """Return the notes on trials, by their numbers, as they were at the last refresh."""
@@ -191,14 +151,7 @@ class StudyStorage:
             raise InputError(
                 f"the note on trial {number} was changed by somebody else meanwhile: read it, then write yours"
             )
-        attributes = notes.to_write(trial, words)
-
-        def write(optuna: BaseStorage) -> None:
-            for name, value in attributes.items():
-                optuna.set_study_system_attr(self._study_id, name, value)
-
-        self._medium.write(write)
-        self._read()
+        self.set_system_attributes(notes.to_write(trial, words))
 
     def create(self, trial: NewTrial, state: int) -> int:
         """Create a RUNNING or WAITING trial in one write and return its number. Hold the lock.
@@ -231,15 +184,6 @@ class StudyStorage:
         self._medium.widen({name: getattr(kind, "choices", ()) for name, kind in trial.distributions.items()})
         self._medium.check_lock()
         self._medium.write(lambda optuna: optuna.create_new_trial(self._study_id, trial))
-
-    def take_over_system(self, attributes: Mapping[str, Any]) -> None:
-        """Set system attributes of the study, such as notes, as another storage has them."""
-
-        def write(optuna: BaseStorage) -> None:
-            for name, value in attributes.items():
-                optuna.set_study_system_attr(self._study_id, name, value)
-
-        self._medium.write(write)
 
     def whole(self) -> tuple[BaseStorage, int]:
         """Return Optuna's storage and the study's number in it."""
