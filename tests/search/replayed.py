@@ -1,6 +1,6 @@
 """A search of the synthetic pool as a program of its own, and evaluators that misbehave.
 
-python -m tests.search.replayed STORAGE STUDY TRIALS WORKERS [DELAY] [--gate FOLDER] [--lease SECONDS]
+python -m tests.search.replayed STORAGE STUDY TRIALS WORKERS [DELAY] [--gate FOLDER] [--lease SECONDS] [--ray ADDRESS]
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from pathlib import Path
 
 from piip_explore.errors import InputError
 from piip_explore.search.evaluators import Evaluator, Outcome, Progress, ReplayEvaluator, Task
+from piip_explore.search.executors import Engine
 from piip_explore.search.executors.local import LocalEngine
+from piip_explore.search.executors.ray import RayEngine
 from piip_explore.search.launch import DEFAULT_TRIALS, Launch, Request, assemble, find, read_record, wanted_record
 from piip_explore.search.pool import Pool
 from piip_explore.search.samplers import choose
@@ -128,7 +130,12 @@ def start(pool: Pool, scores: Evaluator, storage: str, study: str, request: Requ
 
 def supervised(study: Study, scores: Evaluator, devices: Sequence[str]) -> Supervisor:
     """What `session.run` makes, for processes of this machine."""
-    return Supervisor(study, LocalEngine(devices).start(scores, study.files / "logs"))
+    return driven(study, scores, LocalEngine(devices))
+
+
+def driven(study: Study, scores: Evaluator, engine: Engine) -> Supervisor:
+    """What `session.run` makes."""
+    return Supervisor(study, engine.start(scores, study.files / "logs"))
 
 
 def main() -> None:
@@ -140,6 +147,7 @@ def main() -> None:
     parser.add_argument("delay", type=float, nargs="?", default=0.0)
     parser.add_argument("--gate", type=Path)
     parser.add_argument("--lease", type=float, default=3600.0)  # a crowded machine may keep it from beating for minutes
+    parser.add_argument("--ray", metavar="ADDRESS")
     asked = parser.parse_args()
     leases.LEASE_SECONDS = asked.lease
     pool = replayed_pool()
@@ -147,7 +155,8 @@ def main() -> None:
     if asked.gate is not None:
         scores = Gated(**vars(scores), gate=asked.gate)
     launch = start(pool, scores, asked.storage, asked.study, Request(trials=asked.trials, sampler="random"))
-    sys.exit(0 if supervised(launch.study, scores, ["cpu"] * asked.workers).run() else 1)
+    engine = RayEngine(asked.ray, asked.workers) if asked.ray else LocalEngine(["cpu"] * asked.workers)
+    sys.exit(0 if driven(launch.study, scores, engine).run() else 1)
 
 
 if __name__ == "__main__":
