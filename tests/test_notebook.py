@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -10,6 +11,7 @@ import pytest
 from piip_explore import Design, SearchSpace, cost
 
 ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "piip_explore/dashboard/example/demo.journal"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -54,7 +56,10 @@ def test_costs_and_spaces_are_tables():
     assert "224, 448" in table
 
 
-def test_the_page_runs(capsys):
+def test_the_page_runs(capsys, tmp_path, monkeypatch):
+    (tmp_path / "studies").mkdir()
+    shutil.copy(EXAMPLE, tmp_path / "studies/demo.journal")
+    monkeypatch.chdir(tmp_path)
     blocks = (ROOT / "docs" / "notebook.md").read_text(encoding="utf-8").split("```python\n")[1:]
     scope: dict[str, object] = {}
     for block in blocks:

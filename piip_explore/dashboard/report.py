@@ -62,7 +62,7 @@ def page(
     parts = [
         f"<h1>{_plain(study)}</h1>",
         f"<p>{_plain(sentence(tradeoff, budget))} {_plain(contradiction(tradeoff))}</p>",
-        _figure(_front(tradeoff, accounting, budget, chosen)),
+        _figure(front_figure(tradeoff, accounting, budget, chosen)),
         f"<p class=note>Searched with: {_plain(trials.conditions)}</p>",
         "<h2>Designs</h2>",
         *_designs(tradeoff, rows, pointed, accounting, picture_of),
@@ -95,7 +95,8 @@ def _figure(figure: go.Figure) -> str:
     return shown
 
 
-def _front(tradeoff: Tradeoff, accounting: str, budget: float | None, chosen: Sequence[int]) -> go.Figure:
+def front_figure(tradeoff: Tradeoff, accounting: str, budget: float | None, chosen: Sequence[int]) -> go.Figure:
+    """Draw the chart with its marks: the knee, the best within the budget, and the chosen trials."""
     figure = chart(tradeoff.points(), tradeoff.axes, strips(tradeoff, accounting))
     colors = {row: style.SERIES[(place + 1) % len(style.SERIES)] for place, row in enumerate(chosen)}
     for mark in marks(tradeoff, budget, [], colors):
