@@ -73,8 +73,11 @@ def group_norm(dim: int) -> nn.GroupNorm:
 
 
 def to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Arrange tokens (B, H*W, C) on their grid as a map (B, C, H, W)."""
-    return tokens.transpose(1, 2).unflatten(2, grid)
+    """Arrange tokens (B, H*W, C) on their grid as a map (B, C, H, W).
+
+    Its layout is that of channels last for one image too, as exported programs, traced with several, expect.
+    """
+    return tokens.unflatten(1, grid).permute(0, 3, 1, 2)
 
 
 def to_tokens(x: Tensor) -> Tensor:

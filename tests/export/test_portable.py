@@ -17,7 +17,7 @@ from piip_explore.export import exporter
 from piip_explore.export.checkpoints import OurWeights, our_file
 from piip_explore.export.portable import trace
 from piip_explore.models import build
-from piip_explore.models.program import plain_deformable_attention
+from piip_explore.models.program import plain_deformable_attention, program, write_onnx
 from piip_explore.ops import deformable_attention
 
 pytestmark = pytest.mark.slow
@@ -63,6 +63,50 @@ def test_onnx(weights: tuple[Path, torch.nn.Module]) -> None:
             assert torch.allclose(torch.from_numpy(got), model(images), atol=1e-5)
     described = json.loads(files[f"piip_{DESIGN.id}.json"])
     assert (described["design"], described["outputs"]) == (str(DESIGN), ["output_0"])
+
+
+TINY, DEEP = "[depth=1,dim=32,heads=2,patch=16]", "[depth=4,dim=32,heads=2,patch=16]"
+PLAIN = "attention=regular; heads=2"
+KINDS = {
+    **{
+        merge: f"vit{TINY}@64 clip_base{TINY}@112; interactions=1; {PLAIN}; merge={merge}"
+        for merge in ("linear", "conv", "none", "separate-heads")
+    },
+    "conv-multilevel": f"vit{DEEP}@64 clip_base{DEEP}@112; interactions=4; direction=up; {PLAIN}; "
+    "merge=conv-multilevel",
+    "one branch": f"clip_base{TINY}@112:w3",
+    "registers, SwiGLU, RoPE": f"dinov2_reg_giant{TINY}@64 dinov3_small_plus{TINY}@112:w3; interactions=1; {PLAIN}; "
+    "merge=linear",
+    "SigLIP 2, PE": f"siglip2_base{TINY}@64 pe_spatial_base{TINY}@112; interactions=1; {PLAIN}; merge=linear",
+    "ConvNeXt": f"pe_core_base{TINY}@32 convnext[depths=1-1-1-1,dims=32-32-32-32]@64; interactions=1; {PLAIN}; "
+    "merge=conv",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_programs_of_every_kind_take_any_number_of_images(kind: str, tmp_path: Path) -> None:
+    """One image above all: its layout is ambiguous, and programs are traced with two."""
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime runs the exported model; it is not installed")
+    design = Design.parse(KINDS[kind])
+    classes = 5 if design.merge.kind in ("linear", "separate-heads") else None
+    model = build(design, num_classes=classes).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    images = torch.zeros(2, 3, design.resolution, design.resolution)
+    traced = program(model, (images,), any_batch=True)
+    names = [f"output_{number}" for number in range(len(traced.graph_signature.user_outputs))]
+    write_onnx(traced, tmp_path / "model.onnx", ["images"], names)
+    session = runtime.InferenceSession(tmp_path / "model.onnx")
+    for batch in (1, 3):
+        images = torch.randn(batch, 3, design.resolution, design.resolution)
+        with torch.no_grad():
+            wants, gots = model(images), traced.module()(images)
+        if classes:
+            wants, gots = [wants], [gots]
+        ran = [torch.from_numpy(x) for x in session.run(names, {"images": images.numpy()})]
+        for want, got, of_runtime in zip(wants, gots, ran, strict=True):
+            assert torch.allclose(got, want, atol=1e-5)
+            assert torch.allclose(of_runtime, want, atol=1e-4)
 
 
 def test_positions_at_the_grid_of_a_pre_training_are_resampled(
