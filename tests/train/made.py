@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 import traceback
@@ -148,6 +149,37 @@ def _status(path: Path, out: Path, machine: dict[str, Any]) -> int:
         traceback.print_exc()
         return 3
     return 0
+
+
+def torchrun(path: Path, out: Path, dies_at: int | None = None) -> int:
+    """Train in two processes that torchrun starts, as a cluster does; return its status.
+
+    Args:
+        dies_at: the step before which the second process is killed.
+    """
+    program = out.parent / "program.py"
+    program.write_text(_PROGRAM)
+    started = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
+    options = ["--out", str(out), "--device", "cpu", "--workers", "0", "--save-every", "0"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "DIES_AT": str(dies_at)}
+    return subprocess.run([*started, "train", str(path), *options], env=environment, check=False).returncode
+
+
+_PROGRAM = """
+import os, signal
+from piip_explore.__main__ import main
+from piip_explore.train.stepper import Stepper
+
+run = Stepper.run
+
+def dying(stepper, batches):
+    if os.environ["RANK"] == "1" and str(stepper.step) == os.environ["DIES_AT"]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return run(stepper, batches)
+
+Stepper.run = dying
+main()
+"""
 
 
 def killed_at(step: int, path: Path, out: Path, world: int = 1) -> None:

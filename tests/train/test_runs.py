@@ -50,6 +50,20 @@ def test_a_run_killed_twice_ends_as_one_that_was_not(task: str, tmp_path: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_under_torchrun_a_run_that_lost_a_process_ends_as_one_that_did_not(tmp_path: Path) -> None:
+    path = made.settings(tmp_path, made.imagefolder(tmp_path / "data", 8), "linear", epochs=3, batch_size=4, lr=1e-3)
+    assert made.torchrun(path, tmp_path / "whole") == 0
+    assert made.torchrun(path, tmp_path / "parts", dies_at=3) != 0
+    assert [row["epoch"] for row in rows(tmp_path / "parts")] == [1]
+    assert made.torchrun(path, tmp_path / "parts") == 0
+    assert [row["epoch"] for row in rows(tmp_path / "whole")] == [1, 2, 3]
+    assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
+    for name in ("weights.safetensors", "best.safetensors", "metrics.json"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+@pytest.mark.slow
 def test_masks_without_a_class_end_the_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     data, merge, _ = TASKS["segmentation"]
     name = data(tmp_path / "data", 4)
