@@ -227,6 +227,10 @@ def test_designs_are_values():
         ),
         ("vit_base@448; heads=8", "'vit_base@448' alone is a plain single-branch model: drop everything after ';'"),
         ("vit_tiny@448 vit_base@224; head=8", "option 'head=8': did you mean 'heads'?"),
+        (
+            "vit_tiny@448 vit_base@224; in_channels=4",
+            "option 'in_channels': a design says no channels of images: call ",
+        ),
         ("vit_tiny@448 vit_base@224; x=8", "option 'x=8': expected one of interactions, attention, "),
         ("vit_tiny@448 vit_base@224; merge", "option 'merge': expected key=value"),
         ("vit_tiny@448 vit_base@224;;", "option '': expected key=value"),

@@ -80,6 +80,8 @@ def _parse_options(items: list[str]) -> dict[str, Any]:
         key, equals, value = (part.strip() for part in item.partition("="))
         if not equals:
             raise InputError(f"option '{item.strip()}': expected key=value with one of {', '.join(OPTIONS)}")
+        if key in ("in_channels", "in_chans", "channels"):
+            raise InputError(f"option '{key}': a design says no channels of images: call build(design, in_channels=N)")
         if key not in OPTIONS:
             raise InputError(f"option '{item.strip()}': {expected(key, OPTIONS)}")
         if key in values:

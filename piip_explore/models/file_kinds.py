@@ -50,6 +50,12 @@ def weights_kind(path: Path) -> Literal["safetensors", "torch"]:
     for mark, what in _OTHERS:
         if start.startswith(mark) or text.startswith(mark):
             raise InputError(f"'{path}' is {what}")
+    name_length = int.from_bytes(start[26:28], "little")
+    if start.startswith(b"PK\x03\x04") and start[30 : 30 + name_length].endswith(b".npy"):
+        raise InputError(
+            f"'{path}' holds NumPy arrays, as AugReg's files by Google do: "
+            "read it with timm.create_model(NAME, checkpoint_path=...) and save its state_dict()"
+        )
     if text.startswith(b"{"):
         raise InputError(_json(path))
     zipped_or_pickled = start[:2] in (b"PK", b"\x80\x02")

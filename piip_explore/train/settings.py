@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
@@ -14,6 +15,8 @@ from piip_explore.export.recipe import TASKS, Recipe, Schedule, Task, fields_of,
 
 _KEYS = ("design", "id", "data", "pretrained", "recipe", "origin")
 _ALLOWED = {"schedule": get_args(Schedule), "precision": ("bf16", "fp32")}
+_CHANNELS = ("in_channels", "in_chans", "channels")
+"""Entries that people try for images of other than three channels."""
 _POSITIVE = ("epochs", "batch_size", "lr", "layer_decay", "head_width")
 
 
@@ -50,7 +53,7 @@ def read_settings(path: Path) -> Settings:
     content = _content(path)
     for name in content:
         if name not in _KEYS:
-            raise InputError(f"'{path}' has an entry '{name}': {expected(str(name), _KEYS)}")
+            raise InputError(f"'{path}' has an entry '{name}': {_way_out(name, _KEYS)}")
     for name in ("design", "data"):
         if not isinstance(content.get(name), str):
             raise InputError(f"'{path}' has no '{name}': expected what `piip-explore export --target native` writes")
@@ -61,6 +64,12 @@ def read_settings(path: Path) -> Settings:
     return Settings(
         design, data, _pretrained(path, content.get("pretrained"), design), _recipe(path, content, design, task)
     )
+
+
+def _way_out(name: object, known: Iterable[str]) -> str:
+    if name in _CHANNELS:
+        return "pictures are read in RGB; for other channels, train build(design, in_channels=N) in a loop of your own"
+    return expected(str(name), known)
 
 
 def _content(path: Path) -> dict[Any, Any]:
@@ -94,7 +103,7 @@ def _recipe(path: Path, content: dict[Any, Any], design: Design, task: Task) -> 
     values = {field.name: getattr(usual, field.name) for field in fields(Recipe)}
     for name, value in given.items():
         if name not in known:
-            raise InputError(f"'{path}', recipe: a {task} has no '{name}': {expected(str(name), known)}")
+            raise InputError(f"'{path}', recipe: a {task} has no '{name}': {_way_out(name, known)}")
         values[name] = _value(f"'{path}', recipe: {name}", name, value, known[name])
     if len(values["drop_path"]) != len(design.branches):
         raise InputError(f"'{path}', recipe: drop_path has {len(values['drop_path'])} rates: expected one per branch")

@@ -62,6 +62,12 @@ def test_an_array_is_no_table(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "w.npy")
 
 
+def test_packed_arrays_are_read_by_timm(tmp_path: Path) -> None:
+    np.savez(tmp_path / "w.npz", **{"embedding/kernel": np.zeros((2, 2, 3, 4), np.float32)})
+    with pytest.raises(InputError, match=r"w\.npz' holds NumPy arrays.*checkpoint_path"):
+        read_checkpoint(tmp_path / "w.npz")
+
+
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
 def test_truncated_weights_are_damaged(name: str, tmp_path: Path) -> None:
     (save_file if "safe" in name else torch.save)({"a": torch.zeros(1000)}, tmp_path / name)

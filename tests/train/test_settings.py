@@ -66,6 +66,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "data without a folder": ({"data": "coco"}, "data 'coco': expected coco:FOLDER"),
     "an entry": ({"recipes": {}}, "has an entry 'recipes': did you mean 'recipe'"),
     "recipe entry": ({"recipe": {"epoch": 3}}, "a detection has no 'epoch': did you mean 'epochs'"),
+    "channels": ({"in_channels": 4}, "'in_channels': pictures are read in RGB; for other channels, train build("),
+    "channels in the recipe": ({"recipe": {"in_chans": 1}}, "'in_chans': pictures are read in RGB"),
     "another task's entry": ({"recipe": {"mixup": 0.1}}, "a detection has no 'mixup'"),
     "a word": ({"recipe": {"epochs": "many"}}, "epochs is 'many', expected a number such as 12"),
     "half an epoch": ({"recipe": {"epochs": 1.5}}, "epochs is 1.5"),
