@@ -136,13 +136,13 @@ def test_escape_sequences_of_a_study_do_not_reach_the_terminal(here, capsys):
     ("arguments", "sentence"),
     [
         (["pareto", "nope"], "there is no study file 'studies/nope.journal'"),
-        (["pareto"], "name the study, or its storage with --storage (in ./studies: a, b)"),
+        (["pareto"], "name the study, or its storage with --storage (in studies: a, b)"),
         (["pareto", "--storage", "studies/a.journal", "x"], "studies/a.journal holds no study 'x': it holds a"),
         (
             ["pareto", "--storage", "garbage"],
             "'garbage' is not a readable study file (line 1 is not an Optuna journal line)",
         ),
-        (["pareto", "--storage", "."], "'.' is not a file"),
+        (["pareto", "--storage", "."], "name the study, or its storage with --storage (in .: none here)"),
         (["pareto", "--storage", "mysql://u:secret@h/d"], "storage 'mysql://' is not supported"),
         (["pareto", "a", "--max-gflops", "nan"], "--max-gflops nan: expected a number above 0"),
         (["pareto", "a", "--history"], "--history need --out FILE"),
