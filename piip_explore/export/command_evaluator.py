@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from piip_explore import phases
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.export import exporter, write_files
@@ -123,6 +124,7 @@ class CommandEvaluator:
         return output
 
     def _waited(self, process: subprocess.Popen[bytes], progress: Progress) -> int:
+        phases.tell("running the command")
         began = time.monotonic()
         while True:
             with suppress(subprocess.TimeoutExpired):
@@ -155,6 +157,7 @@ def _owned(folder: Path, progress: Progress) -> Iterator[BinaryIO]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
+                phases.tell("waiting for the command of an earlier search")
                 progress(0.0)
                 time.sleep(0.5)
         yield lock

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from piip_explore import phases
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.export.command_evaluator import CommandEvaluator
@@ -152,6 +153,9 @@ def test_a_command_whose_search_was_killed_is_not_run_beside_itself(tmp_path, mo
         waited.set()
         (out / "end").touch()
 
-    assert evaluate(tmp_path, command, waits).score == 7
+    told = []
+    with phases.heard(lambda phase, share: told.append(phase)):
+        assert evaluate(tmp_path, command, waits).score == 7
     assert waited.is_set()
+    assert list(dict.fromkeys(told)) == ["waiting for the command of an earlier search", "running the command"]
     assert json.loads((out / "metrics.json").read_text()) == {"score": 7}
