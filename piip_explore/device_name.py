@@ -24,7 +24,7 @@ def resolve(name: str = "auto") -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, number = name.partition(":")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise InputError(f"device '{name}' is not there: this machine has {torch.cuda.device_count()} CUDA devices")
+        raise InputError(f"device '{name}' is not available: this machine has {torch.cuda.device_count()} CUDA devices")
     return torch.device(kind, int(number)) if number else torch.device(kind)
 
 

@@ -17,7 +17,7 @@ def test_names_on_a_machine_with_gpus(two_gpus):
     assert resolve() == resolve("auto") == resolve("cuda") == torch.device("cuda")
     assert resolve("cuda:1") == torch.device("cuda", 1)
     assert resolve("cpu") == torch.device("cpu")
-    with pytest.raises(InputError, match="'cuda:2' is not there: this machine has 2 CUDA devices"):
+    with pytest.raises(InputError, match="'cuda:2' is not available: this machine has 2 CUDA devices"):
         resolve("cuda:2")
 
 
@@ -25,7 +25,7 @@ def test_auto_is_the_cpu_without_a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert resolve() == torch.device("cpu")
-    with pytest.raises(InputError, match="'cuda' is not there: this machine has 0"):
+    with pytest.raises(InputError, match="'cuda' is not available: this machine has 0"):
         resolve("cuda")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +16,16 @@ def design(*, required: bool = True) -> Callable[[Any], Any]:
         return " ".join(words) or None
 
     return click.argument("design", nargs=-1, required=required, callback=join)
+
+
+def results() -> Callable[[Any], Any]:
+    """Add the option --results, folders of validations; it may be given several times."""
+    return click.option(
+        "--results",
+        type=click.Path(path_type=Path, file_okay=False),
+        multiple=True,
+        help="Folders of the results of `validate` (default: runs and benchmarks/results).",
+    )
 
 
 def storage() -> Callable[[Any], Any]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from piip_explore.cli import arguments
+
 
 @click.command("dashboard")
 @click.option("--study", help="The study to show first.")
@@ -22,12 +24,7 @@ import click
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of space files to browse and search (default: search_spaces, or what comes with the program).",
 )
-@click.option(
-    "--results",
-    type=click.Path(path_type=Path, file_okay=False),
-    multiple=True,
-    help="Folders of the results of `validate` (default: runs and benchmarks/results).",
-)
+@arguments.results()
 @click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8501, show_default=True)
 @click.option("--browser/--no-browser", default=True, help="Open a browser.")

@@ -16,12 +16,7 @@ from piip_explore.cli import arguments
 @click.option("--trial", "chosen", type=int, multiple=True, help="A trial to show in full; several times if you like.")
 @click.option("--accounting", type=click.Choice(["published", "built"]), default="published", show_default=True)
 @click.option("--max-gflops", type=float, help="The budget: the best design within it is shown in full.")
-@click.option(
-    "--results",
-    type=click.Path(path_type=Path, file_okay=False),
-    multiple=True,
-    help="Folders of the results of `validate` (default: runs and benchmarks/results).",
-)
+@arguments.results()
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def command(
     study: str | None,

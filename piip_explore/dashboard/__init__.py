@@ -17,7 +17,7 @@ choices         designs as lines over their choices, and the ranges kept on them
 sentence        the sentence that opens the Explore page
 inspector       what the Explore page says of one trial
 comparison      what there is to compare of several designs
-expected        what full training would be expected to give, as `piip_explore.predict` has it
+expected        what full training is expected to give, as `piip_explore.predict` has it
 notes           notes on trials, and the tags in them
 published_marks published designs as marks beside a study
 runs            searches started, paused and resumed from a page

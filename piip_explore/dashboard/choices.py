@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import streamlit as st
 
 from piip_explore import catalog
 from piip_explore.dashboard import address
@@ -24,7 +25,7 @@ Ranges = dict[str, list[list[float]]]
 
 
 def kept(name: str) -> Ranges:
-    """Return the ranges that the address holds under a name; words that are none are passed over."""
+    """Return the ranges that the address holds under a name; words that are not ranges are ignored."""
     found: Ranges = {}
     for word in address.get(name):
         label, _, ends = word.rpartition("~")
@@ -42,8 +43,13 @@ def keep(name: str, ranges: Mapping[str, Sequence[Sequence[float]]]) -> None:
     address.put(**{name: words})
 
 
+def clear_button(name: str) -> None:
+    """Draw the button that clears the ranges under a name."""
+    st.button("Clear the ranges", on_click=keep, args=(name, {}))
+
+
 def within(dimensions: Sequence[Dimension], ranges: Ranges) -> Bools:
-    """Return which designs are in a range of every axis that has one; an axis that is not there has none."""
+    """Return which designs are in a range of every axis that has ranges; unknown axes are ignored."""
     mask = np.ones(len(dimensions[0].values), dtype=bool)
     for dimension in dimensions:
         some = ranges.get(dimension.label)
@@ -62,7 +68,7 @@ def choice(label: str, values: npt.NDArray[np.integer], names: Mapping[int, str]
 def of_trials(trials: Trials, rows: npt.NDArray[np.integer], gflops: Floats) -> list[Dimension]:
     """Return the axes of trials: the choices that differ, GFLOPs, and the score last.
 
-    Branches count from the largest image on. A design with fewer has none of the last: these are below the others.
+    Branches are numbered from the largest image. A design with fewer branches passes below the others.
     """
     designs = [_branches(str(design)) for design in trials.designs[rows]]
     most = max(map(len, designs))

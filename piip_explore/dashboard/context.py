@@ -105,12 +105,12 @@ def _news(source: studies.Source) -> None:
 
 @st.cache_data(ttl=10, show_spinner=False)
 def _find(options: Options) -> tuple[list[studies.Source], list[str]]:
-    """Return what `studies.find` does; a new study may take ten seconds to be listed."""
+    """Return what `studies.find` returns; a new study may take ten seconds to appear."""
     return studies.find(options)
 
 
 def choose_study(context: Context) -> None:
-    """Draw the choice of a study; without one, pages say what to do next."""
+    """Draw the choice of a study; if there is none, pages say what to do next."""
     found, problems = _find(context.options)
     st.session_state["_studies"] = {source.label: source for source in found}
     for problem in problems:
@@ -122,8 +122,8 @@ def choose_study(context: Context) -> None:
     if asked is not None and asked not in labels:
         st.error(
             text.prose(
-                f"There is no study '{asked}' here: it has another name, or its file was deleted, moved or emptied. "
-                "Choose another one, or bring the file back and reload."
+                f"There is no study '{asked}' here: it may have been renamed, or its file deleted, moved or emptied. "
+                "Choose another study, or restore the file and reload."
             ),
             icon=":material/error:",
         )
@@ -151,7 +151,7 @@ def open_study(label: str) -> None:
 
 
 def _drop_trials() -> None:
-    """Drop the selected trials: the other study's trials of these numbers are other designs."""
+    """Drop the selected trials: in another study these numbers mean other designs."""
     address.select(token for token in address.picks() if not address.trials([token]))
 
 

@@ -32,7 +32,7 @@ def draw(context: Context, source: studies.Source, trials: Trials, held: frozens
         elif now is None:
             _resume(context, source, trials)
         elif st.session_state.get(_PAUSING) == now.pid:
-            st.markdown(":material/hourglass_top: pausing: what is being evaluated is put back at its next step")
+            st.markdown(":material/hourglass_top: pausing: running evaluations are put back at their next step")
         else:
             st.markdown(f":green-badge[:material/play_arrow: running], started from this page as process {now.pid}")
             st.button("Pause", icon=":material/pause:", on_click=_pause, args=(now,), key="pause")
@@ -159,7 +159,7 @@ def _follow(context: Context) -> None:
 
 
 def _readable(source: studies.Source) -> bool:
-    """Whether a study can be shown: a search makes it first and writes its record then."""
+    """Whether a study can be shown: a search creates it first and then writes its record."""
     try:
         studies.open_live(source).trials()
     except InputError:

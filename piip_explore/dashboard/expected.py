@@ -1,6 +1,6 @@
-"""What full training would be expected to give the designs of a study: `piip_explore.predict`, never a measurement.
+"""What full training is expected to give the designs of a study: `piip_explore.predict`, never a measurement.
 
-Loading it takes seconds, so that nothing of a page but what asks for it waits for it.
+Loading it takes seconds, so a page asks for it last.
 """
 
 from __future__ import annotations
@@ -59,16 +59,16 @@ def _learn(metric: str, designs: Iterable[str]) -> None:
 
 
 def sentence(design: Design, metric: str) -> str:
-    """Say what is expected of a design, or in what no published design is like it."""
+    """Say what is expected of a design, or why it is unlike any published one."""
     from piip_explore.predict import METRICS, USUAL, expect
 
     found = expect(design, metric)
     if found.unlike:
-        return f"No {METRICS[metric]} is expected of it: {'; '.join(found.unlike)}."
+        return f"No {METRICS[metric]} can be predicted for it: {'; '.join(found.unlike)}."
     low, high = (text.number(value) for value in (found.low, found.high))
     return (
-        f"Full training would be expected to give {text.number(found.mean)} {METRICS[metric]}, {low} to {high} in 80 % "
-        f"of cases ({USUAL[metric]}; not measured)."
+        f"Full training is expected to give {text.number(found.mean)} {METRICS[metric]}, {low} to {high} in 80 % of "
+        f"cases ({USUAL[metric]}; not measured)."
     )
 
 
@@ -80,8 +80,8 @@ def order(first: tuple[str, Design], second: tuple[str, Design], metric: str) ->
     if not np.isfinite(found.probability):
         return ""
     if found.order == "cannot tell":
-        return f"It cannot tell whether {first[0]} or {second[0]} is better."
+        return f"The regression cannot tell whether {first[0]} or {second[0]} is better."
     better, worse = (first, second) if found.order == "first" else (second, first)
     probability = max(found.probability, 1 - found.probability)
     shown = "0.99 or more" if probability >= 0.99 else f"{probability:.2f}"
-    return f"It expects {better[0]} to be better than {worse[0]} with probability {shown}."
+    return f"The regression expects {better[0]} to be better than {worse[0]} with probability {shown}."

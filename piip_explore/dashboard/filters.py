@@ -30,9 +30,9 @@ _NAMES: dict[str, str] = {
 
 
 def axes(context: Context, trials: Trials) -> tuple[str, str, bool]:
-    """Draw the choice of what stands on y and x, and whether x is logarithmic; return x, y and that.
+    """Draw the choice of x, y and whether x is logarithmic; return the three.
 
-    Beside it stands the way to how far the vertical one can be trusted.
+    A link beside it leads to how far the vertical axis can be trusted.
     """
     names = list(trials.quantities(context.accounting))
     costs = [name for name in names if name != "score"]
@@ -52,9 +52,9 @@ def axes(context: Context, trials: Trials) -> tuple[str, str, bool]:
 
 
 def filters(trials: Trials, notes: Mapping[int, Note], x_name: str) -> tuple[Filters, Limits]:
-    """Draw the filters and the limits on costs that are not on x; folded they say how many are set.
+    """Draw the filters and the limits on costs that are not on x; the folded box says how many are set.
 
-    Tags in notes can be filtered for where there are any.
+    If notes have tags, there is a filter for them.
     """
     names = ("branches", "models", "resolution", "interactions", "merge", "tags", *limits.names())
     count = sum(bool(address.get(name)) for name in names)

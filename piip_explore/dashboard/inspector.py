@@ -1,4 +1,4 @@
-"""What the Explore page says of one trial beside the chart."""
+"""What the Explore page shows of one trial beside the chart."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def draw(context: Context, tradeoff: Tradeoff, limit: float | None, selected: Se
 
 
 def _walk(tradeoff: Tradeoff, limit: float | None, selected: Sequence[int]) -> None:
-    """Draw the steps along the front, for points too close to click, and the two that are pointed out."""
+    """Draw buttons that step along the front, where points are too close to click, and that select best and knee."""
     with st.container(horizontal=True):
         for name, icon, by in (("Previous", "chevron_left", -1), ("Next", "chevron_right", 1)):
             to = step(tradeoff.front, selected, by)
@@ -78,11 +78,11 @@ def _trial(context: Context, tradeoff: Tradeoff, selected: Sequence[int]) -> Non
     if context.source is not None:
         notes.field(context.source, row)
     if len(address.picks()) == address.MOST_SELECTED:
-        st.caption(f"The first {address.MOST_SELECTED} of what was selected are kept.")
+        st.caption(f"Only the first {address.MOST_SELECTED} selected designs are kept.")
 
 
 def expectation(tradeoff: Tradeoff, selected: Sequence[int]) -> None:
-    """Draw what full training would be expected to give the first of the selected trials, and beside the knee."""
+    """Draw what full training is expected to give the first selected trial, and how that compares with the knee."""
     design = _design(tradeoff.trials, selected[0]) if selected else None
     if design is None:
         return
@@ -108,15 +108,8 @@ def _figures(tradeoff: Tradeoff, row: int) -> str:
     """Return five figures of a trial as a table, with their difference to the knee."""
     trials, knee = tradeoff.trials, tradeoff.knee
     compared = knee is not None and knee != row
-    columns = {
-        text.one_line(trials.metric, 40): trials.score,
-        "standard error": trials.error,
-        "GFLOPs published": trials.floats("gflops_published"),
-        "GFLOPs built": trials.floats("gflops_built"),
-        "parameters (M)": trials.floats("params") / 1e6,
-    }
     lines = []
-    for name, values in columns.items():
+    for name, values in trials.figures().items():
         differs = text.signed(values[row] - values[knee]) if compared else ""
         lines.append(
             f"<tr><th scope=row>{html.escape(name)}</th><td>{text.number(values[row])}</td><td>{differs}</td></tr>"

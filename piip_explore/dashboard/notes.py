@@ -1,5 +1,5 @@
-"""Notes on trials, and the tags in them: words that begin with #. They are kept in the study, where optuna-dashboard
-keeps its own, so that either shows what was written in the other."""
+"""Notes on trials, and the tags in them: words that begin with #. They are stored in the study where optuna-dashboard
+stores its notes, so that each shows what was written in the other."""
 
 from __future__ import annotations
 

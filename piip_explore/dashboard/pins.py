@@ -27,7 +27,7 @@ def compared() -> tuple[str, ...]:
 
 
 def toggle(token: str) -> None:
-    """Pin a design, or take its pin out; one too many takes the place of the last."""
+    """Pin or unpin a design; one too many replaces the last pin."""
     pins = pinned()
     if token in pins:
         address.put(pin=[pin for pin in pins if pin != token])
@@ -41,7 +41,7 @@ def name(token: str) -> str:
 
 
 def tray() -> None:
-    """Draw the pinned designs: a press selects one, a cross takes its pin out."""
+    """Draw the pinned designs: a press selects one, a cross unpins it."""
     pins = colors()
     if not pins:
         return

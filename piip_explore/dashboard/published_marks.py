@@ -1,4 +1,4 @@
-"""Published designs as marks beside a study: by their FLOPs alone, for a proxy score is not a published metric."""
+"""Published designs as marks beside a study, by their FLOPs alone: a proxy score is not a published metric."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from piip_explore.dashboard.figures.front import Strip
 
 
 def published_strips(accounting: str, low: float, high: float) -> list[Strip]:
-    """Return published pyramids and single-branch baselines with `low` to `high` GFLOPs, where there are any."""
+    """Return published pyramids and single-branch baselines with `low` to `high` GFLOPs, if there are any."""
     rows = published_designs(accounting)
     rows = rows[(rows["cost"] >= low) & (rows["cost"] <= high)]
     strips = []
@@ -43,10 +43,9 @@ def published_designs(accounting: str) -> pd.DataFrame:
         from piip_explore.design import Design
 
         costs = [cost.count(Design.parse(str(design)), accounting).macs / 1e9 for design in rows["design"]]
-    metrics = {"box_ap": "box AP", "miou": "mIoU", "top1": "top-1"}
     cards = []
     for _, row in rows.iterrows():
-        results = [f"{label} {row[name]:g}" for name, label in metrics.items() if pd.notna(row[name])]
+        results = [f"{label} {row[name]:g}" for name, label in published.METRICS.items() if pd.notna(row[name])]
         cards.append(
             f"<b>{text.plain(row['row'])}</b><br>{text.plain(row['design'])}<br>published {', '.join(results)}"
         )

@@ -146,13 +146,7 @@ def _training(trials: Trials, row: int) -> list[str]:
 
 
 def _table(trials: Trials, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> str:
-    columns = {
-        text.one_line(trials.metric, 40): trials.score,
-        "± standard error": trials.error,
-        "GFLOPs published": trials.floats("gflops_published"),
-        "GFLOPs built": trials.floats("gflops_built"),
-        "parameters (M)": trials.floats("params") / 1e6,
-    }
+    columns = trials.figures()
     head = "".join(f"<th scope=col>{_plain(name)}</th>" for name in ["trial", *columns, "design"])
     lines = []
     for row in rows:

@@ -55,12 +55,12 @@ def _resolve(token: str, trials: Trials | None) -> Chosen:
 
 
 def selected(trials: Trials | None, tokens: Sequence[str] | None = None) -> list[Chosen]:
-    """Return the selected designs, or those of `tokens`; what names none is said, with the way to be rid of it."""
+    """Return the selected designs, or those of `tokens`; warn of tokens that name none, with a button to drop them."""
     found, problems = resolve(address.picks() if tokens is None else tokens, trials)
     for problem in problems:
         st.warning(text.prose(f"Selected, but not shown: {problem}."), icon=":material/error:")
     if problems:
-        st.button("Take it out of the selection", on_click=_keep, args=(found,), key="drop")
+        st.button("Remove it from the selection", on_click=_keep, args=(found,), key="drop")
     return found
 
 
@@ -70,10 +70,9 @@ def _keep(found: Sequence[Chosen]) -> None:
 
 
 def field(label: str, key: str, *, add: bool) -> None:
-    """Draw a field in which a design is written, or a trial's number: it is selected, or what is wrong with it is said
-    beside the field.
+    """Draw a field for a design's text or a trial's number, which selects it; errors are shown beside the field.
 
-    With `add` it joins what is selected, else it takes its place.
+    With `add` it joins the selection; otherwise it replaces it.
     """
     st.text_input(label, placeholder=_EXAMPLE, key=key, on_change=_on_written, args=(key, add))
     problem = st.session_state.get(f"_{key}_problem")
@@ -89,7 +88,7 @@ def _on_written(key: str, add: bool) -> None:
     try:
         token: object = address.design_of(words) or words
     except InputError as error:
-        st.session_state[f"_{key}_problem"] = str(error)  # the words stay, to be mended
+        st.session_state[f"_{key}_problem"] = str(error)  # the words stay, to be corrected
         return
     address.select([token], add=add)
     st.session_state[key] = ""

@@ -17,7 +17,7 @@ from piip_explore.space import SearchSpace
 
 BINS = 60
 MOST_DRAWN = 2000
-"""Designs drawn one by one; of larger spaces a random sample, the same every time."""
+"""Designs drawn one by one; a larger space shows a random sample, the same every time."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class CountedSpace:
     def dimensions(self, rows: npt.NDArray[np.integer]) -> list[Dimension]:
         """Return the axes of the parallel coordinates of rows: the choices that differ, then the costs.
 
-        Branches count from the largest image on. A design with fewer has none of the last: these are below the others.
+        Branches are numbered from the largest image. A design with fewer branches passes below the others.
         """
         columns = self.table.columns
         options = columns.branch_options

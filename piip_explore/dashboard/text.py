@@ -55,8 +55,13 @@ def count(many: int, noun: str) -> str:
     return f"{many:,} {noun}" + ("" if many == 1 else "s")
 
 
+def trust(r2: float) -> str:
+    """Return a sentence on how well a model predicts unseen runs, with a warning if it does badly."""
+    return f"Its R² on unseen runs is {r2:.2f}" + (": treat this with caution." if r2 < 0.5 else ".")
+
+
 def signed(value: float, digits: int = 3) -> str:
-    """Return a difference with its sign: +1.5, −0.3, ±0; nothing where there is none."""
+    """Return a difference with its sign: +1.5, −0.3, ±0; empty if it is not finite."""
     if not math.isfinite(value):
         return ""
     return "±0" if value == 0 else f"{'+' if value > 0 else '−'}{number(abs(value), digits)}"

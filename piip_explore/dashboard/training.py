@@ -25,7 +25,7 @@ LEGEND = (
 
 MISSING = (
     "There are no pictures here of what these runs predicted: older runs saved none, and a search on another machine "
-    "keeps its own."
+    "keeps its pictures there."
 )
 
 

@@ -175,6 +175,16 @@ class Trials:
             "running": self.state == RUNNING,
         }
 
+    def figures(self) -> dict[str, Floats]:
+        """Return what tables say of every trial, by label: score, error, GFLOPs in both accountings, parameters (M)."""
+        return {
+            text.one_line(self.metric, 40): self.score,
+            "± standard error": self.error,
+            "GFLOPs published": self.floats("gflops_published"),
+            "GFLOPs built": self.floats("gflops_built"),
+            "parameters (M)": self.floats("params") / 1e6,
+        }
+
     def quantities(self, accounting: str) -> dict[str, tuple[Axis, Floats]]:
         """Return what may be on an axis: its label and direction, and its values (GFLOPs, M, ms, GiB)."""
         known = {

@@ -49,8 +49,8 @@ def to_official(
             )
     if (channels := _channels(state)) != 3:
         raise InputError(
-            f"the authors' classes take images of 3 channels, and these weights those of {channels}: --target onnx and "
-            "torch-export take them"
+            f"the authors' classes take images of 3 channels, but these weights take {channels}: use --target onnx or "
+            "torch-export"
         )
     if network.merge == "separate-heads" and state["head.heads.0.weight"].shape[0] != network.classes:
         raise InputError("the authors' separate heads have 1000 classes: train with 1000, or with merge=linear")

@@ -13,7 +13,7 @@ from piip_explore.export import dino, limits, training
 from piip_explore.export.backbone import branch_classes
 from piip_explore.export.exporter import Files, Misfit, Origin
 from piip_explore.export.official_exporter import PLAIN_VITS, OfficialExporter, free_vit
-from piip_explore.export.pyconfig import Name, render
+from piip_explore.export.pyconfig import render
 from piip_explore.official import four_branches
 from piip_explore.official.arguments import CodeBase
 from piip_explore.official.pretrained import WEIGHTS, Weights
@@ -129,7 +129,7 @@ class OfficialDetection(OfficialExporter):
                 raise InputError("head 'dino' reads a backbone of several branches: choose mask-rcnn or cascade-rcnn")
             if design.merge.kind != "conv":
                 raise InputError(
-                    "head 'dino' reads the final map alone: choose mask-rcnn or cascade-rcnn, or merge=conv"
+                    "head 'dino' reads only the final map: choose mask-rcnn or cascade-rcnn, or merge=conv"
                 )
             made["is_dino"] = True
             width = design.branches[design.order[-1]].spec.out_dim
@@ -168,22 +168,8 @@ class OfficialDetection(OfficialExporter):
             {"type": "DefaultFormatBundle"},
             {"type": "Collect", "keys": keys},
         ]
-        transforms = [
-            {"type": "Resize", "keep_ratio": True},
-            {"type": "RandomFlip"},
-            norm,
-            pad,
-            {"type": "ImageToTensor", "keys": ["img"]},
-            {"type": "Collect", "keys": ["img"]},
-        ]
-        test = [
-            {"type": "LoadImageFromFile"},
-            {"type": "MultiScaleFlipAug", "img_scale": scale, "flip": False, "transforms": transforms},
-        ]
-        sets: dict[str, Any] = {"samples_per_gpu": 2, "workers_per_gpu": 2}
-        for name, pipeline in (("train", "train"), ("val", "test"), ("test", "test")):
-            sets[name] = {"pipeline": Name(f"{pipeline}_pipeline")}
-        return {"train_pipeline": train, "test_pipeline": test, "data": sets}
+        transforms = [{"type": "Resize", "keep_ratio": True}, {"type": "RandomFlip"}, norm, pad]
+        return training.pipelines(train, scale, transforms)
 
     def _optimizer(self, design: Design) -> dict[str, Any]:
         """Return the published optimizer: twice the rate for DINO, ConvNeXt and the three-branch InternViT-6B."""

@@ -10,7 +10,7 @@ from piip_explore.export import limits, training
 from piip_explore.export.backbone import resizable
 from piip_explore.export.exporter import Files, Misfit, Origin
 from piip_explore.export.official_exporter import PLAIN_VITS, OfficialExporter, plain_vit
-from piip_explore.export.pyconfig import Name, render
+from piip_explore.export.pyconfig import render
 from piip_explore.official.arguments import CodeBase
 from piip_explore.official.pretrained import weights
 
@@ -113,21 +113,8 @@ class OfficialSegmentation(OfficialExporter):
             {"type": "DefaultFormatBundle"},
             {"type": "Collect", "keys": ["img", "gt_semantic_seg"]},
         ]
-        transforms = [
-            {"type": "Resize", "keep_ratio": True},
-            {"type": "RandomFlip"},
-            norm,
-            {"type": "ImageToTensor", "keys": ["img"]},
-            {"type": "Collect", "keys": ["img"]},
-        ]
-        test = [
-            {"type": "LoadImageFromFile"},
-            {"type": "MultiScaleFlipAug", "img_scale": (4 * size, size), "flip": False, "transforms": transforms},
-        ]
-        sets: dict[str, Any] = {"samples_per_gpu": 2, "workers_per_gpu": 2}
-        for name, pipeline in (("train", "train"), ("val", "test"), ("test", "test")):
-            sets[name] = {"pipeline": Name(f"{pipeline}_pipeline")}
-        return {"train_pipeline": train, "test_pipeline": test, "data": sets}
+        transforms = [{"type": "Resize", "keep_ratio": True}, {"type": "RandomFlip"}, norm]
+        return training.pipelines(train, (4 * size, size), transforms)
 
     def _optimizer(self, design: Design) -> dict[str, Any]:
         decay = training.layer_decay(design, 0.95)

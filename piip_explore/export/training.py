@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from piip_explore.catalog import ConvNeXt
 from piip_explore.design import Design
 from piip_explore.export.exporter import Origin
+from piip_explore.export.pyconfig import Name
 from piip_explore.official.arguments import CodeBase
 from piip_explore.official.pretrained import Weights
 
@@ -23,6 +25,16 @@ def image_norm(design: Design, chosen: dict[str, Weights]) -> dict[str, Any]:
     """Return mean and standard deviation of the images: ImageNet's beside ConvNeXt or 384-pixel DeiT III weights."""
     imagenet = has_convnext(design) or any(weights.family == "deit3-384" for weights in chosen.values())
     return IMAGENET_NORM if imagenet else HALF_NORM
+
+
+def pipelines(train: Sequence[object], scale: tuple[int, int], transforms: Sequence[object]) -> dict[str, Any]:
+    """Return the config's pipelines and the data sets that use them; tests see whole images at one scale."""
+    tensors = [{"type": "ImageToTensor", "keys": ["img"]}, {"type": "Collect", "keys": ["img"]}]
+    whole = {"type": "MultiScaleFlipAug", "img_scale": scale, "flip": False, "transforms": [*transforms, *tensors]}
+    sets: dict[str, Any] = {"samples_per_gpu": 2, "workers_per_gpu": 2}
+    for name, pipeline in (("train", "train"), ("val", "test"), ("test", "test")):
+        sets[name] = {"pipeline": Name(f"{pipeline}_pipeline")}
+    return {"train_pipeline": train, "test_pipeline": [{"type": "LoadImageFromFile"}, whole], "data": sets}
 
 
 def pad_divisor(design: Design) -> int:

@@ -27,7 +27,7 @@ from piip_explore.latency.visits import Log, Visit
 from piip_explore.memory_error import is_out_of_memory
 
 FEWEST = 12
-"""The fewest whole designs: eight to calibrate with, four to tell the error."""
+"""The fewest whole designs: eight to calibrate with, four to measure the error."""
 
 Progress = Callable[[int, int, int, float], None]
 """Called before each visit with the round (from 1), the visits done in it, how many it has, and the seconds so far."""
@@ -63,7 +63,7 @@ def plan(table: DesignTable, designs: int, seed: int = 0) -> Work:
         InputError: the table has too few designs, or too few were asked for.
     """
     if designs < FEWEST:
-        raise InputError(f"{designs} whole designs: expected at least {FEWEST}, to calibrate and to tell the error")
+        raise InputError(f"{designs} whole designs: expected at least {FEWEST}, to calibrate and to measure the error")
     if len(table) < designs:
         raise InputError(f"the space has only {len(table)} designs: measure them with 'piip-explore profile'")
     rows = random.Random(seed).sample(range(len(table)), designs)

@@ -137,12 +137,12 @@ def load(name: str) -> DeviceProfile:
         if content.pop("format") > FORMAT:
             raise InputError(f"device profile '{path}' was made by a newer version of piip-explore: update it")
         if content.pop("sha256") != _digest(content):
-            raise InputError(f"device profile '{path}' is damaged: its checksum does not fit; measure it again")
+            raise InputError(f"device profile '{path}' is damaged: its checksum does not match; measure it again")
         return _from_json(content)
     except InputError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"'{path}' is no device profile, or a damaged one: measure it again") from None
+        raise InputError(f"'{path}' is not a device profile, or is damaged: measure it again") from None
 
 
 def _from_json(content: dict[str, Any]) -> DeviceProfile:

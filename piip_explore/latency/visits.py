@@ -42,8 +42,8 @@ class Log:
             if lines and lines[0] != settings:
                 changed = [name for name in settings if lines[0].get(name) != settings[name]]
                 raise InputError(
-                    f"'{path}' is an unfinished measuring with another {' and '.join(changed)}: finish it as it was "
-                    "begun, remove it, or choose another --name"
+                    f"'{path}' is an unfinished measurement with another {' and '.join(changed)}: finish it with its "
+                    "settings, remove it, or choose another --name"
                 )
             self.visits = [Visit(**line) for line in lines[1:]]
             if not lines:

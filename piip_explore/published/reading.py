@@ -15,7 +15,7 @@ import pandas as pd
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 
-METRICS = ("box_ap", "mask_ap", "miou", "top1")
+METRICS = {"box_ap": "box AP", "mask_ap": "mask AP", "miou": "mIoU", "top1": "top-1"}
 """Columns of metrics, in percent."""
 
 UNKNOWN = "unknown"

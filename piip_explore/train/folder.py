@@ -87,7 +87,7 @@ class RunFolder:
             kept = state["settings"]
         except Exception as error:  # whatever a damaged file, or one of another program, makes a reader raise
             reason = " ".join(str(error).split())[:200]
-            raise InputError(f"cannot resume from '{path}' ({reason}): remove it to start anew") from None
+            raise InputError(f"cannot resume from '{path}' ({reason}): remove it to start over") from None
         for name, value in settings.items():
             if kept.get(name) != value:
                 raise InputError(

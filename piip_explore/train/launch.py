@@ -39,7 +39,7 @@ def count(device: str, devices: int | None) -> int:
 
     gpus = torch.cuda.device_count() if device in ("auto", "cuda") else 0
     if device == "cuda" and not gpus:
-        raise InputError("device 'cuda' is not there: this machine has no CUDA devices")
+        raise InputError("device 'cuda' is not available: this machine has no CUDA devices")
     if gpus and devices is not None and devices > gpus:
         raise InputError(f"--devices {devices}: this machine has {gpus} CUDA devices")
     return devices or max(1, gpus)

@@ -71,7 +71,7 @@ def plan(settings: Settings, pictures: int, world: int, machine: Machine) -> Pla
     """
     recipe = settings.recipe
     if pictures < recipe.batch_size:
-        raise InputError(f"{pictures} training pictures are less than a batch of {recipe.batch_size}: lower batch_size")
+        raise InputError(f"{pictures} training pictures do not fill a batch of {recipe.batch_size}: lower batch_size")
     if recipe.batch_size % world:
         raise InputError(
             f"batch_size {recipe.batch_size} cannot be shared equally by {world} devices: change one of them"

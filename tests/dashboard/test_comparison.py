@@ -1,4 +1,4 @@
-"""Designs side by side, and what full training would be expected to give them."""
+"""Designs side by side, and what full training is expected to give them."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def test_no_number_without_its_interval_or_the_reason() -> None:
     assert f"{found.mean:.1f} box AP, {found.low:.1f} to {found.high:.1f} in 80 % of cases" in words
     assert "not measured" in words
     unlike = expected.sentence(Design.parse("vit[depth=6,dim=96,heads=3]@224"), "box_ap")
-    assert unlike.startswith("No box AP is expected of it: ")
+    assert unlike.startswith("No box AP can be predicted for it: ")
     assert "outside the published" in unlike
 
 
 def test_an_order_names_the_better_one_or_cannot_tell() -> None:
     small, large = ("a", Design.parse(TSB)), ("b", Design.parse(LARGER))
-    assert expected.order(small, large, "box_ap").startswith("It expects b to be better than a")
-    assert expected.order(large, small, "box_ap").startswith("It expects b to be better than a")
+    assert expected.order(small, large, "box_ap").startswith("The regression expects b to be better than a")
+    assert expected.order(large, small, "box_ap").startswith("The regression expects b to be better than a")
     assert "cannot tell" in expected.order(small, small, "box_ap")
     assert expected.order(small, ("c", Design.parse("vit[depth=6,dim=96,heads=3]@224")), "box_ap") == ""
 

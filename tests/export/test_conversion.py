@@ -185,7 +185,7 @@ def test_weights_for_other_channels_have_no_place_there(tmp_path: Path) -> None:
     design = Design.parse(SMALL)
     path = tmp_path / "four.safetensors"
     path.write_bytes(our_file(OurWeights(design, build(design, in_channels=4).state_dict(), {})))
-    with pytest.raises(InputError, match="take images of 3 channels, and these weights those of 4: --target onnx"):
+    with pytest.raises(InputError, match="take images of 3 channels, but these weights take 4: use --target onnx"):
         exporter("official-detection", weights=path).export(design)
 
 

@@ -117,7 +117,7 @@ def test_branch_models_that_the_authors_lack_are_for_the_native_target(target: s
 
 def test_dino_reads_the_final_map_alone() -> None:
     design = Design.parse("convnext_tiny@1024 convnext_small@672 convnext_base@448; merge=conv-multilevel")
-    with pytest.raises(InputError, match="head 'dino' reads the final map alone"):
+    with pytest.raises(InputError, match="head 'dino' reads only the final map"):
         exporter("official-detection", head="dino").export(design)
     with pytest.raises(InputError, match="head 'dino' reads a backbone of several branches"):
         exporter("official-detection", head="dino").export(Design.parse("vit_base@1024"))

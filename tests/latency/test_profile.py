@@ -31,7 +31,7 @@ def test_a_damaged_profile_is_never_believed(profile):
     content = json.loads(path.read_text())
     content["error"]["mape"] = 0.001
     path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"'devices/box.json' is damaged: its checksum does not fit"):
+    with pytest.raises(InputError, match=r"'devices/box.json' is damaged: its checksum does not match"):
         load("box")
     for text in ("", "{}", "[1]", '{"format": 1}', '{"format": "x", "sha256": 1}'):
         path.write_text(text)
@@ -96,5 +96,5 @@ def test_a_torn_line_is_cut_off_wherever_a_kill_tore_it(tmp_path):
 
 def test_a_log_of_other_conditions_is_not_mixed_in(tmp_path):
     Log(tmp_path / "log", {"device": "box", "batch": 1})
-    with pytest.raises(InputError, match="unfinished measuring with another batch: finish it"):
+    with pytest.raises(InputError, match="unfinished measurement with another batch: finish it"):
         Log(tmp_path / "log", {"device": "box", "batch": 2})

@@ -159,7 +159,7 @@ def test_escape_sequences_of_a_study_do_not_reach_the_terminal(here, capsys):
         (["search", "tiny.yaml", "--rungs", "0,1"], "take a preset that has supernets (cpu-supernet, gpu-supernet)"),
         (["search", "tiny.yaml", "--rungs", "a"], "expected shares of a full run"),
         (["search", "tiny.yaml", "--devices", "tpu"], "unknown device 'tpu'"),
-        (["search", "tiny.yaml", "--devices", "cuda:99"], "device 'cuda:99' is not there"),
+        (["search", "tiny.yaml", "--devices", "cuda:99"], "device 'cuda:99' is not available"),
         (["search", "tiny.yaml", "--max-gflops", "0.001"], "no design of 'tiny' fits the limits"),
         (["search", "tiny.yaml", "--storage", "garbage"], "'garbage' is not a readable study file"),
         (["search", "tiny.yaml", "--preset", "nope"], "unknown preset 'nope'"),

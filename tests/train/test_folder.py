@@ -62,5 +62,5 @@ def test_a_checkpoint_of_other_settings_or_of_nothing_is_refused(tmp_path: Path)
         folder.load({"lr": 1.0, "epochs": 3})
     for content in (b"nothing", (tmp_path / "last.pt").read_bytes()[:-200]):
         (tmp_path / "last.pt").write_bytes(content)
-        with pytest.raises(InputError, match=r"cannot resume from .*last\.pt.*: remove it to start anew"):
+        with pytest.raises(InputError, match=r"cannot resume from .*last\.pt.*: remove it to start over"):
             folder.load({})

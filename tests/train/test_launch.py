@@ -105,6 +105,6 @@ def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="--devices 3: this machine has 2 CUDA devices"):
         launch.count("auto", 3)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    with pytest.raises(InputError, match="device 'cuda' is not there"):
+    with pytest.raises(InputError, match="device 'cuda' is not available"):
         launch.count("cuda", None)
     assert launch.count("auto", None) == 1

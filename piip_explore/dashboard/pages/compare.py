@@ -45,13 +45,13 @@ def _designs(context: Context) -> None:
         found = {name: found[name] for name in names}
     if len(found) < 2:
         st.info(
-            "Pin or select two to four designs: on the **Explore** page by a click, with Shift for more than one, by a "
-            "lasso or in its table; or write one above."
+            "Pin or select two to four designs. On the **Explore** page, click one (Shift adds more), draw a lasso, or "
+            "tick rows of the table; or write a design above."
         )
         return
     table = side_by_side(found, trials, notes.of(context.source) if context.source else None)
     st.dataframe(table.style.apply(_marked, axis=1), row_height=32, height="content")
-    st.caption("Marked rows differ between the designs; in parentheses how far from the first one.")
+    st.caption("Marked rows differ between the designs; parentheses hold the difference from the first.")
     expectations = st.container()
     modules = {name: _modules(chosen, context.accounting) for name, chosen in found.items()}
     bars = side_by_side_bars(modules, f"GFLOPs ({context.accounting})")
@@ -68,11 +68,11 @@ def _designs(context: Context) -> None:
         training.draw(context.source, trials, rows)
         _slices(rows, trials)
     with expectations:
-        _expected(found, expected.metric_of(trials))  # last: what it asks takes seconds to load
+        _expected(found, expected.metric_of(trials))  # last: it takes seconds to load
 
 
 def _expected(found: Mapping[str, Chosen], metric: str) -> None:
-    """Draw what full training would be expected to give the designs, and which of them it expects to be better."""
+    """Draw what full training is expected to give the designs, and which of them is expected to be better."""
     (first, mine), *others = found.items()
     lines = [
         f"**{text.prose(name)}**: {text.prose(expected.sentence(one.design, metric))}" for name, one in found.items()
@@ -82,16 +82,16 @@ def _expected(found: Mapping[str, Chosen], metric: str) -> None:
 
 
 def _slices(rows: Mapping[str, int], trials: Trials) -> None:
-    """Draw on request what each choice would change in the score of the trials' designs, the others staying."""
+    """Draw on request how each choice alone would change the score of the trials' designs."""
     if not st.toggle("What one choice would change", **address.one("slices", [False, True], False)):
         return
     with sentences(), st.spinner("Learning what the choices do"):
         cuts, trust = slices(trials.columns, list(rows.values()))
         plot.draw(slice_plots(cuts[:MOST_SLICES], list(rows)), "slice_plots", "Score against one choice at a time")
         st.caption(
-            "A random forest of the study's full runs, asked about designs that differ from these in one choice; "
-            "large marks are the designs themselves, bands how far its trees differ. Its R² on runs that it has not "
-            f"seen is {trust:.2f}" + (": trust this little." if trust < 0.5 else ".")
+            "Predictions of a random forest, fitted to the study's full runs, for designs that differ from these in "
+            "one choice. Large marks are the designs themselves; bands show how far its trees disagree. "
+            f"{text.trust(trust)}"
         )
 
 
@@ -109,7 +109,7 @@ def _marked(row: pd.Series) -> list[str]:
 def _fronts(context: Context) -> None:
     others = [label for label in context.sources if context.source and label != context.source.label]
     if not others or context.source is None:
-        st.caption("There is no other study here to compare with. Several open with `--storage` given several times.")
+        st.caption("There is no other study here to compare with. Give `--storage` several times to open more.")
         return
     chosen = st.multiselect("Over this study's front, draw those of", others, **address.many("with", others))
     labels = [context.source.label, *chosen]
@@ -152,6 +152,6 @@ def _numbers(studies: Sequence[tuple[str, Trials]]) -> None:
         shares = [f"{volume / found.together:.1%}" if found.together else "–" for volume in found.hypervolume]
         st.markdown(
             f"{text.code(first)} reaches **{shares[0]}** and {text.code(label)} **{shares[1]}** of the hypervolume of "
-            f"both fronts together; **{found.covered[0]:.0%}** of the first's front and **{found.covered[1]:.0%}** of "
-            f"the second's are dominated or equalled by the other."
+            f"both fronts together. The second study dominates or equals **{found.covered[0]:.0%}** of the first's "
+            f"front, and the first **{found.covered[1]:.0%}** of the second's."
         )

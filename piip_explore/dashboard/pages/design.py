@@ -82,7 +82,7 @@ def _measured(source: Source, trials: Trials, chosen: Chosen) -> None:
     records = [_record(trials, int(row)) for row in rows]
     frame = pd.DataFrame.from_records(records).dropna(axis=1, how="all")
     st.dataframe(frame, hide_index=True, column_config=_FORMATS)
-    st.caption("Every score carries what it depends on: fidelity, seed, device, code version and kernel backend.")
+    st.caption("Every score is listed with what it depends on: fidelity, seed, device, code version, kernel backend.")
     shares = [(float(trials.columns.fidelity[row]), float(trials.score[row])) for row in rows]
     reached = sorted(point for point in shares if np.isfinite(point[1]))
     if len({share for share, _ in reached}) > 1:
@@ -117,7 +117,7 @@ def _record(trials: Trials, row: int) -> dict[str, object]:
 
 
 def _metrics(recorded: object) -> dict[str, float]:
-    """Return what a run records beside its score: further metrics of the task, samples per second."""
+    """Return what a run records besides its score: further metrics of the task, samples per second."""
     found = recorded if isinstance(recorded, dict) else {}
     return {
         text.one_line(name, 40): float(f"{value:.4g}")
@@ -128,7 +128,7 @@ def _metrics(recorded: object) -> dict[str, float]:
 
 _DISTANCE = (
     "Summed over branches, from the highest resolution down: the difference of log2 resolution, and half that of log2 "
-    "block weights; 3 for a branch more or less; 0.1 for each option that differs."
+    "block weights; 3 for each extra or missing branch; 0.1 for each option that differs."
 )
 
 
@@ -137,8 +137,7 @@ def _nearest(design: Design) -> None:
     how_far = f"distance {text.number(difference, 2)}" if difference else "the same design"
     st.markdown(f"{text.code(row['row'])} · {text.prose(row['source'])} · {how_far}", help=_DISTANCE)
     st.code(str(row["design"]), language=None, wrap_lines=True)
-    metrics = {"box_ap": "box AP", "mask_ap": "mask AP", "miou": "mIoU", "top1": "top-1"}
-    shown = [f"{label} {row[name]:g}" for name, label in metrics.items() if pd.notna(row[name])]
+    shown = [f"{label} {row[name]:g}" for name, label in published.METRICS.items() if pd.notna(row[name])]
     cost = [f"{row['gflops']:,g} GFLOPs"] if pd.notna(row["gflops"]) else []
     st.caption("Published: " + ", ".join(shown + cost) + ". Full training runs; not comparable with a proxy score.")
 
@@ -149,10 +148,11 @@ def _published() -> pd.DataFrame:
 
 
 def nearest(design: Design, rows: pd.DataFrame) -> tuple[pd.Series, float]:
-    """Return the published row whose branches are most alike, and how far off it is (0: the same design).
+    """Return the published row whose branches are most alike, and its distance (0: the same design).
 
-    Two designs differ by the sum over branches, matched from the highest resolution down, of the differences of log2
-    resolution and half that of log2 block weights; by 3 for a branch more or less; by 0.1 for each differing option.
+    The distance of two designs sums over their branches, matched from the highest resolution down, the difference of
+    log2 resolution and half that of log2 block weights; plus 3 for each extra or missing branch, 0.1 for each option
+    that differs.
     """
     distances = [_distance(design, Design.parse(str(other))) for other in rows["design"]]
     best = int(np.argmin(distances))

@@ -56,13 +56,13 @@ def show(context: Context) -> None:
         if not tradeoff.shown.any():
             if y_name == "expected":
                 st.info(
-                    "No metric is expected of these trials: nothing published is like their designs. Select one to "
-                    "read in what, or choose another vertical axis."
+                    "No metric can be predicted for these trials: their designs are unlike any published one. Select "
+                    "a trial to read why, or choose another vertical axis."
                 )
             else:
-                st.info("No trial fits the filters, limits and ranges: take some away.")
+                st.info("No trial fits the filters, limits and ranges: remove some.")
             if address.get("ranges"):
-                st.button("Take the ranges away", on_click=choices.keep, args=("ranges", {}))
+                choices.clear_button("ranges")
             return
         budget = filters.budget(tradeoff)
         limit = None if budget is None or budget.value >= budget.high else budget.value
@@ -77,13 +77,13 @@ def show(context: Context) -> None:
     _lines(pin.trials, context.accounting, chosen)
     _tables(tradeoff, selected, written)
     with right:
-        inspector.expectation(tradeoff, selected)  # last, as the next: what it asks takes seconds to load
+        inspector.expectation(tradeoff, selected)  # last, with the next one: both take seconds to load
     if words := contradiction(tradeoff):
         objections.markdown(text.prose(words))
 
 
 def _lines(trials: Trials, accounting: str, chosen: Filters) -> None:
-    """Draw the trials over their choices on request; a range that is kept on an axis narrows all of the page."""
+    """Draw the trials over their choices on request; a range kept on an axis narrows the whole page."""
     if not st.toggle("Choices as parallel coordinates", **address.one("lines", [False, True], False)):
         return
     rows = _all_lines(trials, chosen)[-choices.MOST_LINES :]
@@ -99,20 +99,20 @@ def _lines(trials: Trials, accounting: str, chosen: Filters) -> None:
     plot.mark("trial_lines", Marks(brush=ranges))
     st.caption(
         f"The last {len(rows):,} full runs that fit the filters. Branch 1 has the largest image; the colour is the "
-        "score. Drag along an axis to keep a range: chart, front and tables then show what is in it."
+        "score. Drag along an axis to keep a range: chart, front and tables then show only the trials in it."
     )
     if ranges:
-        st.button("Take the ranges away", on_click=choices.keep, args=("ranges", {}))
+        choices.clear_button("ranges")
 
 
 def _all_lines(trials: Trials, chosen: Filters) -> npt.NDArray[np.int64]:
-    """Return the rows that can be drawn as lines: full runs of designs that are ours, which fit the filters."""
+    """Return the rows that can be drawn as lines: full runs of readable designs that fit the filters."""
     known = np.array([design in trials.features for design in trials.designs], dtype=bool)
     return np.flatnonzero(trials.scored & chosen.mask(trials) & known)
 
 
 def _tradeoff(source: Source, wanted: tuple[Any, ...], trials: Trials) -> tuple[Tradeoff, Prepared | None]:
-    """Return the tradeoff and its figure; of late ones, those that were made then, for whichever browser."""
+    """Return the tradeoff and its figure; all browsers share the last few."""
     key = (source, *wanted)
     made = _MADE.get(key) or _made(wanted, trials)
     with _KEEPING:

@@ -9,9 +9,7 @@ from piip_explore import published
 from piip_explore.dashboard import address, plot, tables
 from piip_explore.dashboard.context import Context
 from piip_explore.dashboard.figures.published import results
-
-METRICS = {"box_ap": "box AP", "mask_ap": "mask AP", "miou": "mIoU", "top1": "top-1 (%)"}
-"""Columns of the published tables and what to call them."""
+from piip_explore.published import METRICS
 
 _NUMBERS = {
     "gflops": st.column_config.NumberColumn("printed GFLOPs", format="%.5g"),
@@ -60,8 +58,8 @@ def _table(rows: pd.DataFrame, metrics: list[str]) -> None:
         placeholder="–",
     )
     st.caption(
-        "Counted under the `published` accounting. `structure` says where a design is not certain; such a row is not "
-        "expected to agree. Click a point or select rows to open a design, or to compare several."
+        "Counted under the `published` accounting. `structure` marks designs whose structure is uncertain; their rows "
+        "are not expected to agree. Click a point or select rows to open a design, or to compare several."
     )
 
 

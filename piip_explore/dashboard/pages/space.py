@@ -101,7 +101,7 @@ def _lines(counted: CountedSpace, budget: float | None, left: int, context: Cont
             f"**{int(inside.sum()):,}** of the {len(rows):,} designs shown are in the ranges on "
             f"{text.prose(', '.join(ranges))}; the table lists these."
         )
-        st.button("Take the ranges away", on_click=choices.keep, args=("space_ranges", {}))
+        choices.clear_button("space_ranges")
         rows = rows[inside]
     rows = rows[np.argsort(counted.gflops[rows], kind="stable")]
     designs = counted.texts(rows)

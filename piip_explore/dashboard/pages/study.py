@@ -20,7 +20,7 @@ MOST_ROWS = 1000
 """Rows of a table that is sent again whenever something changes."""
 
 LOST = "lost with its search"
-"""What a trial is that a killed search left running; the next search queues it again."""
+"""The state of a trial that a killed search left running; the next search queues it again."""
 
 
 def show(context: Context) -> None:
@@ -50,7 +50,7 @@ def _importance(source: studies.Source) -> None:
     plot.draw(importance(shares), "importance_chart", "Importance of the choices")
     st.caption(
         f"How much worse a random forest predicts the score when a choice is shuffled, from {runs_used} full runs. "
-        f"Its R² on runs that it has not seen is {trust:.2f}" + (": trust this little." if trust < 0.5 else ".")
+        f"{text.trust(trust)}"
     )
 
 
@@ -80,7 +80,7 @@ class Progress:
 
 @st.fragment(run_every=2.0)
 def _live(context: Context, source: studies.Source) -> None:
-    """Draw what happens; this part refreshes by itself."""
+    """Draw the current state; this part refreshes by itself."""
     with sentences():
         live = studies.open_live(source)
         version, trials = live.trials()
@@ -106,15 +106,15 @@ def _draw(progress: Progress) -> None:
         ]
     )
     with running:
-        _frame(progress.workers, "No evaluation runs at the moment.")
+        _frame(progress.workers, "No evaluation is running.")
     with queued:
-        _frame(progress.waiting, "Nothing waits.")
+        _frame(progress.waiting, "Nothing is waiting.")
     with used:
-        _frame(progress.devices, "No trial says who ran it.")
+        _frame(progress.devices, "No trial records where it ran.")
         if len(progress.devices):
             st.caption(
-                "A search stops using a device after a few failures in a row, and its log says so; here is what every "
-                "device did, whichever search used it."
+                "A search stops using a device after a few failures in a row, and logs it. This table covers every "
+                "device and all searches."
             )
     with failed:
         _frame(progress.failures, "No trial has failed.")
@@ -141,7 +141,7 @@ def _numbers(progress: Progress) -> None:
                 text.number(progress.history["hypervolume"].iloc[-1], 4),
                 border=True,
                 help="What the front dominates, in the objectives' own units, measured from the worst of the full "
-                "runs. It only compares within one study.",
+                "runs. Compare it only within one study.",
             )
 
 

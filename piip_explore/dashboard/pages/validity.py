@@ -18,9 +18,9 @@ def show(context: Context) -> None:
     """Draw the page."""
     st.title("Validity")
     st.caption(
-        "A proxy score is worth its training where it ranks designs as full training did, and better than what is "
-        "cheaper: FLOPs, parameters, or a regression. Counted are pairs of designs whose published results differ by "
-        "half a point or more."
+        "A proxy is worth training if it ranks designs as full training did, and better than cheaper predictors: "
+        "FLOPs, parameters or a regression. Only pairs of designs whose published results differ by at least half a "
+        "point are counted."
     )
     _expected()
     found = validity.find(context.options.results)
@@ -53,9 +53,9 @@ def _expected() -> None:
     st.dataframe(table, hide_index=True)
     told, inside = int(table["told"].sum()), int(table["in the 80 % interval"].sum())
     st.caption(
-        f"Every table of published results, expected from the rows of the other tables alone. Of {told} rows that "
-        f"it tells, {inside} are within the 80 % interval ({inside / told:.0%}). The regression was chosen with these "
-        "rows in sight, so this is what is possible, not what is promised."
+        f"Every table of published results, predicted from the other tables alone. Of {told} rows with a prediction, "
+        f"{inside} are within the 80 % interval ({inside / told:.0%}). The regression was chosen with these rows in "
+        "view, so these figures are optimistic."
     )
 
 
