@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from piip_explore.datasets import Coco
 from piip_explore.errors import InputError
+from piip_explore.export.checkpoints import OurWeights, our_file
+from piip_explore.models import build
 from piip_explore.train.settings import read_settings
 from piip_explore.train.tasks import make
 from piip_explore.train.tasks.detection import Detection, FullPrecision
@@ -203,6 +205,22 @@ def test_pretrained_weights_that_do_not_fit_name_their_branch(tmp_path: Path) ->
     classification.settings = replace(classification.settings, pretrained=((2, str(tmp_path / "other.pth")),))
     with pytest.raises(InputError, match=r"branch 2, '.*other\.pth': .* do not fit the branch"):
         classification.network()
+
+
+def test_branches_start_from_those_of_a_trained_classifier(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    classifier = task(tmp_path / "first", made.imagefolder, "linear")
+    trained = build(classifier.settings.design, num_classes=2)
+    for parameter in trained.parameters():
+        torch.nn.init.normal_(parameter)
+    path = tmp_path / "best.safetensors"
+    path.write_bytes(our_file(OurWeights(classifier.settings.design, trained.state_dict(), {})))
+    detection = task(tmp_path / "second", made.coco)
+    detection.settings = replace(detection.settings, pretrained=((1, str(path)), (2, str(path))))
+    branches = detection.pyramid(detection.network()).branches
+    for name, tensor in branches.state_dict().items():
+        assert torch.equal(tensor, trained.branches.state_dict()[name]), name
 
 
 @pytest.mark.parametrize("half", [False, True])

@@ -78,7 +78,14 @@ class Task(ABC):
         )
         for number, name in self.settings.pretrained:
             try:
-                load_branch(pyramid.branches[number - 1], read_checkpoint(find_weights(name)).tensors)  # type: ignore[arg-type]
+                load_branch(pyramid.branches[number - 1], _of_branch(number, name))  # type: ignore[arg-type]
             except InputError as error:
                 raise InputError(f"branch {number}, '{name}': {error}") from None
         return pyramid
+
+
+def _of_branch(number: int, name: str) -> dict[str, Tensor]:
+    """Return a file's tensors; of a whole network of ours, those of the branch of the same number."""
+    tensors, prefix = read_checkpoint(find_weights(name)).tensors, f"branches.{number - 1}."
+    mine = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
+    return mine or tensors
