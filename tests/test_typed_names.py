@@ -13,6 +13,7 @@ import pytest
 
 import piip_explore
 from piip_explore import catalog
+from piip_explore.preset_names import PRESETS
 from tests import commands
 
 ROOT = Path(piip_explore.__file__).parents[1]
@@ -29,6 +30,9 @@ def test_models_and_spaces_are_listed(tmp_path):
     assert models.returncode == 0
     assert [line.split()[0] for line in models.stdout.splitlines()[1:]] == list(catalog.MODELS)
     assert json.loads(run(tmp_path, "models", "--json").stdout)["vit_small"]["dim"] == 384
+    presets = run(tmp_path, "presets")
+    assert presets.returncode == 0
+    assert [line.split()[0] for line in presets.stdout.splitlines()[1:]] == list(PRESETS)
     spaces = json.loads(run(tmp_path, "spaces", "--json").stdout)
     assert set(spaces) == {path.stem for path in (ROOT / "search_spaces").glob("*.yaml")}
     listed = run(tmp_path, "spaces").stdout
@@ -58,6 +62,17 @@ def test_a_design_needs_no_quotes_and_takes_commas(tmp_path):
         (["enumerate", "search_spaces/coco_tsb.yaml"], "no such file; did you mean 'coco_tsb'?"),
         (["search", "zzz.yaml"], "no such file; expected one of ade20k_tsb_sbl, coco_h6b, "),
         (["cots", "vit_tiny@448"], "unknown command 'cots': did you mean 'cost'?"),
+        (["cost", "PIIP-TSB"], "did you mean 'vit_tiny@1120 vit_small@896 vit_base@448'?"),
+        (["search", "demo", "--preset", "dmo"], "unknown preset 'dmo': did you mean 'demo'?"),
+        (["search", "demo", "--devices", "97,98"], "device 'cuda:97' is not available"),
+        (["search", "demo", "--devices", "mps"], "unknown device 'mps': expected auto, cpu, cuda or cuda:N"),
+        (["dashboard", "--storage", "missing"], "there is no storage 'missing'"),
+        (
+            ["trials", "--study", "demo"],
+            "'--study' is not an option here but an argument: piip-explore trials ",
+        ),
+        (["cost", "--design", "vit_tiny@448"], "argument: piip-explore cost [OPTIONS] DESIGN..."),
+        (["cost", "vit_tiny@448", "--acounting", "built"], "'--acounting'. Did you mean '--accounting'?"),
     ],
 )
 def test_a_mistyped_name_is_answered_in_one_line(tmp_path, monkeypatch, arguments, sentence):
@@ -66,6 +81,23 @@ def test_a_mistyped_name_is_answered_in_one_line(tmp_path, monkeypatch, argument
     assert answer.status == 2
     assert sentence in answer.err
     assert len(answer.err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("coco_tbs", "'studies/coco_tbs.journal': did you mean 'coco_tsb'?"),
+        ("zzz", "'studies/zzz.journal': expected one of coco_tsb, demo"),
+    ],
+)
+def test_a_mistyped_study_is_answered_with_those_that_are_there(tmp_path, monkeypatch, name, sentence):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "studies").mkdir()
+    for there in ("demo", "coco_tsb", "._demo"):
+        (tmp_path / f"studies/{there}.journal").touch()
+    answer = commands.run(["pareto", name])
+    assert answer.status == 2
+    assert sentence in answer.err
 
 
 def test_a_file_comes_before_a_space_of_that_name(tmp_path):

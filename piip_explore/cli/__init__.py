@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(2)
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "piip-explore"
-        _stop(f"{error.format_message()} (try '{where} --help')", 2)
+        _stop(f"{_misused(error)} (try '{where} --help')", 2)
     except (InputError, click.ClickException) as error:
         _stop(error.format_message() if isinstance(error, click.ClickException) else str(error), 2)
     except (click.Abort, KeyboardInterrupt):
@@ -102,6 +102,17 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:  # a full disk, a cache that cannot be read: not the input's fault, nor the program's
         _give_up_output()
         _stop(str(error), 1)
+
+
+def _misused(error: click.UsageError) -> str:
+    """Return what is wrong with a command line; click suggests another option for what is an argument."""
+    context = error.ctx
+    if context is not None and isinstance(error, click.NoSuchOption):
+        command, option = context.command, error.option_name
+        if any(isinstance(known, click.Argument) and option == f"--{known.name}" for known in command.params):
+            usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+            return f"'{option}' is not an option here but an argument: {usage}"
+    return error.format_message()
 
 
 def _give_up_output() -> None:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from piip_explore.errors import InputError
+from piip_explore.errors import InputError, expected
 from piip_explore.search.storage.medium import Medium
 from piip_explore.search.storage.patience import Patience
 from piip_explore.search.storage.reader.encoding import CONSTRAINT, METRIC_NAMES
@@ -20,15 +20,28 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
+_MOST_NAMED = 20
+
+
 class NoSuchStudyError(InputError):
     """The storage, or the study in it, does not exist; `names` are the studies that do, None without a file."""
 
     def __init__(self, storage: StorageURL, study: str, names: Sequence[str] | None) -> None:
         if names is None:
-            super().__init__(f"there is no study file '{storage}': give the storage that the search printed")
+            super().__init__(f"there is no study file '{storage}'{_beside(storage)}")
         else:
             super().__init__(f"{storage} holds no study '{study}': it holds {', '.join(sorted(names)) or 'none'}")
         self.names = None if names is None else list(names)
+
+
+def _beside(storage: StorageURL) -> str:
+    """Return how the sentence about a missing file ends: with the studies beside it."""
+    path = storage.path
+    found = [] if path is None else [file.stem for file in sorted(path.parent.glob("[!.]*.journal"))]
+    said = expected(path.stem, found) if path is not None and found else ""
+    if said and (len(found) <= _MOST_NAMED or said.startswith("did you mean")):
+        return f": {said}"
+    return ": give the storage that the search printed"
 
 
 @dataclass(frozen=True)
