@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -190,7 +191,9 @@ def command(
     console = Console(stderr=as_json)
     told = telling.Told(console, quiet=quiet, by_lines=verbose, log=log_file)
     try:
-        finished = session.run(started, scores, engine, told)
+        # Ray prints to the standard output what becomes of its nodes: of a search with --json it is for the result.
+        with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+            finished = session.run(started, scores, engine, told)
     except SearchFailedError as error:
         click.echo(f"piip-explore: {error}", err=True)
         raise SystemExit(1) from None

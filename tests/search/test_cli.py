@@ -253,6 +253,22 @@ def test_a_search_whose_first_rung_is_untuned(here, capsys, monkeypatch):
     assert run(capsys, *arguments, "--evaluator", "tests.search.own:Length", "--study", "b")[0] == 2
 
 
+def test_what_libraries_print_during_a_search_is_not_in_its_json(here, capsys, monkeypatch):
+    search = session.run
+
+    def noisy(*arguments):
+        print("(raylet) a node has died")
+        return search(*arguments)
+
+    monkeypatch.setattr(session, "run", noisy)
+    Path("tiny.yaml").write_text(TINY.replace("tiny-for-tests", "demo"))
+    arguments = ["search", "tiny.yaml", "--workers", "1", "--devices", "cpu", "--json"]
+    status, out, err = run(capsys, *arguments, "--evaluator", "tests.search.own:Length")
+    assert status == 0, err
+    assert json.loads(out)["trials"]["complete"] == 1
+    assert "a node has died" in err
+
+
 def test_a_dry_run_says_what_is_left_and_writes_nothing(here, capsys):
     Path("tiny.yaml").write_text(TINY.replace("tiny-for-tests", "demo"))
     arguments = ["search", "tiny.yaml", "--dry-run", "--trials", "2", "--devices", "cpu"]
