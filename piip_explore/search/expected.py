@@ -1,4 +1,4 @@
-"""What full training would be expected to give a study's designs, beside their scores and never mixed with them.
+"""What full training is expected to give a study's designs, beside their scores and never mixed with them.
 
 The proxy cannot rank the number or kind of interactions, nor one branch against a pyramid (docs/proxy.md);
 `piip_explore.predict` can. `objections` finds where the two contradict each other in that.

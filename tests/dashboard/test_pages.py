@@ -118,6 +118,8 @@ def test_a_kept_range_narrows_chart_and_lines_are_drawn_whole(app: AppTest, demo
     assert {"branches", "model 1", "px 3", "interactions", "GFLOPs", "score"} <= {
         axis["label"] for axis in lines["data"][0]["dimensions"]
     }
+    next(button for button in app.button if button.label == "Clear the ranges").click().run()
+    assert "ranges" not in app.query_params
 
 
 def test_filters_that_nothing_fits_are_said(app: AppTest) -> None:

@@ -62,3 +62,8 @@ def test_prose_escapes_markup_and_addresses() -> None:
     assert shown.replace("\\", "").replace("\u2060", "") == "[a](http://x.y) <b> :red[z] www.x.y a@b.c"
     assert not re.search(r"(?<!\\)[][(<>:@]", shown), "markup that is not escaped"
     assert not re.search(r"http\\?:\\?/|www\\?\.|a\\?@", shown), "an address that becomes a link"
+
+
+def test_a_model_that_predicts_badly_comes_with_a_warning() -> None:
+    assert text.trust(0.9) == "Its R² on unseen runs is 0.90."
+    assert "with caution" in text.trust(0.3)
