@@ -87,6 +87,7 @@ KINDS = {
 def test_programs_of_every_kind_take_any_number_of_images(kind: str, tmp_path: Path) -> None:
     """One image above all: its layout is ambiguous, and programs are traced with two."""
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime runs the exported model; it is not installed")
+    torch.manual_seed(0)
     design = Design.parse(KINDS[kind])
     classes = 5 if design.merge.kind in ("linear", "separate-heads") else None
     model = build(design, num_classes=classes).eval()
