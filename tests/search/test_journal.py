@@ -1,6 +1,7 @@
 """What only the journal file does: torn lines, damaged files, locks of killed processes."""
 
 import json
+import math
 import os
 import resource
 import signal
@@ -198,6 +199,16 @@ def test_a_stopped_holder_of_the_lock_is_named_and_does_not_hold_up_the_end(path
     with pytest.raises(WaitEndedError), store.lock():
         pytest.fail("both hold the lock")
     assert f"held by process {holder.pid} (stopped; 'kill -CONT {holder.pid}' continues it): waiting" in caplog.text
+
+
+def test_words_that_only_pythons_json_takes_are_read(path):
+    store = open_study(path, "demo", DIRECTIONS)
+    store.create(TRIAL, RUNNING)
+    store.set_attributes(0, {"odd": [float("inf"), -float("inf"), "\ud800"], "nan": float("nan")})
+    assert b"[Infinity,-Infinity," in path.read_bytes().replace(b" ", b"")
+    table = open_study(path, "demo", DIRECTIONS).table
+    assert table.attribute("odd", 0) == [float("inf"), -float("inf"), "\ud800"]
+    assert math.isnan(table.attribute("nan", 0))
 
 
 def test_a_deep_line_is_a_clear_sentence(path):
