@@ -11,6 +11,7 @@ the file has is not trained again.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from benchmarks.records import Clock, Table, parser
+from benchmarks.records import UNFINISHED, Clock, Table, parser
 from piip_explore import proxy
 from piip_explore.design import Design
 from piip_explore.device_name import resolve
@@ -92,7 +93,7 @@ def score(design: Design, preset: Preset, seed: int, device: torch.device, scale
     }
 
 
-def main() -> None:
+def main() -> int:
     options = parser(__doc__ or "")
     options.add_argument("table", help="one of the published tables, such as pyramid-ablation")
     options.add_argument("--row", action="append", help="only this row; may be given several times")
@@ -116,11 +117,12 @@ def main() -> None:
         if wanted in table or (chosen.row and name not in chosen.row):
             continue
         if clock.over():
-            return
+            return UNFINISHED
         found = score(design.sorted(), preset, chosen.seed, device, chosen.scale)
         table.append({**wanted, "design": str(design), "published": published, **found})
         print(name, published, found["likelihood"], flush=True)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
