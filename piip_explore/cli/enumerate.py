@@ -121,10 +121,10 @@ def _highest(table: Any, expected: Any) -> list[dict[str, Any]]:
 
 
 def _show_highest(metric: str, highest: list[dict[str, Any]]) -> None:
-    from piip_explore.predict import METRICS, USUAL
+    from piip_explore.predict import METRICS, USUAL, none_predicted
 
     if not highest:
-        click.echo(f"\nNo {METRICS[metric]} is expected: no published row here is like any of these designs")
+        click.echo(f"\n{none_predicted(metric)}")
         return
     click.echo(
         f"\n{METRICS[metric]:>8} {'in 80 %':>14} {'GFLOPs':>11}  highest expected ({USUAL[metric]}; not measured)"

@@ -60,8 +60,7 @@ def _text(expected: Expectation) -> str:
 
     name, recipe = METRICS[expected.metric], USUAL[expected.metric]
     if expected.unlike:
-        reasons = "; ".join(expected.unlike)
-        return f"{expected.design}\n  no {name} is expected, as no published row here is like it: {reasons}"
+        return f"{expected.design}\n  {name} cannot be predicted: {'; '.join(expected.unlike)}"
     interval = f"{expected.low:.1f} to {expected.high:.1f} in 80 % of cases"
     assumed = "".join(f"\n  no row with {name} has it: {one}" for one in expected.assumed)
     return f"{expected.design}\n  expected {name} {expected.mean:.1f}, {interval} ({recipe}; not measured){assumed}"

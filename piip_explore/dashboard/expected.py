@@ -64,7 +64,7 @@ def sentence(design: Design, metric: str) -> str:
 
     found = expect(design, metric)
     if found.unlike:
-        return f"No {METRICS[metric]} can be predicted for it: {'; '.join(found.unlike)}."
+        return f"Its {METRICS[metric]} cannot be predicted: {'; '.join(found.unlike)}."
     low, high = (text.number(value) for value in (found.low, found.high))
     return (
         f"Full training is expected to give {text.number(found.mean)} {METRICS[metric]}, {low} to {high} in 80 % of "

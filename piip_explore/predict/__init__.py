@@ -6,7 +6,7 @@ Never a measurement. `expect` gives a metric with an interval, or says in what n
 
 from piip_explore.predict.calibration import Held, expected_elsewhere, leave_tables_out, stacked
 from piip_explore.predict.expectation import Comparison, Expectation, columns, compare, expect, table
-from piip_explore.predict.rows import METRICS, USUAL
+from piip_explore.predict.rows import METRICS, USUAL, none_predicted
 
 __all__ = [
     "METRICS",
@@ -19,6 +19,7 @@ __all__ = [
     "expect",
     "expected_elsewhere",
     "leave_tables_out",
+    "none_predicted",
     "stacked",
     "table",
 ]

@@ -55,6 +55,11 @@ class Published:
         return Published(design=tuple(self.design[row] for row in index), value=self.value[index], **columns)
 
 
+def none_predicted(metric: str) -> str:
+    """Return what a table of designs says if it predicts the metric of none of them."""
+    return f"The {METRICS[metric]} of these designs cannot be predicted: no published row is like any of them"
+
+
 @cache
 def published_rows() -> Published:
     """Return every published row with a metric, the ablations among them.

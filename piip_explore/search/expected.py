@@ -88,7 +88,7 @@ def beside(columns: Columns, within: Mapping[str, float] | None = None, metric: 
     proxy = by_proxy(columns.record)
     if "design" not in columns.attributes or (metric is None and not proxy):
         return Beside((), (), ())
-    from piip_explore.predict import METRICS, USUAL, table
+    from piip_explore.predict import METRICS, USUAL, none_predicted, table
 
     asked, metric = metric is not None, metric or metric_of(columns.record)
     front = columns.front(within)
@@ -97,7 +97,7 @@ def beside(columns: Columns, within: Mapping[str, float] | None = None, metric: 
     told = [one != _UNTOLD for one in cells]
     doubts = unranked.advice(columns.number[front].tolist(), designs, told) if proxy else ""
     if not any(told):
-        none = f"No {METRICS[metric]} is expected: no published row here is like any of these designs" if asked else ""
+        none = none_predicted(metric) if asked else ""
         return Beside((), (), tuple(filter(None, [doubts, none])))
     meaning = (
         f"expected {METRICS[metric]}: of full training ({USUAL[metric]}), in 80 % of cases; a regression on published "

@@ -64,7 +64,7 @@ def test_no_number_without_its_interval_or_the_reason() -> None:
     assert f"{found.mean:.1f} box AP, {found.low:.1f} to {found.high:.1f} in 80 % of cases" in words
     assert "not measured" in words
     unlike = expected.sentence(Design.parse("vit[depth=6,dim=96,heads=3]@224"), "box_ap")
-    assert unlike.startswith("No box AP can be predicted for it: ")
+    assert unlike.startswith("Its box AP cannot be predicted: ")
     assert "outside the published" in unlike
 
 

@@ -234,4 +234,4 @@ def test_the_command_tells_both_and_their_order():
     assert printed["designs"][0]["expected"] is None
     assert printed["designs"][0]["unlike"][0] == "no row with box AP has direction=all"
     result = CliRunner().invoke(command, [TSB + "; points=8"], catch_exceptions=False)
-    assert "no published row here is like it: no row with box AP has points=8" in result.stdout
+    assert "box AP cannot be predicted: no row with box AP has points=8" in result.stdout

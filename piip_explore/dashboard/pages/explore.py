@@ -56,8 +56,8 @@ def show(context: Context) -> None:
         if not tradeoff.shown.any():
             if y_name == "expected":
                 st.info(
-                    "No metric can be predicted for these trials: their designs are unlike any published one. Select "
-                    "a trial to read why, or choose another vertical axis."
+                    "The metric of these trials cannot be predicted: no published row is like any of their designs. "
+                    "Select a trial to read why, or choose another vertical axis."
                 )
             else:
                 st.info("No trial fits the filters, limits and ranges: remove some.")
