@@ -26,9 +26,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import records
-from benchmarks.proxy_throughput import DESIGNS
+from benchmarks.proxy_throughput import CONDITIONS, DESIGNS, conditions
 from piip_explore import Design, proxy
-from piip_explore.code_hash import code_hash
 from piip_explore.device_name import resolve
 from piip_explore.errors import InputError
 from piip_explore.proxy.network import Network
@@ -39,7 +38,6 @@ from piip_explore.proxy.trainer import Training, throughput
 
 FIRST = {"cuda": 10, "cpu": 1}
 """Steps before the clock starts: on a GPU kernels are compiled and the graph is captured in them."""
-KEY = ["design", "preset", "wanted device", "step", "steps", "torch version", "code"]
 
 
 class Operations(TorchDispatchMode):
@@ -107,40 +105,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--step", action="append", choices=KINDS, help="default: all that the device has")
     parser.add_argument("--steps", type=int, default=100, help="steps that are timed")
     options = parser.parse_args(arguments)
-    asked = options.designs or ["TSB", "SBL"]
-    designs = [name for name in DESIGNS if name.startswith(tuple(asked))]
-    unknown = [part for part in asked if not any(name.startswith(part) for name in DESIGNS)]
-    if unknown:
-        print(f"no design begins with {unknown[0]!r}: choose from {'; '.join(DESIGNS)}", file=sys.stderr)
-        return 2
+    table = records.Table(options.out / f"proxy-step-{options.preset}.csv", [*CONDITIONS, "step", "steps"])
+    clock = records.Clock(options.limit)
     try:
+        designs = conditions(options.designs or ["TSB", "SBL"], options.preset, options.device)
         device, preset = resolve(options.device), proxy.preset(options.preset)
+        kinds = options.step or [kind for kind in KINDS if kind != "graphed" or device.type == "cuda"]
+        ways = itertools.product(designs, kinds)
+        for wanted in table.missing(({**design, "step": kind, "steps": options.steps} for design, kind in ways), clock):
+            name, kind = str(wanted["design"]), str(wanted["step"])
+            figures = measured(Design.parse(DESIGNS[name]), preset, kind, options.steps, device)
+            table.append({**wanted, **figures})
+            print(f"{name}, {kind}: " + ", ".join(f"{column} {value}" for column, value in figures.items()), flush=True)
     except InputError as error:
         print(f"benchmarks.proxy_step: {error}", file=sys.stderr)
         return 2
-    kinds = options.step or [kind for kind in KINDS if kind != "graphed" or device.type == "cuda"]
-    table, clock = records.Table(options.out / f"proxy-step-{options.preset}.csv", KEY), records.Clock(options.limit)
-    for name, kind in itertools.product(designs, kinds):
-        wanted: dict[str, object] = {
-            "design": name,
-            "preset": options.preset,
-            "wanted device": options.device,
-            "step": kind,
-            "steps": options.steps,
-            "torch version": torch.__version__,
-            "code": code_hash("catalog", "design", "models", "ops", "proxy"),
-        }
-        if wanted in table:
-            continue
-        if clock.over():
-            return records.UNFINISHED
-        try:
-            figures = measured(Design.parse(DESIGNS[name]), preset, kind, options.steps, device)
-        except InputError as error:
-            print(f"benchmarks.proxy_step: {error}", file=sys.stderr)
-            return 2
-        table.append({**wanted, **figures})
-        print(f"{name}, {kind}: " + ", ".join(f"{column} {value}" for column, value in figures.items()), flush=True)
+    if clock.stopped:
+        return records.UNFINISHED
     print("\n".join(comparison(table.rows)))
     return 0
 

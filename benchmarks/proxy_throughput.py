@@ -23,7 +23,8 @@ from collections.abc import Sequence
 import torch
 
 from benchmarks import records
-from piip_explore.code_hash import code_hash
+from piip_explore.errors import InputError
+from piip_explore.proxy.score import code_version
 
 DESIGNS = {
     "TSB 1120/896/448": "vit_tiny@1120:w14 vit_small@896:w14 vit_base@448:w14",
@@ -40,7 +41,22 @@ preset = dataclasses.replace(preset, compile=sys.argv[5] == "True")
 score = proxy.evaluate(design, preset, device=sys.argv[3], fidelity=float(sys.argv[4]))
 print(json.dumps(score.to_dict()))
 """
-KEY = ["design", "preset", "wanted device", "fidelity", "compiled", "torch version", "code"]
+CONDITIONS = ["design", "preset", "wanted device", "torch version", "code"]
+
+
+def conditions(asked: Sequence[str], preset: str, device: str) -> list[dict[str, object]]:
+    """Return `CONDITIONS` of every design that begins as asked.
+
+    Raises:
+        InputError: no design begins so.
+    """
+    for part in asked:
+        if not any(name.startswith(part) for name in DESIGNS):
+            raise InputError(f"no design begins with {part!r}: choose from {'; '.join(DESIGNS)}")
+    names = [name for name in DESIGNS if name.startswith(tuple(asked))]
+    return [
+        dict(zip(CONDITIONS, (name, preset, device, torch.__version__, code_version()), strict=True)) for name in names
+    ]
 
 
 def run(design: str, preset: str, device: str, fidelity: float, compiled: bool) -> tuple[float, dict]:
@@ -82,37 +98,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--designs", action="append", help=f"how a design begins: {'; '.join(DESIGNS)}; default: all")
     parser.add_argument("--compile", dest="compiled", action="store_true", help="each design with compiled blocks too")
     options = parser.parse_args(arguments)
-    clock, failed = records.Clock(options.limit), 0
-    asked = options.designs or [""]
-    unknown = [part for part in asked if not any(name.startswith(part) for name in DESIGNS)]
-    if unknown:
-        print(f"no design begins with {unknown[0]!r}: choose from {'; '.join(DESIGNS)}", file=sys.stderr)
+    try:
+        designs = conditions(options.designs or [""], options.preset, options.device)
+    except InputError as error:
+        print(f"benchmarks.proxy_throughput: {error}", file=sys.stderr)
         return 2
-    designs = [name for name in DESIGNS if name.startswith(tuple(asked))]
-    table = records.Table(options.out / f"proxy-throughput-{options.preset}.csv", KEY)
-    for name, compiled in itertools.product(designs, (False, True) if options.compiled else (False,)):
-        wanted: dict[str, object] = {
-            "design": name,
-            "preset": options.preset,
-            "wanted device": options.device,
-            "fidelity": options.fidelity,
-            "compiled": compiled,
-            "torch version": torch.__version__,
-            "code": code_hash("catalog", "design", "models", "ops", "proxy"),
-        }
-        if wanted in table:
-            continue
-        if clock.over():
-            return records.UNFINISHED
+    key = [*CONDITIONS, "fidelity", "compiled"]
+    table = records.Table(options.out / f"proxy-throughput-{options.preset}.csv", key)
+    clock, failed = records.Clock(options.limit), False
+    ways = itertools.product(designs, (False, True) if options.compiled else (False,))
+    rows = ({**design, "fidelity": options.fidelity, "compiled": compiled} for design, compiled in ways)
+    for wanted in table.missing(rows, clock):
         try:
             row = measured(wanted)
         except subprocess.CalledProcessError as error:
-            print(f"{name}: the run failed with status {error.returncode}; its traceback is above", file=sys.stderr)
-            failed += 1
+            status = f"the run failed with status {error.returncode}; its traceback is above"
+            print(f"{wanted['design']}: {status}", file=sys.stderr)
+            failed = True
             continue
         table.append(row)
         print("\n".join(f"{column:26}{value}" for column, value in row.items()), end="\n\n", flush=True)
-    return 1 if failed else 0
+    return records.UNFINISHED if clock.stopped else int(failed)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import csv
 import io
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -37,6 +37,15 @@ class Table:
     def __contains__(self, wanted: Mapping[str, object]) -> bool:
         return any(all(row.get(name) == str(wanted[name]) for name in self.key) for row in self.rows)
 
+    def missing(self, wanted: Iterable[dict[str, object]], clock: Clock) -> Iterator[dict[str, object]]:
+        """Yield the rows that the table lacks; the clock's limit ends them (`Clock.stopped`)."""
+        for row in wanted:
+            if row in self:
+                continue
+            if clock.over():
+                return
+            yield row
+
     def append(self, row: Mapping[str, object]) -> None:
         """Add a row to the file, and start the file where there is none.
 
@@ -58,15 +67,16 @@ class Table:
 
 
 class Clock:
-    """The `--limit` of a benchmark: after that many seconds it starts nothing new."""
+    """The `--limit` of a benchmark: after that many seconds it starts nothing new, and `stopped` is true."""
 
     def __init__(self, seconds: float) -> None:
-        self.end = time.monotonic() + seconds
+        self.end, self.stopped = time.monotonic() + seconds, False
 
     def over(self) -> bool:
         """Whether the limit is reached; says so."""
         if time.monotonic() < self.end:
             return False
+        self.stopped = True
         print("limit reached: the same command again measures the rest", flush=True)
         return True
 

@@ -30,6 +30,20 @@ def test_a_file_with_other_columns_is_set_aside(tmp_path):
     assert aside.read_text() == "name,size\na,1\n"
 
 
+def test_the_rows_that_a_table_lacks_come_until_the_limit(tmp_path):
+    table, clock = Table(tmp_path / "t.csv", ["name"]), Clock(60)
+    table.append({"name": "a"})
+    wanted = [{"name": name} for name in "abc"]
+    for row in table.missing(wanted, clock):
+        table.append(row)
+        clock.end = 0
+    assert [row["name"] for row in table.rows] == ["a", "b"]
+    assert clock.stopped
+    again = Clock(60)
+    assert list(table.missing(wanted, again)) == [{"name": "c"}]
+    assert not again.stopped
+
+
 def test_a_limit_is_over_and_says_so(capsys):
     assert not Clock(60).over()
     assert Clock(0).over()
