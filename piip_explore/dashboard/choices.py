@@ -1,8 +1,8 @@
-"""Designs as lines over their choices: the ranges kept on parallel coordinates, and the axes of a study's trials."""
+"""Designs as lines over their choices: the axes of parallel coordinates, and the ranges kept on them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import streamlit as st
 from piip_explore import catalog
 from piip_explore.dashboard import address
 from piip_explore.dashboard.figures.space import Dimension, log_ticks
-from piip_explore.dashboard.trials import Bools, Floats, Trials
+from piip_explore.dashboard.trials import Bools, Features, Floats, Trials
 from piip_explore.errors import InputError
 
 NONE = "none"
@@ -58,7 +58,7 @@ def within(dimensions: Sequence[Dimension], ranges: Ranges) -> Bools:
     return mask
 
 
-def choice(label: str, values: npt.NDArray[np.integer], names: Mapping[int, str] | None = None) -> Dimension:
+def _choice(label: str, values: npt.NDArray[np.integer], names: Mapping[int, str] | None = None) -> Dimension:
     """Return an axis with a tick at every value, or at every second, third, ... where there are many."""
     distinct = np.unique(values)
     shown = distinct[:: -(-len(distinct) // _MOST_TICKS)]
@@ -66,27 +66,30 @@ def choice(label: str, values: npt.NDArray[np.integer], names: Mapping[int, str]
 
 
 def of_trials(trials: Trials, rows: npt.NDArray[np.integer], gflops: Floats) -> list[Dimension]:
-    """Return the axes of trials: the choices that differ, GFLOPs, and the score last.
+    """Return the axes of trials: those of their designs, and the score last."""
+    designs = trials.designs[rows]
+    found = of_designs(designs, [trials.features[design] for design in designs], gflops[rows])
+    return [*found, Dimension("score", trials.score[rows])]
+
+
+def of_designs(designs: Iterable[str], features: Sequence[Features], gflops: Floats) -> list[Dimension]:
+    """Return the axes of designs, given as canonical texts: the choices that differ, then GFLOPs.
 
     Branches are numbered from the largest image. A design with fewer branches passes below the others.
     """
-    designs = [_branches(str(design)) for design in trials.designs[rows]]
-    most = max(map(len, designs))
-    models = sorted({model for design in designs for model, _ in design}, key=_size)
-    found = [choice("branches", np.array([len(design) for design in designs]))]
-    for slot in range(most):
-        here = [design[slot] if slot < len(design) else (None, 0) for design in designs]
+    branches = [_branches(design) for design in designs]
+    models = sorted({model for one in features for model in one.models}, key=lambda model: (_size(model), model))
+    found = [_choice("branches", np.array([one.branches for one in features]))]
+    for slot in range(max(map(len, branches))):
+        here = [each[slot] if slot < len(each) else (None, 0) for each in branches]
         codes = np.array([models.index(model) if model else -1 for model, _ in here])
-        found.append(choice(f"model {slot + 1}", codes, dict(enumerate(models)) | {-1: NONE}))
-        found.append(choice(f"px {slot + 1}", np.array([pixels for _, pixels in here]), {0: NONE}))
-    features = [trials.features[design] for design in trials.designs[rows]]
-    found.append(choice("interactions", np.array([one.interactions for one in features])))
+        found.append(_choice(f"model {slot + 1}", codes, dict(enumerate(models)) | {-1: NONE}))
+        found.append(_choice(f"px {slot + 1}", np.array([pixels for _, pixels in here]), {0: NONE}))
+    found.append(_choice("interactions", np.array([one.interactions for one in features])))
     merges = sorted({one.merge for one in features})
-    found.append(choice("merge", np.array([merges.index(one.merge) for one in features]), dict(enumerate(merges))))
-    costs = gflops[rows]
+    found.append(_choice("merge", np.array([merges.index(one.merge) for one in features]), dict(enumerate(merges))))
     found = [dimension for dimension in found if len(np.unique(dimension.values)) > 1]
-    ticks = log_ticks(float(costs.min()), float(costs.max()))
-    return [*found, Dimension("GFLOPs", np.log10(costs), ticks), Dimension("score", trials.score[rows])]
+    return [*found, Dimension("GFLOPs", np.log10(gflops), log_ticks(float(gflops.min()), float(gflops.max())))]
 
 
 def _branches(design: str) -> list[tuple[str, int]]:

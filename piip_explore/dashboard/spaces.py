@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from piip_explore.cost.table import DesignTable
-from piip_explore.dashboard.choices import NONE, choice
-from piip_explore.dashboard.figures.space import Dimension, log_ticks
+from piip_explore.dashboard.choices import of_designs
+from piip_explore.dashboard.figures.space import Dimension
+from piip_explore.dashboard.trials import Features
 from piip_explore.latency import enumerate_space
 from piip_explore.space import SearchSpace
 
@@ -78,32 +79,10 @@ class CountedSpace:
         return [str(self.table.design(int(row))) for row in rows]
 
     def dimensions(self, rows: npt.NDArray[np.integer]) -> list[Dimension]:
-        """Return the axes of the parallel coordinates of rows: the choices that differ, then the costs.
-
-        Branches are numbered from the largest image. A design with fewer branches passes below the others.
-        """
-        columns = self.table.columns
-        options = columns.branch_options
-        models = list(dict.fromkeys(branch.model for branch in sorted(options, key=lambda b: b.spec.weights)))
-        model_of = np.array([models.index(branch.model) for branch in options] + [-1])
-        resolution_of = np.array([branch.resolution for branch in options] + [0])
-        found = [choice("branches", (columns.branches[rows] >= 0).sum(axis=1))]
-        for slot in range(columns.branches.shape[1]):
-            codes = columns.branches[rows, slot]  # -1, the last: no such branch
-            found.append(choice(f"model {slot + 1}", model_of[codes], dict(enumerate(models)) | {-1: NONE}))
-            found.append(choice(f"px {slot + 1}", resolution_of[codes], {0: NONE}))
-        settings = [columns.settings[code] for code in columns.setting[rows]]
-        found.append(choice("interactions", np.array([one.count if one else 0 for one, _ in settings])))
-        merges = list(dict.fromkeys(merge.kind for _, merge in settings))
-        codes = np.array([merges.index(merge.kind) for _, merge in settings])
-        found.append(choice("merge", codes, dict(enumerate(merges))))
-        found = [dimension for dimension in found if len(np.unique(dimension.values)) > 1]
-        return [*found, self.cost(rows), Dimension("params (M)", self.table.params[rows] / 1e6)]
-
-    def cost(self, rows: npt.NDArray[np.integer]) -> Dimension:
-        """Return GFLOPs of rows on a logarithmic axis."""
-        gflops = self.gflops[rows].astype(np.float64)
-        return Dimension("GFLOPs", np.log10(gflops), log_ticks(float(gflops.min()), float(gflops.max())))
+        """Return the axes of the parallel coordinates of rows: those of their designs, and the parameters last."""
+        designs = self.texts(rows)
+        found = of_designs(designs, [Features.of(design) for design in designs], self.gflops[rows].astype(np.float64))
+        return [*found, Dimension("params (M)", self.table.params[rows] / 1e6)]
 
 
 def files(folder: Path) -> dict[str, Path]:

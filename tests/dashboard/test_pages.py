@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from piip_explore.dashboard import exports, limits, selection, studies, validity
+from piip_explore.dashboard import choices, exports, limits, selection, studies, validity
 from piip_explore.dashboard import spaces as counted_spaces
 from piip_explore.dashboard.comparison import side_by_side
 from piip_explore.dashboard.figures import space as space_figures
 from piip_explore.dashboard.options import Options
 from piip_explore.dashboard.pages import design, study
 from piip_explore.dashboard.server.application import MAIN
-from piip_explore.dashboard.trials import Trials
+from piip_explore.dashboard.trials import Features, Trials
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.export import TARGETS
@@ -306,6 +306,15 @@ def test_parallel_coordinates_have_a_place_for_every_branch(spaces: Path) -> Non
         assert found["model 3"].ticks[model] == (third.model if third else "none")
         assert side == (third.resolution if third else 0)
     np.testing.assert_allclose(10 ** found["GFLOPs"].values, counted.gflops[rows], rtol=1e-5)
+
+
+def test_models_of_one_size_keep_their_places_on_an_axis() -> None:
+    """Ranges in an address hold places, which must not depend on how a process hashes names."""
+    alike = [f"{family}_base" for family in ("vit", "siglip2", "dinov3", "pe_core", "beit", "clip")]
+    designs = ["vit_small@224", *(f"{model}@224" for model in alike)]
+    found = choices.of_designs(designs, [Features.of(design) for design in designs], np.arange(1.0, 8.0))
+    (axis,) = (dimension for dimension in found if dimension.label == "model 1")
+    assert [axis.ticks[place] for place in range(7)] == ["vit_small", *sorted(alike)]
 
 
 @pytest.mark.parametrize(("low", "high", "first", "last"), [(1.5, 70.0, "2", "50"), (463.0, 1600.0, "500", "1,500")])

@@ -85,7 +85,7 @@ def _lines(counted: CountedSpace, budget: float | None, left: int, context: Cont
     rows = counted.sample(choices.MOST_LINES, budget)
     dimensions = counted.dimensions(rows)
     plot.draw(
-        parallel(dimensions, counted.cost(rows)),
+        parallel(dimensions, dimensions[-2]),  # coloured by GFLOPs
         "lines",
         f"Choices of {text.count(len(rows), 'design')}",
         least=90 * len(dimensions),
