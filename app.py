@@ -2,6 +2,6 @@
 
 from streamlit.starlette import App
 
-from piip_explore.dashboard.server.application import MAIN, MIDDLEWARE, ROUTES
+from piip_explore.dashboard.server.application import MAIN, MIDDLEWARE, ROUTES, lifespan
 
-app = App(MAIN, routes=ROUTES, middleware=MIDDLEWARE)
+app = App(MAIN, routes=ROUTES, middleware=MIDDLEWARE, lifespan=lifespan)

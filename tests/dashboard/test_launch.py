@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import http.client
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
+from urllib.parse import urlparse
 
 import pytest
 
 from piip_explore.dashboard.options import Options
 from piip_explore.dashboard.server import launch
 from piip_explore.errors import InputError
-from tests.dashboard.conftest import ROOT
+from tests.dashboard.conftest import PATIENCE, ROOT
 
 
 def test_a_taken_port_is_a_sentence() -> None:
@@ -48,6 +51,19 @@ def test_an_ipv6_address_is_printed_as_a_browser_takes_it(tmp_path: Path) -> Non
             assert "URL: http://[::1]:" in next(line for line in lines if "URL" in line)
         finally:
             server.kill()
+
+
+def test_an_answer_does_not_wait_for_an_acknowledgement(address: str) -> None:
+    """A delayed acknowledgement takes 40 ms; the first ones of a connection are not delayed."""
+    connection = http.client.HTTPConnection(urlparse(address).netloc, timeout=PATIENCE)
+    seconds = []
+    for _ in range(40):
+        began = time.perf_counter()
+        connection.request("GET", "/_stcore/health")
+        connection.getresponse().read()
+        seconds.append(time.perf_counter() - began)
+    connection.close()
+    assert min(seconds[20:]) < 0.03
 
 
 def test_streamlit_run_is_as_safe_as_our_command() -> None:

@@ -1,14 +1,18 @@
 """What is served beside Streamlit's own pages: plotly.js for our charts, and headers that keep other sites out.
 
-`launch` and `streamlit run app.py` build the same application from `ROUTES` and `MIDDLEWARE`.
+`launch` and `streamlit run app.py` build the same application from `ROUTES`, `MIDDLEWARE` and `lifespan`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import plotly
 from starlette.datastructures import MutableHeaders
@@ -21,6 +25,7 @@ from piip_explore.dashboard.plot import PLOTLY_JS
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from streamlit.starlette import App
 
 MAIN = Path(__file__).with_name("main.py")
 """The script that Streamlit runs."""
@@ -61,6 +66,27 @@ class Guard:
             await send(message)
 
         await self._app(scope, receive, guarded if scope["type"] == "http" else send)
+
+
+@asynccontextmanager
+async def lifespan(_: App) -> AsyncIterator[None]:
+    """Set TCP_NODELAY on the server's socket before it listens.
+
+    asyncio sets it on sockets created for IPPROTO_TCP; Streamlit creates its own without a protocol. With Nagle's
+    algorithm on, most answers wait 40 ms for the browser's delayed acknowledgement, and a page asks for more than a
+    hundred files.
+    """
+    loop: Any = asyncio.get_running_loop()
+    create_server = loop.create_server
+
+    async def create(*args: Any, sock: socket.socket | None = None, **options: Any) -> asyncio.Server:
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it
+        server: asyncio.Server = await create_server(*args, sock=sock, **options)
+        return server
+
+    loop.create_server = create
+    yield
 
 
 ROUTES = [Route(PLOTLY_JS, _plotly)]

@@ -39,7 +39,7 @@ def launch(options: Options, address: str, port: int, *, browser: bool) -> None:
     _check_free(address, port)
     from streamlit.starlette import App
 
-    from piip_explore.dashboard.server.application import MAIN, MIDDLEWARE, ROUTES
+    from piip_explore.dashboard.server.application import MAIN, MIDDLEWARE, ROUTES, lifespan
 
     flags = {**SERVER, "server.address": address, "server.port": port, "server.headless": not browser}
     if address in ("127.0.0.1", "localhost"):
@@ -49,7 +49,7 @@ def launch(options: Options, address: str, port: int, *, browser: bool) -> None:
     threading.Thread(target=_warm_up, args=(options,), daemon=True).start()
     sys.argv = [str(MAIN), *options.arguments()]
     sys.stdout.flush()
-    App(MAIN, routes=ROUTES, middleware=MIDDLEWARE).run(config=flags)
+    App(MAIN, routes=ROUTES, middleware=MIDDLEWARE, lifespan=lifespan).run(config=flags)
 
 
 _BUSY_SECONDS = 5.0
