@@ -201,5 +201,7 @@ def test_plotly_is_served_by_the_dashboard_itself(address: str) -> None:
     request = urllib.request.Request(address + PLOTLY_JS, headers={"Accept-Encoding": "gzip"})
     answer = urllib.request.urlopen(request, timeout=PATIENCE)
     assert answer.headers["Content-Encoding"] == "gzip"
-    assert b"plotly.js v" in gzip.decompress(answer.read())[:200]
+    script = gzip.decompress(answer.read())
+    assert script.startswith(b"//# allFunctionsCalledOnLoad\n")
+    assert b"plotly.js v" in script[:200]
     assert b"plotly.js v" in urllib.request.urlopen(address + PLOTLY_JS, timeout=PATIENCE).read()[:200]
