@@ -17,7 +17,7 @@ import triton.language as tl  # noqa: E402
 from triton.backends.compiler import GPUTarget  # noqa: E402
 from triton.compiler import ASTSource  # noqa: E402
 
-from piip_explore.ops import triton_backend  # noqa: E402
+from piip_explore.ops import triton_backend, triton_gathering  # noqa: E402
 from piip_explore.ops import triton_kernels as kernels  # noqa: E402
 from piip_explore.ops.check import determinism  # noqa: E402
 from piip_explore.ops.launch import (  # noqa: E402
@@ -51,7 +51,7 @@ KERNELS = [*PROGRAMS, *GATHERING]
 def tile_of(kernel, width, dtype="bf16", points=POINTS):
     """The backend's choice: by the bytes of what the kernel reads, or adds to."""
     if kernel is kernels.block_kernel:
-        return launch_blocks(triton_backend.SUMMED_AT_ONCE, width)
+        return launch_blocks(triton_gathering.SUMMED_AT_ONCE, width)
     if kernel not in PROGRAMS:
         return launch_whole_rows(width, 4)
     if kernel is kernels.value_gradient_kernel:
@@ -68,7 +68,7 @@ def compiled(kernel, width, dtype="bf16", points=POINTS, given=False, tile=None)
         "POINTS": points,
         "GIVEN": given,
         "WIDTH": width,
-        "BLOCK": triton_backend.SUMMED_AT_ONCE,
+        "BLOCK": triton_gathering.SUMMED_AT_ONCE,
         "QUERIES": tile.queries,
         "HIGH": tile.high,
         "AHEAD": tile.ahead,
@@ -262,12 +262,19 @@ class CompileOnly:
         return compile_only
 
 
-def test_the_backend_compiles_as_it_launches_and_once_for_all_sizes(monkeypatch):
-    """Through the launcher itself: maps of any size, one pixel wide or divisible by 16, share the compiled kernels."""
+def compile_only(monkeypatch):
+    """Let launches compile alone; return what will hold the hashes of every kernel's compiled forms, by its name."""
     monkeypatch.setattr(triton.runtime.driver, "_active", FakeDriver())
     hashes = {kernel.__name__: set() for kernel in KERNELS}
     stand_ins = {kernel.__name__: CompileOnly(kernel, hashes[kernel.__name__]) for kernel in KERNELS}
-    monkeypatch.setattr(triton_backend, "kernels", SimpleNamespace(**stand_ins))
+    for module in (triton_backend, triton_gathering):
+        monkeypatch.setattr(module, "kernels", SimpleNamespace(**stand_ins))
+    return hashes
+
+
+def test_the_backend_compiles_as_it_launches_and_once_for_all_sizes(monkeypatch):
+    """Through the launcher itself: maps of any size, one pixel wide or divisible by 16, share the compiled kernels."""
+    hashes = compile_only(monkeypatch)
     for key_grid, query_grid in (((1, 9), (3, 4)), ((16, 16), (16, 16)), ((98, 98), (70, 70))):
         keys, queries = key_grid[0] * key_grid[1], query_grid[0] * query_grid[1]
         shapes = [(2, keys, 36), (2, queries, 3, 4, 2), (2, queries, 3, 4), (2, queries, 36)]
@@ -282,10 +289,7 @@ def test_the_backend_compiles_as_it_launches_and_once_for_all_sizes(monkeypatch)
 
 def test_misaligned_tensors_run_the_same_kernels(monkeypatch):
     """A view that starts two bytes into its storage is copied: no variants whose every load is scalar."""
-    monkeypatch.setattr(triton.runtime.driver, "_active", FakeDriver())
-    hashes = {kernel.__name__: set() for kernel in KERNELS}
-    stand_ins = {kernel.__name__: CompileOnly(kernel, hashes[kernel.__name__]) for kernel in KERNELS}
-    monkeypatch.setattr(triton_backend, "kernels", SimpleNamespace(**stand_ins))
+    hashes = compile_only(monkeypatch)
     shapes = [(1, 9, 24), (1, 4, 1, 4, 2), (1, 4, 1, 4), (1, 4, 24)]
     for start in (0, 1):
         buffers = [torch.zeros(math.prod(shape) + 1, dtype=torch.bfloat16) for shape in shapes]

@@ -8,6 +8,7 @@ from piip_explore.errors import InputError
 from piip_explore.ops.check import determinism
 
 triton_backend = pytest.importorskip("piip_explore.ops.triton_backend", reason="Triton is not installed")
+triton_gathering = pytest.importorskip("piip_explore.ops.triton_gathering", reason="Triton is not installed")
 
 FINE, COARSE = (40, 40), (28, 28)
 B, HEADS, POINTS, WIDTH = 2, 16, 4, 12
@@ -21,6 +22,12 @@ class NoLaunch:
 
     def __getitem__(self, grid):
         return lambda *arguments, **constants: None
+
+
+@pytest.fixture(autouse=True)
+def _no_launch(monkeypatch):
+    for module in (triton_backend, triton_gathering):
+        monkeypatch.setattr(module, "kernels", NoLaunch())
 
 
 def peak_bytes(call):
@@ -42,7 +49,6 @@ def peak_bytes(call):
 @pytest.mark.parametrize("grids", [(FINE, COARSE), (COARSE, FINE)], ids=["keys are finer", "queries are finer"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_backward_stays_below_one_float32_value_and_the_gradients(monkeypatch, dtype, grids, deterministic, way):
-    monkeypatch.setattr(triton_backend, "kernels", NoLaunch())
     monkeypatch.setattr(triton_backend, "VALUE_GRADIENT_BY", way)
     keys, queries = (height * width for height, width in grids)
     shapes = [(B, keys, HEADS * WIDTH), (B, queries, HEADS, POINTS, 2), (B, queries, HEADS, POINTS)]
@@ -54,8 +60,7 @@ def test_backward_stays_below_one_float32_value_and_the_gradients(monkeypatch, d
     assert gradients <= peak < 4 * inputs[0].numel() + gradients
 
 
-def test_forward_allocates_its_output_alone(monkeypatch):
-    monkeypatch.setattr(triton_backend, "kernels", NoLaunch())
+def test_forward_allocates_its_output_alone():
     shapes = [(B, 1600, HEADS * WIDTH), (B, 784, HEADS, POINTS, 2), (B, 784, HEADS, POINTS)]
     inputs = [torch.zeros(shape, dtype=torch.bfloat16) for shape in shapes]
     assert peak_bytes(lambda: [triton_backend.forward(*inputs, FINE, COARSE)]) == 2 * B * 784 * HEADS * WIDTH
@@ -76,8 +81,7 @@ def unallocated(*shape):
         ((2**20, 1), (1025, 1), 1, 1, "a key map 1,048,576 pixels high and queries 1,025 high"),
     ],
 )
-def test_more_than_32_bits_count_is_refused(monkeypatch, keys, queries, heads, width, named):
-    monkeypatch.setattr(triton_backend, "kernels", NoLaunch())
+def test_more_than_32_bits_count_is_refused(keys, queries, heads, width, named):
     value = unallocated(1, keys[0] * keys[1], heads * width)
     offsets = unallocated(1, queries[0] * queries[1], heads, 1, 2)
     logits = unallocated(1, queries[0] * queries[1], heads, 1)

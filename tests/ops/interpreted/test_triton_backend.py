@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from piip_explore.ops import deformable_attention, launch, triton_backend
+from piip_explore.ops import deformable_attention, launch, triton_backend, triton_gathering
 from piip_explore.ops.check import FACTORS, TOLERANCES, Case, covering_cases, determinism, errors, relative_error
 from piip_explore.ops.launch import Program
 from piip_explore.ops.triton_kernels import ordered
@@ -41,8 +41,8 @@ def test_covering_case(case):
 @pytest.mark.parametrize("deterministic", [False, True])
 def test_the_launch_table_as_it_is(monkeypatch, width, deterministic):
     """In the tiles that a GPU gets: several per head, the last one partly empty, and rows in pieces, likewise."""
-    for name in ("launch", "launch_whole_rows"):
-        monkeypatch.setattr(triton_backend, name, getattr(launch, name))
+    monkeypatch.setattr(triton_backend, "launch", launch.launch)
+    monkeypatch.setattr(triton_gathering, "launch_whole_rows", launch.launch_whole_rows)
     case = Case(width, 3, 1, "float32", ((5, 3), (6, 7)), "dense", deterministic)
     assert max(errors(case, "cpu", "triton").values()) <= TOLERANCES[case.dtype]
 
@@ -59,11 +59,11 @@ def test_square_tiles_and_offsets_first(monkeypatch, program, grids):
 
 
 def test_ranks_list_every_sample_once_by_cell(monkeypatch):
-    monkeypatch.setattr(triton_backend, "RANKED_AT_ONCE", 16)
+    monkeypatch.setattr(triton_gathering, "RANKED_AT_ONCE", 16)
     number = 7
     cells = torch.randint(0, number + 1, (50,), generator=torch.Generator().manual_seed(0), dtype=torch.int32)
-    order, starts = triton_backend._ranked(cells, number)
-    sorted_order, sorted_starts = triton_backend._sorted(cells, number)
+    order, starts = triton_gathering._ranked(cells, number)
+    sorted_order, sorted_starts = triton_gathering._sorted(cells, number)
     assert torch.equal(starts, sorted_starts)
     for cell in range(number):
         found, wanted = (x[starts[cell] : starts[cell + 1]].tolist() for x in (order, sorted_order))
@@ -87,13 +87,13 @@ def test_the_largest_query_centres_that_32_bits_hold():
 def test_deterministic_gradients_of_some_maps_at_a_time(monkeypatch, maps):
     """Three heads of two images, one, two and four at a time: within an image, across the two, and a rest of two."""
     case = Case(6, 3, 3, "float32", ((4, 3), (5, 2)), "dense", deterministic=True)
-    monkeypatch.setattr(triton_backend, "BYTES_PER_CELL", 0)
+    monkeypatch.setattr(triton_gathering, "BYTES_PER_CELL", 0)
     value_bytes, samples_per_map = 4 * 2 * 12 * 18, 10 * 3
-    in_blocks = -(-4 * 6 * 4 // triton_backend.SUMMED_AT_ONCE)
-    monkeypatch.setattr(triton_backend, "SORTED_BYTES_PER_SAMPLE", value_bytes // samples_per_map // maps - in_blocks)
+    in_blocks = -(-4 * 6 * 4 // triton_gathering.SUMMED_AT_ONCE)
+    monkeypatch.setattr(triton_gathering, "SORTED_BYTES_PER_SAMPLE", value_bytes // samples_per_map // maps - in_blocks)
     counts = []
-    gather = triton_backend._gather_maps
-    monkeypatch.setattr(triton_backend, "_gather_maps", lambda *given: (counts.append(given[-1]), gather(*given)))
+    gather = triton_gathering._gather_maps
+    monkeypatch.setattr(triton_gathering, "_gather_maps", lambda *given: (counts.append(given[-1]), gather(*given)))
     assert max(errors(case, "cpu", "triton").values()) <= TOLERANCES[case.dtype]
     assert counts == [maps] * (6 // maps) + [6 % maps] * (6 % maps > 0)
 
@@ -128,7 +128,7 @@ def test_crowded_cells_are_summed_in_blocks(monkeypatch, block, deterministic):
     crowd = Crowd()
     wanted = crowd.gradient("torch")
     monkeypatch.setattr(triton_backend, "VALUE_GRADIENT_BY", "gathering")
-    monkeypatch.setattr(triton_backend, "SUMMED_AT_ONCE", block)
+    monkeypatch.setattr(triton_gathering, "SUMMED_AT_ONCE", block)
     with determinism(deterministic):
         assert relative_error(crowd.gradient("triton"), wanted) < 1e-6
 
@@ -139,7 +139,7 @@ def test_no_list_is_walked_sample_by_sample(monkeypatch, block, most):
     turns = []
     shares = ordered.shares
     monkeypatch.setattr(ordered, "shares", lambda *given: (turns.append(1), shares(*given))[1])
-    monkeypatch.setattr(triton_backend, "SUMMED_AT_ONCE", block)
+    monkeypatch.setattr(triton_gathering, "SUMMED_AT_ONCE", block)
     with determinism(True):
         Crowd().gradient("triton")
     heads, corners = 2, 4
