@@ -35,6 +35,13 @@ def test_a_design_is_drawn(text, boxes, arrows):
     assert labels == [*map(str, design.branches), *([design.merge.kind] if len(design.branches) > 1 else [])]
 
 
+def test_the_picture_in_the_documents_is_the_drawing():
+    """In a grey that light and dark pages show, as a picture takes no colour from its page."""
+    drawn = Design.parse("vit_tiny@1120:w14 vit_small@896:w14 vit_base@448:w14; merge=linear")._repr_svg_()
+    picture = (ROOT / "docs/images/architecture.svg").read_text(encoding="utf-8")
+    assert picture == drawn.replace("<svg ", '<svg color="#808080" ', 1) + "\n"
+
+
 def test_lanes_run_from_the_highest_resolution_down_and_arrows_follow_the_direction():
     drawn = ET.fromstring(Design.parse("vit_base@448 vit_tiny@896; interactions=1; direction=up")._repr_svg_())
     low, high, _ = drawn.findall(f".//{SVG}rect")
