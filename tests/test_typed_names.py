@@ -29,6 +29,10 @@ def test_models_and_spaces_are_listed(tmp_path):
     models = run(tmp_path, "models")
     assert models.returncode == 0
     assert [line.split()[0] for line in models.stdout.splitlines()[1:]] == list(catalog.MODELS)
+    page = (ROOT / "docs/models.md").read_text(encoding="utf-8")
+    assert all(
+        f"    {line}\n" in page for line in models.stdout.splitlines() if line.startswith("model ") or "_base" in line
+    )
     assert json.loads(run(tmp_path, "models", "--json").stdout)["vit_small"]["dim"] == 384
     presets = run(tmp_path, "presets")
     assert presets.returncode == 0
