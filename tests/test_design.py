@@ -229,7 +229,7 @@ def test_designs_are_values():
         ("vit_tiny@448 vit_base@224; head=8", "option 'head=8': did you mean 'heads'?"),
         (
             "vit_tiny@448 vit_base@224; in_channels=4",
-            "option 'in_channels': a design says no channels of images: call ",
+            "option 'in_channels': images have channels, designs do not: call ",
         ),
         ("vit_tiny@448 vit_base@224; x=8", "option 'x=8': expected one of interactions, attention, "),
         ("vit_tiny@448 vit_base@224; merge", "option 'merge': expected key=value"),

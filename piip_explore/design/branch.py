@@ -9,7 +9,7 @@ from piip_explore import catalog
 from piip_explore.errors import InputError
 
 MAX_RESOLUTION = 1 << 16
-"""The largest resolution of a branch in pixels; an image of more is a mistake, not a design."""
+"""The largest resolution of a branch (pixels); more than that is taken for a mistake."""
 
 NO_WINDOW = "none"
 """The text form of global attention."""
@@ -22,8 +22,8 @@ _WINDOW = re.compile(r"w([0-9]{1,9})(?:g([0-9]{1,9}))?")
 class Branch:
     """One branch: a model at a resolution (pixels, square), with optional window attention.
 
-    `window` is the side of the attention windows in patches, None for global attention; with `global_every` = K every
-    K-th block (the K-th, 2K-th, ...) is global all the same.
+    `window` is the side of the attention windows in patches, None for global attention; with `global_every` = K, blocks
+    K, 2K, ... (counted from 1) are global.
 
     Raises:
         InputError: unknown model, a resolution that the patch does not divide or that is above `MAX_RESOLUTION`, or a
@@ -68,7 +68,7 @@ class Branch:
 
     @property
     def grid(self) -> int:
-        """Side of the map of patches behind the embedding (ViT) or the stem (ConvNeXt)."""
+        """Side of the map after the patch embedding (ViT) or the stem (ConvNeXt)."""
         return self.resolution // self.spec.patch
 
     def block_window(self, block: int) -> int | None:
@@ -78,7 +78,7 @@ class Branch:
         return self.window
 
     def check_channels(self, channels: int) -> None:
-        """Check that the branch takes images of so many channels: all do but another package's, which take three.
+        """Check that the branch takes images with this many channels; models of other packages take three only.
 
         Raises:
             InputError: it does not.
@@ -88,7 +88,7 @@ class Branch:
 
     @classmethod
     def parse(cls, form: str) -> Branch:
-        """Parse the text form, `model@resolution`, with `:wN` or `:wNgK` behind it for windows.
+        """Parse the text form, `model@resolution`, followed by `:wN` or `:wNgK` for windows.
 
         Raises:
             InputError: the sentence names the token and what was expected.
@@ -135,7 +135,7 @@ def parse_window(form: str) -> tuple[int | None, int | None]:
 
 
 def rank(branch: Branch) -> tuple[int, int, int, str, int, int]:
-    """Sort key of branches: the highest resolution first, at equal resolution the wider last; no ties but equals."""
+    """Sort key of branches: highest resolution first, then the narrower model; only equal branches tie."""
     spec = branch.spec
     return (
         -branch.resolution,

@@ -19,7 +19,7 @@ class Design:
     """One architecture: branches in text order, interactions (None: there are none) and merge.
 
     Raises:
-        InputError: parts that do not fit each other; the sentence names the part.
+        InputError: the parts do not fit together; the sentence names the part.
     """
 
     branches: tuple[Branch, ...]
@@ -63,7 +63,7 @@ class Design:
 
     @property
     def directed_pairs(self) -> tuple[tuple[int, int], ...]:
-        """All (from, to) directions of one interaction as branch indices, in the order in which their pairs run.
+        """All (from, to) directions of one interaction as branch indices, in running order.
 
         Pairs run from the highest resolution to the lowest (docs/architecture.md, point 4).
         """

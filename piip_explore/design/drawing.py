@@ -18,8 +18,8 @@ _LANE, _THICKEST = 64, 40
 def svg(design: Design) -> str:
     """Draw a design.
 
-    The height of a branch shows its resolution, and its length its blocks: an arrow starts and ends behind the blocks
-    that its interaction follows, and points where features flow.
+    A branch's height shows its resolution, its length its blocks. An arrow starts and ends after the blocks that its
+    interaction follows and points where features flow.
     """
     height = _LANE * len(design.branches) + 8
     attributes = {"viewBox": f"0 0 {_WIDTH} {height}", "width": str(_WIDTH), "height": str(height), "role": "img"}
@@ -49,7 +49,7 @@ def svg(design: Design) -> str:
 
 
 def _ends(spec: catalog.Model, count: int) -> list[float]:
-    """Return where on the x axis the groups of a branch's blocks end, with room for arrows behind the last."""
+    """Return where on the x axis the groups of a branch's blocks end, with room for arrows after the last."""
     return [_LEFT + (block + 1) / spec.blocks * (_RIGHT - _LEFT - 10) for block in catalog.positions(spec, count)]
 
 

@@ -13,7 +13,7 @@ Attention = Literal["deformable", "regular"]
 Direction = Literal["both", "up", "down", "all"]
 
 _MOST = 9999
-"""Bound of the counts below: far above any use, and small enough for every cost to be a number."""
+"""Upper bound of the counts below: far above any use, and small enough to keep every cost finite."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Interaction:
     `ratio` is the width of the deformable attention's values over the query width, `ffn` the hidden width of the
     interaction's feed-forward network over the query width; `project=False` drops the projection and all three norms.
     `direction`: `both` ways between adjacent branches, `up` (the low resolution informs the high), `down`, or `all`
-    (both ways between every two branches). Regular attention has no points and keeps the full width: there `points`
-    and `ratio` mean nothing and read as their defaults.
+    (both ways between every two branches). Regular attention has no points and keeps the full width, so it resets
+    `points` and `ratio` to their defaults.
     """
 
     count: int = 12
@@ -51,7 +51,7 @@ class Interaction:
             object.__setattr__(self, "ratio", type(self).ratio)
 
     def among(self, branches: int) -> Interaction:
-        """Return the one spelling among so many branches: two have one pair, so `all` of it is `both`."""
+        """Return the canonical spelling for this many branches: two form one pair, so `all` becomes `both`."""
         return replace(self, direction="both") if self.direction == "all" and branches == 2 else self
 
     def value_width(self, query_width: int) -> int:
@@ -69,7 +69,7 @@ class Interaction:
         return tuple(pair for high, low in pairs for pair, wanted in (((high, low), down), ((low, high), up)) if wanted)
 
     def check(self, branch: Branch, *, query: bool) -> None:
-        """Check that the interactions fit a branch; `query`: the branch is written to by them, not only read.
+        """Check that the interactions fit a branch; `query`: they write to the branch too.
 
         Raises:
             InputError: too few blocks, or an attention width that the heads do not divide.

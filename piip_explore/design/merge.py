@@ -18,10 +18,10 @@ Weighting = Literal["published", "scalar", "channel"]
 class Merge:
     """How the branches' last maps become the output.
 
-    `out` are the numbers of the branches that feed it (from 1, in text order), None for all of them. `weighting` is
-    what a branch counts for in the sum: as `published`, a learned scalar for maps and equal shares for separate heads;
-    a learned `scalar`; or a learned weight for every `channel` (of separate heads, for every class). Without a merge it
-    means nothing and reads as `published`, and so does `scalar` where that is what is published.
+    `out` are the numbers of the branches that feed it (from 1, in text order), None for all of them. `weighting` weighs
+    the branches in the sum: as `published`, by a learned scalar for maps and equally for separate heads; by a learned
+    `scalar`; or by a learned weight per `channel` (per class for separate heads). It is reset to `published` without a
+    merge, and for maps with a `scalar`, which is what is published.
     """
 
     kind: MergeKind = "conv"
@@ -39,7 +39,7 @@ class Merge:
             object.__setattr__(self, "weighting", type(self).weighting)
 
     def among(self, branches: int) -> Merge:
-        """Return the one spelling among so many branches: `out` that names them all is None.
+        """Return the canonical spelling for this many branches: an `out` that names them all becomes None.
 
         Raises:
             InputError: `out` names a branch that does not exist, or is not in rising order.
@@ -52,10 +52,10 @@ class Merge:
         return replace(self, out=None) if len(self.out) == branches else self
 
     def levels(self, interaction: Interaction | None) -> tuple[int, ...]:
-        """Numbers of the interactions (from 0) after which maps are merged beside the final ones.
+        """Interactions (from 0) after which maps are merged, in addition to the final maps.
 
-        Published with twelve interactions: after 0, 1 and 10, which for ConvNeXt are the ends of its first three
-        stages; with another number, the first two and the last but one.
+        Published designs with twelve interactions merge after 0, 1 and 10, where the first three stages of a ConvNeXt
+        end. With another number it is the first two and the last but one.
         """
         if self.kind != "conv-multilevel" or interaction is None:
             return ()

@@ -1,6 +1,6 @@
-"""The options of a design beside its branches, one codec for each.
+"""The options of a design besides its branches, one codec for each.
 
-The text form, the YAML of spaces, samplers and tables all spell an option as its codec does.
+Texts, space files, samplers and tables all spell an option as its codec does.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def show(value: Any) -> str:
 
 
 def values_of(setting: Setting) -> dict[str, Any]:
-    """Return the value of every option; without interactions, theirs are the defaults."""
+    """Return the value of every option; without interactions, their options have their defaults."""
     interaction, merge = setting
     values = {name: getattr(interaction or Interaction(), name) for name in _OF_INTERACTION}
     of_merge = {"merge": merge.kind, "out": merge.out, "weighting": merge.weighting}
@@ -115,7 +115,7 @@ def values_of(setting: Setting) -> dict[str, Any]:
 
 
 def setting_of(values: Mapping[str, Any], branches: int) -> Setting:
-    """Return the one setting that options mean in a design of several branches; those not given have their defaults.
+    """Return the setting that options give a design of several branches; missing ones have their defaults.
 
     Raises:
         InputError: a value is out of range, or `out` names a branch that does not exist.

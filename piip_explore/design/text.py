@@ -1,4 +1,4 @@
-"""The text form of a design: read into its parts and printed from them."""
+"""The text form of a design: parsed into its parts, and printed from them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _NOTHING: dict[str, tuple[Any, ...]] = {
     "out": (None, (1,)),
     "weighting": ("published",),
 }
-"""The options that say nothing new of one branch alone."""
+"""The options that change nothing for one branch alone."""
 
 
 def write(branches: tuple[Branch, ...], setting: Setting) -> str:
@@ -62,7 +62,7 @@ def write(branches: tuple[Branch, ...], setting: Setting) -> str:
 _PAPER_NAME = re.compile(r"PIIP-((?:[TSBLH]|6B)+)", re.IGNORECASE)
 _LETTERS = {"T": "tiny", "S": "small", "B": "base", "L": "large", "H": "huge"}
 _RESOLUTIONS = (448, 896, 1120, 1344, 1568, 1792)
-"""From the largest model to the smallest, as the papers' PIIP-TSB has them."""
+"""Pixels of the largest model, the next, and so on; the first three are those of the papers' PIIP-TSB."""
 
 
 def _with_resolutions(letters: str) -> str:
@@ -81,7 +81,7 @@ def _parse_options(items: list[str]) -> dict[str, Any]:
         if not equals:
             raise InputError(f"option '{item.strip()}': expected key=value with one of {', '.join(OPTIONS)}")
         if key in ("in_channels", "in_chans", "channels"):
-            raise InputError(f"option '{key}': a design says no channels of images: call build(design, in_channels=N)")
+            raise InputError(f"option '{key}': images have channels, designs do not: call build(design, in_channels=N)")
         if key not in OPTIONS:
             raise InputError(f"option '{item.strip()}': {expected(key, OPTIONS)}")
         if key in values:
