@@ -1,4 +1,4 @@
-"""The kinds of branch models: what sizes and which structure each one has."""
+"""The kinds of branch models: their sizes and structure."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Rotary:
     """Rotary positions of patches (RoPE, arXiv 2104.09864), along both axes of the map, stretched to its size.
 
     Half of a head's pairs of channels turn with the row, half with the column. With F pairs per axis, pair j of a patch
-    at place i of n along the axis turns by (`extent` x (i + `offset`) / n + `origin`) x `base` ^ (-j / F) radians, so
-    that a patch's angle depends on where in the image it is, not on the number of patches. Pairs are channels j and
-    j + half of the head (`halves`), or neighbours; the rows' pairs come first unless `columns_first`.
+    at place i of n along the axis turns by (`extent` x (i + `offset`) / n + `origin`) x `base` ^ (-j / F) radians, so a
+    patch's angle depends on its place in the image, not on the number of patches. Pairs are channels j and j + half of
+    the head (`halves`), or neighbours; the rows' pairs come first unless `columns_first`.
     """
 
     base: float
@@ -34,9 +34,9 @@ class ViT:
     `mlp_ratio` is the inner width of the MLP by `dim`; `swiglu` is a gated MLP (arXiv 2002.05202), whose first layer is
     twice as wide. `position` is the kind of learned positions: an absolute embedding added to the patches, or a
     relative bias inside every attention; `rotary` turns queries and keys besides. `embed_norm` is CLIP's LayerNorm
-    between the embedding, which has no bias then, and the first block. `class_token` says that the model has one in
-    every design; the others have one only where branches keep heads of their own. `registers` are learned tokens (arXiv
-    2309.16588) behind the class token. Neither has a position.
+    between the embedding, which has no bias then, and the first block. Models with `class_token` have one in every
+    design, the others only where branches keep heads of their own. `registers` are learned tokens (arXiv 2309.16588)
+    after the class token. Neither has a position.
     """
 
     depth: int
@@ -81,7 +81,7 @@ class ViT:
 
     @property
     def plain(self) -> ViT:
-        """The ViT that has these sizes and no other structure."""
+        """The plain ViT of these sizes."""
         return ViT(self.depth, self.dim, self.heads, self.patch)
 
     def prefix(self, class_token: bool) -> int:
@@ -140,8 +140,8 @@ class OwnBranch(ConvNeXt):
     """A branch model that another package offers as an entry point of `piip_explore.branches`.
 
     It has one stage or four, of blocks of any kind, and no windows. `modules` ("package.module:function") returns its
-    stem and its blocks, in order, each a module from map (B, C, H, W) to map; a layer that opens a stage halves the map
-    and counts as a block. Costs are traced from these modules, as for every model.
+    stem and its blocks in order, modules that each turn a map (B, C, H, W) into a map; a layer that opens a stage
+    halves the map and counts as a block. Costs are traced from these modules, as for every model.
     """
 
     modules: str

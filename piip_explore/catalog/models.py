@@ -1,9 +1,9 @@
 """The models that have names, as data.
 
-Sources: PIIP (arXiv 2501.07783, Sec. IV; arXiv 2406.04330), DeiT III (arXiv 2204.07118), ConvNeXt (arXiv
-2201.03545), InternVL (arXiv 2312.14238), BEiT v2 (arXiv 2208.06366), DINOv2
-(arXiv 2304.07193), CLIP (arXiv 2103.00020), registers (arXiv 2309.16588), DINOv3 (arXiv 2508.10104), SigLIP 2 (arXiv
-2502.14786), Perception Encoder (PE, arXiv 2504.13181); of these four, the structure is the one that timm's models have.
+Sources: PIIP (arXiv 2501.07783, Sec. IV; arXiv 2406.04330), DeiT III (arXiv 2204.07118), ConvNeXt (arXiv 2201.03545),
+InternVL (arXiv 2312.14238), BEiT v2 (arXiv 2208.06366), DINOv2 (arXiv 2304.07193), CLIP (arXiv 2103.00020). Registers
+(arXiv 2309.16588), DINOv3 (arXiv 2508.10104), SigLIP 2 (arXiv 2502.14786) and Perception Encoder (PE, arXiv 2504.13181)
+have the structure of timm's models.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from piip_explore.catalog.kinds import ConvNeXt, Model, Rotary, ViT
 
 # DINOv2 with registers: a class token, four registers, patches of 14.
 _DINOV2_REG = partial(ViT, patch=14, class_token=True, registers=4)
-# DINOv3: rotary positions alone, each axis of the image from -1 to 1, of which the fastest pair turns once.
+# DINOv3: only rotary positions. Each axis of the image runs from -1 to 1, and the fastest pair turns once per unit.
 _DINOV3 = partial(
     ViT,
     norm_eps=1e-5,

@@ -19,7 +19,7 @@ _PLAIN = ViT(1, 1, 1)
 
 @cache
 def model(name: str) -> Model:
-    """Return the specification behind a branch model's name, catalogued or free.
+    """Return the specification that a branch model's name stands for, catalogued or free.
 
     Free models are written `vit[depth=12,dim=160,heads=2]` (optionally `patch=8`) and
     `convnext[depths=3-3-9-3,dims=24-48-96-192]` (optionally `patch=2`); `dinov3_base[depth=12,dim=160,heads=2]` has the
@@ -45,7 +45,7 @@ def model(name: str) -> Model:
 
 
 def canonical_name(name: str) -> str:
-    """Return the one spelling of a model: the catalog's name for its structure if there is one.
+    """Return the canonical name of a model: the catalog's name for its structure if there is one.
 
     Other free models list their sizes in a fixed order without defaults, after `vit`, `convnext` or the first
     catalogued model of their structure.
@@ -77,7 +77,7 @@ def free_vit(spec: ViT) -> str:
 
 
 def structure(spec: Model) -> str:
-    """Return the sizes of a model in words, and what a ViT has beside them."""
+    """Return the sizes of a model in words, and what else its structure has."""
     if isinstance(spec, OwnBranch) and len(spec.depths) == 1:
         return f"{spec.modules}, {spec.depths[0]} blocks of width {spec.dims[0]}"
     if isinstance(spec, ConvNeXt):
