@@ -1,4 +1,4 @@
-"""A part of a network, run in a way of its own."""
+"""A part of a network, run by any function."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Apply(nn.Module):
-    """Runs `module` by the function `forward`, which need not be its own forward pass."""
+    """Runs the function `forward` in place of the forward pass of `module`."""
 
     def __init__(self, forward: Callable[..., Any], module: nn.Module) -> None:
         super().__init__()

@@ -17,12 +17,12 @@ Grid = tuple[int, int]
 class SelfAttention(nn.Module):
     """Multi-head self-attention over the tokens of one map, optionally in windows.
 
-    Windows are padded at the right and bottom with zeros *before* the projection to queries, keys and values, so that
-    padding takes part as the bias does (the released detection checkpoints were trained so). A window at least as
-    large as the map is global attention without padding. Prefix tokens (a class token, registers) belong to no window:
-    they attend to every token, and every token attends to them. Rotary positions are those in the whole map, in windows
-    as in global attention, so that a window only limits what a patch sees; padding stands where a larger map would
-    continue, and prefix tokens are not turned.
+    Windows are padded at the right and bottom with zeros *before* the projection to queries, keys and values, so
+    padding takes part with the projection's bias (the released detection checkpoints were trained this way). A window
+    at least as large as the map is global attention without padding. Prefix tokens (a class token, registers) belong to
+    no window: they attend to every token, and every token attends to them. Rotary positions are those in the whole map,
+    in windows too, so a window only limits what a patch sees. Padding gets the positions where a larger map would
+    continue; prefix tokens are not turned.
 
     Args:
         spec: the branch's model.

@@ -30,8 +30,8 @@ def build(
 
     Args:
         design: the architecture.
-        num_classes: classes of a classifier. A design that merges linearly and a single branch get one on the mean
-            of the final map's tokens where this is given; separate heads always have one (1000 classes by default).
+        num_classes: classes of the classifier. If given, a design with a linear merge or one branch gets a classifier
+            on the mean of the final map's tokens; separate heads always have one (1000 classes by default).
         drop_path: stochastic-depth rate of the deepest blocks, one for all branches or one for each.
         interaction_drop_path: that of the interactions; None for the highest of the branches'.
         checkpointing: recompute blocks in the backward pass to save memory.
@@ -63,7 +63,7 @@ def build(
 def build_branch(
     branch: Branch, class_tokens: bool, drop_path: float = 0.0, checkpointing: bool = False, in_channels: int = 3
 ) -> BranchModule:
-    """Build one branch; `class_tokens` asks for a class token where the model does not have one in every design."""
+    """Build one branch; `class_tokens` adds a class token if the model has none of its own."""
     spec = branch.spec
     branch.check_channels(in_channels)
     if isinstance(spec, catalog.OwnBranch):

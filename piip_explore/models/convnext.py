@@ -42,7 +42,7 @@ class ConvNeXtBlock(nn.Module):
 
 
 class Stage(nn.Module):
-    """A stage: down-sampling by two (but for the first stage), then blocks."""
+    """A stage: down-sampling by two (except in the first stage), then blocks."""
 
     def __init__(self, dim_in: int, dim: int, drop_paths: list[float], downsample: bool) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class ConvNeXtBranch(MapBranch):
         self.apply(_initialise)
 
     def layers(self) -> list[nn.Module]:
-        """Return what the numbering of blocks counts, in order: down-sampling layers and blocks."""
+        """Return all that counts as a block, in order: down-sampling layers and blocks."""
         layers: list[nn.Module] = []
         for stage in self.stages:
             assert isinstance(stage, Stage)

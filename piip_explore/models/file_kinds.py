@@ -26,11 +26,11 @@ _OTHERS = (
     (b"\x93NUMPY", "a NumPy array: expected a table of named tensors"),
     (b"%PDF", "a PDF"),
 )
-"""How other files begin that are met under the name of weights (in lower case where they are texts)."""
+"""First bytes of files that are often taken for weights (texts in lower case)."""
 
 
 def weights_kind(path: Path) -> Literal["safetensors", "torch"]:
-    """Return how the weights in a file are written.
+    """Return the format of the weights in a file.
 
     Raises:
         InputError: they are not weights; the sentence says what they are instead.
@@ -63,10 +63,10 @@ def weights_kind(path: Path) -> Literal["safetensors", "torch"]:
 
 
 def _json(path: Path) -> str:
-    """Return what a JSON text is that lies where weights are expected."""
+    """Return the sentence on a JSON file in place of weights."""
     try:
         shards = sorted(set(json.loads(path.read_bytes())["weight_map"].values()))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return f"'{path}' is a text in JSON, not weights"
+        return f"'{path}' is JSON, not weights"
     names = ", ".join(shards[:3]) + (", ..." if len(shards) > 3 else "")
     return f"'{path}' is the index of weights in {len(shards)} files beside it ({names}): join them into one file"

@@ -17,7 +17,7 @@ from piip_explore.ops.precision import without_autocast
 
 
 class DeformableAttention(nn.Module):
-    """Deformable cross-attention with one level (Deformable-DETR, arXiv 2010.04159) from a map to another's queries.
+    """Deformable cross-attention with one level (Deformable-DETR, arXiv 2010.04159): queries read another map.
 
     Args:
         dim: width of the queries and of the output.
@@ -96,7 +96,7 @@ class ConvFFN(nn.Module):
 class DirectedInteraction(nn.Module):
     """One direction of an interaction: the features of one branch flow into those of another.
 
-    Both of its contributions are scaled by vectors that start at zero, so that a fresh interaction changes nothing.
+    Vectors that start at zero scale both of its terms, so a fresh interaction changes nothing.
     """
 
     def __init__(self, dim_from: int, dim: int, options: Interaction, drop_path: float = 0.0) -> None:
@@ -153,7 +153,7 @@ class InteractionLayer(nn.Module):
                 self.pairs.append([(a, q)])
 
     def forward(self, features: list[Tensor], grids: list[Grid]) -> list[Tensor]:
-        """Inform the branches' features (B, H*W, C) on their grids by each other; return the new features."""
+        """Exchange the branches' features (B, H*W, C) on their grids; return the new features."""
         features = list(features)
         for pair in self.pairs:
             informed = [self.directions[f"{a}_{q}"](features[q], features[a], grids[q], grids[a]) for a, q in pair]

@@ -1,4 +1,4 @@
-"""Small layers that several rooms of the network share."""
+"""Small layers that several parts of the network share."""
 
 from __future__ import annotations
 
@@ -64,18 +64,18 @@ ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
     "quick-gelu": QuickGELU,
     "swiglu": SwiGLU,
 }
-"""What `catalog.ViT.activation` names."""
+"""The activations by their names in `catalog.ViT.activation`."""
 
 
 def group_norm(dim: int) -> nn.GroupNorm:
-    """Return the merge's GroupNorm: 32 groups as published, fewer where a narrower model's width asks for it."""
+    """Return the merge's GroupNorm: 32 groups as published, fewer if a narrower model's width needs it."""
     return nn.GroupNorm(math.gcd(32, dim), dim)
 
 
 def to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
     """Arrange tokens (B, H*W, C) on their grid as a map (B, C, H, W).
 
-    Its layout is that of channels last for one image too, as exported programs, traced with several, expect.
+    The map is channels last in memory, also for one image: exported programs, traced with several, expect that.
     """
     return tokens.unflatten(1, grid).permute(0, 3, 1, 2)
 
@@ -95,7 +95,7 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
 def scale(images: Tensor, part: int, whole: int) -> Tensor:
     """Resize images (B, C, H, W) bilinearly to part / whole of their size, rounded down.
 
-    Where that is not a whole number of pixels, samples still are at the exact ratio, as the published models have it.
+    If that is not a whole number of pixels, samples still lie at the exact ratio, as in the published models.
     """
     height, width = images.shape[2:]
     size = (height * part // whole, width * part // whole)

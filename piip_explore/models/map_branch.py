@@ -1,4 +1,4 @@
-"""Branches whose blocks take and give maps: ConvNeXt, and models of other packages."""
+"""Branches whose blocks take and return maps: ConvNeXt, and models of other packages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from piip_explore.models.layers import to_map, to_tokens
 class MapBranch(nn.Module):
     """A stem and layers on maps (B, C, H, W); no final norm and no head.
 
-    Between groups of blocks the map travels as tokens (B, H*W, C), as that of a ViT does.
+    Between groups of blocks the map is passed on as tokens (B, H*W, C), like a ViT's.
     """
 
     prefix = 0
@@ -24,7 +24,7 @@ class MapBranch(nn.Module):
     stem: nn.Module
 
     def layers(self) -> list[nn.Module]:
-        """Return what the numbering of blocks counts, in order: down-sampling layers and blocks."""
+        """Return all that counts as a block, in order: down-sampling layers and blocks."""
         raise NotImplementedError
 
     def embed(self, images: Tensor) -> tuple[Tensor, Grid]:
@@ -44,7 +44,7 @@ class OwnBranchModule(MapBranch):
     """A branch of another package's modules.
 
     Raises:
-        InputError: they cannot be made, or are not as many as the model has blocks.
+        InputError: they cannot be made, or their number is not that of the model's blocks.
     """
 
     def __init__(self, spec: OwnBranch, checkpointing: bool = False) -> None:
@@ -68,10 +68,10 @@ class OwnBranchModule(MapBranch):
         return list(self.blocks)
 
     def check(self, spec: OwnBranch, images: Tensor) -> None:
-        """Run images of a size that `spec` can halve without rest, and compare every map with what it says.
+        """Run images whose size halves without remainder, and compare every map with `spec`.
 
         Raises:
-            InputError: a block's width or stride is another one.
+            InputError: a block's width or stride differs.
         """
         x = self.stem(images)
         for number, block in enumerate(self.blocks):

@@ -1,8 +1,8 @@
 """How the branches' maps become the network's output (arXiv 2501.07783, Sec. III; docs/architecture.md, point 8).
 
 In every merge the target width is that of the lowest-resolution branch; maps are resized bilinearly to the current map
-of the highest-resolution branch and summed with one learnable scalar each. `weighting=channel` learns one for every
-channel in its place. All of them start at one, so that an untrained network is the same with either.
+of the highest-resolution branch and summed with one learnable scalar each. `weighting=channel` learns one per channel
+instead. All start at one, so an untrained network is the same with either.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ ADAPTERS: dict[str, Callable[[int, int, bool], nn.Module]] = {
     "conv": conv_adapter,
     "conv-multilevel": multilevel_adapter,
 }
-"""What every branch's map passes before the sum, by kind of merge."""
+"""What adapts every branch's map before the sum, by kind of merge."""
 
 
 class WeightedSum(nn.Module):
@@ -98,7 +98,7 @@ class SimplePyramid(nn.Module):
     """ViTDet's simple feature pyramid (arXiv 2203.16527): maps of four, two, one and half times the input's size.
 
     Args:
-        dims: widths of the maps that levels 0 to 3 are made from; all four from one map where they are the same map.
+        dims: widths of the maps that levels 0 to 3 are made from, which may be one map.
     """
 
     def __init__(self, dims: Sequence[int]) -> None:
@@ -187,8 +187,8 @@ class SeparateHeads(nn.Module):
     """One LayerNorm and linear head per branch on the first *patch* token; the logits are averaged.
 
     The first patch and not the class token: after the last interaction the class token is not put back, and the
-    released classifiers are trained that way (docs/architecture.md, point 8). `weighting` other than `published` learns
-    what each head's logits count for in the mean: a scalar, or with `channel` one weight per class.
+    released classifiers are trained that way (docs/architecture.md, point 8). A `weighting` other than `published`
+    learns the weight of each head's logits in the mean: a scalar, or with `channel` one per class.
     """
 
     def __init__(self, dims: Sequence[int], num_classes: int, weighting: Weighting = "published") -> None:

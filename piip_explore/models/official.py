@@ -46,7 +46,7 @@ def load_official(family: str, config: Mapping[str, Any], state_dict: Mapping[st
         takes. Tensors that the authors' forward pass never reads are kept in its attribute `unused`, under their names.
 
     Warns:
-        UserWarning: the weights are those of another network than the arguments say (detection with four branches).
+        UserWarning: the weights belong to another network than the arguments describe (detection with four branches).
 
     Raises:
         InputError: an argument that the authors' code does not support, or weights that do not fit the arguments; the

@@ -43,8 +43,8 @@ def write_onnx(traced: ExportedProgram, path: Path, inputs: Sequence[str], outpu
 def trace_onnx(module: nn.Module, inputs: tuple[Tensor, ...], path: Path, names: Sequence[str]) -> None:
     """Write a module as an ONNX model of these sizes by PyTorch's older exporter, in seconds instead of minutes.
 
-    What it computes is the same; what the runtime makes of it may be somewhat slower or faster. `module` is changed:
-    its deformable attention is of plain operators from now on.
+    It computes the same; a runtime may run it somewhat slower or faster. `module` is changed: from now on its
+    deformable attention consists of plain operators.
     """
     for part in module.modules():
         if isinstance(part, DeformableAttention):

@@ -26,9 +26,9 @@ class Pyramid(nn.Module):
         positions: for every branch, the blocks (from 0) that the groups end with, the same number for all; the last
             is the last block.
         interactions: one per group, or none.
-        merge: what the final (and intermediate) maps pass.
+        merge: makes the output of the final (and intermediate) maps.
         head: a classifier on the merge's maps, or None to return the maps.
-        given: the resolution that images come at; None for the largest branch's.
+        given: resolution of the images that are passed in; None for the largest branch's.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Pyramid(nn.Module):
         return cast("BranchModule", self.branches[0]).in_channels
 
     def forward(self, images: Tensor) -> list[Tensor] | Tensor:
-        """Run images (B, C, H, W), at the largest branch's resolution if `given` says no other; any aspect ratio.
+        """Run images (B, C, H, W), of the resolution `given`, else of the largest branch's; any aspect ratio.
 
         Returns:
             The merge's maps (B, C, H', W'), or logits (B, classes) where the network has a head.

@@ -1,4 +1,4 @@
-"""Rotary positions: queries and keys turned pair by pair of channels, by angles of their patch's place in the image."""
+"""Rotary positions: pairs of channels of queries and keys, turned by angles of their patch's place in the image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from piip_explore.catalog import Rotary
 def angles(
     rotary: Rotary, head_dim: int, grid: tuple[int, int], cells: tuple[int, int], device: torch.device
 ) -> Tensor:
-    """Return the angles (rows * columns, head_dim / 2) in radians of so many `cells` (rows, columns).
+    """Return the angles (rows * columns, head_dim / 2) in radians of a grid of `cells` (rows, columns).
 
     The first `grid` (H, W) of them are the map, over which `rotary` stretches; cells beyond it, as windows have,
     continue at the same spacing.

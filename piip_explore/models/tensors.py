@@ -25,7 +25,7 @@ def odd(tensor: object) -> str | None:
 
 
 def not_finite(tensor: Tensor, dtype: torch.dtype) -> str | None:
-    """Return that not all numbers of a tensor are finite in `dtype`, as the end of a sentence; None if they are."""
+    """Return, as the end of a sentence, that a tensor has numbers that are not finite in `dtype`; None if all are."""
     return None if tensor.to(dtype).isfinite().all() else f"holds numbers that are not finite as {_name(dtype)}"
 
 

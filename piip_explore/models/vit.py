@@ -34,7 +34,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """A pre-norm transformer block: attention and MLP, each behind a norm, a LayerScale and stochastic depth."""
+    """A pre-norm transformer block: attention and MLP, each with a norm, a LayerScale and stochastic depth."""
 
     def __init__(self, spec: ViT, window: int | None, grid: int, class_token: bool, drop_path: float = 0.0) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""How families of pre-trained branches name their tensors, and what becomes of the names here.
+"""How families of pre-trained branches name their tensors, and what those names become here.
 
-Ours are timm's names, so that timm, DeiT, DeiT III, AugReg, MAE, DINOv2, SigLIP 2 and PE need next to no renaming;
-DINOv3, CLIP, InternViT and ConvNeXt of Hugging Face, the original ConvNeXt, BEiTv2 and Uni-Perceiver are renamed by the
-rules below.
+Ours are timm's names, so timm, DeiT, DeiT III, AugReg, MAE, DINOv2, SigLIP 2 and PE need almost no renaming; DINOv3,
+CLIP, InternViT and ConvNeXt of Hugging Face, the original ConvNeXt, BEiTv2 and Uni-Perceiver are renamed by the rules
+below.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Rules = list[tuple[str, str]]
 class Family:
     """A way of naming: `rules` rename, `unread` are names that may be left out, `optional` ours that it may lack.
 
-    The first family fits that has a name like `mark` and one like `needs`, and none like `lacks`. `rotary` says whether
-    its models have rotary positions, which leave no tensor in a file; None where names do not tell. `models` begins the
-    catalog's names of its models, where it has its own.
+    A file belongs to the first family whose `mark` and `needs` each match one of its names and whose `lacks` matches
+    none. `rotary` says whether its models have rotary positions, which leave no tensor in a file; None if names do not
+    tell. `models` is how the catalog's names of its models begin, if it has models of its own.
     """
 
     name: str
@@ -92,7 +92,7 @@ FAMILIES = (
             (r"layers\.(\d+)\.linear(\d)\.", r"blocks.\1.mlp.fc\2."),
             (r"layers\.(\d+)\.gamma_(\d)", r"blocks.\1.ls\2.gamma"),
         ],
-        # The norm behind the embedding has no counterpart in our branch, nor has PIIP's catalogued ViT one.
+        # The norm after the embedding is left out: neither our branch nor PIIP's ViT has one.
         r"visual_embed\.(embeddings_norm|embeddings_type)\..*|visual_embed\.patch_embed\.temporal_pos_embed\.weight"
         r"|(token_embed|video_embed|prompt_embed|cls_head|predictor|loss_prepare)\..*|logit_scale",
     ),
@@ -133,7 +133,7 @@ FAMILIES = (
         ],
         _TIMM_VIT_UNREAD + r"|rope_embed\.periods|local_cls_norm\..*",
         lacks="pos_embed",
-        optional=r"blocks\.\d+\.attn\.qkv\.bias",  # most files of timm leave it out, being zero
+        optional=r"blocks\.\d+\.attn\.qkv\.bias",  # zero, and left out of most of timm's files
         rotary=True,
         models="dinov3",
     ),

@@ -20,7 +20,7 @@ from piip_explore.models.vit import VisionTransformer, resample_positions
 from piip_explore.models.weight_families import FAMILIES, Family
 
 _PREFIX = 5
-"""Most tokens (class, distillation, registers) that a position embedding is believed to begin with."""
+"""The most tokens (class, distillation, registers) that may precede the map in a position embedding."""
 _TEMPORAL = "visual_embed.patch_embed.temporal_pos_embed.weight"
 
 
@@ -49,16 +49,16 @@ def load_branch(branch: BranchModule, state: Mapping[str, Tensor]) -> Report:
     file's kernels for the first three and starts with zeros for the others, so that it begins as the file's network;
     one for fewer has the mean of the three in each, scaled so that grey images give the same.
 
-    Rotary positions leave no tensor in a file: whether they fit is told by the file's family, and by its position
-    embedding where it has one.
+    Rotary positions leave no tensor in a file: the file's family, and its position embedding if it has one, tell
+    whether they fit.
 
     Args:
         branch: a branch of a network, changed in place only if everything fits.
         state: the tensors of a file, as `read_checkpoint` returns them.
 
     Raises:
-        InputError: names of no known family; tensors that do not fit the branch, or hold numbers that no weights are
-            (not finite, quantised, sparse); the sentence lists the names.
+        InputError: names of no known family; tensors that do not fit the branch or cannot be weights (not finite,
+            quantised, sparse); the sentence lists the names.
     """
     family = _family(state)
     problems = [f"{name} {why}" for name, tensor in state.items() if _used(name, family) and (why := odd(tensor))]
@@ -87,7 +87,7 @@ def load_branch(branch: BranchModule, state: Mapping[str, Tensor]) -> Report:
 def _family(state: Mapping[str, Tensor]) -> Family:
     if not isinstance(state, Mapping):
         raise InputError(
-            f"load_branch reads no {type(state).__name__}, but the tensors of a file: those are "
+            f"load_branch expects the tensors of a file, not a {type(state).__name__}: pass "
             "read_checkpoint(path).tensors, of piip_explore.export.checkpoints"
         )
     if odd := next((name for name in state if not isinstance(name, str)), None):
@@ -95,7 +95,7 @@ def _family(state: Mapping[str, Tensor]) -> Family:
     family = next((f for f in FAMILIES if f.fits(state.keys())), None)
     if family is None:
         shown = ", ".join(list(state)[:3])
-        raise InputError(f"these weights ({shown}, ...) are of no known family of branches")
+        raise InputError(f"these weights ({shown}, ...) belong to no known family of branches")
     return family
 
 
@@ -106,7 +106,7 @@ def _misfit(family: Family, problems: list[str], model: str | None = None) -> In
 
 
 def _model_of(family: Family, state: Mapping[str, Tensor], branch: BranchModule) -> str | None:
-    """Return the catalogued model, other than the branch's, that weights of a family with its own models are of."""
+    """Return the catalogued model that the weights belong to, if it is not the branch's and their family tells."""
     kernel = state.get("patch_embed.proj.weight")
     if not family.models or kernel is None or kernel.ndim == 0:
         return None
@@ -121,7 +121,7 @@ def _model_of(family: Family, state: Mapping[str, Tensor], branch: BranchModule)
 
 
 def _other_rotary(state: Mapping[str, Tensor], family: Family, spec: catalog.ViT) -> list[str]:
-    """Return why the rotary positions that weights were trained with are not the branch's, if they are not."""
+    """Return why weights were not trained with the branch's rotary positions, empty if they were."""
     if family.rotary and spec.rotary is None:
         return ["they were trained with rotary positions, which the branch lacks"]
     if spec.rotary is None:
@@ -133,13 +133,13 @@ def _other_rotary(state: Mapping[str, Tensor], family: Family, spec: catalog.ViT
         return []
     tokens = position.numel() // spec.dim
     side = math.isqrt(tokens)
-    if side**2 == tokens or side == spec.rotary.extent:  # without a class token's slot, it is of a branch of ours
+    if side**2 == tokens or side == spec.rotary.extent:  # without a class token's place it comes from a branch of ours
         return []
     return [f"they were trained with rotary positions of a map of {side}, the branch's are of {spec.rotary.extent:g}"]
 
 
 def _used(name: str, family: Family) -> bool:
-    """Return whether a tensor of a file is looked at, though it may be left out where the branch has no use for it."""
+    """Return whether a tensor of a file is read, for some branches at least."""
     return not re.fullmatch(family.unread, name) or name in ("cls_token", "reg_token", "register_tokens", _TEMPORAL)
 
 
@@ -223,7 +223,7 @@ def _shape_vit(state: dict[str, Tensor], branch: VisionTransformer, family: Fami
 
 
 def _on_square(position: Tensor, dim: int) -> bool:
-    """Return whether positions are of a square map, with no more than a few tokens before it."""
+    """Return whether positions are those of a square map with at most a few tokens before it."""
     sides = [side for side in position.shape[:-1] if side > 1]
     if position.shape[-1:] != (dim,) or len(sides) > 2 or len(set(sides)) > 1:
         return False

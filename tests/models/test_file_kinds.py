@@ -28,7 +28,7 @@ OTHERS = {
     "a web page": (b"<!DOCTYPE html><html>Sign in</html>", "a web page"),
     "a web page after blanks": (b"\xef\xbb\xbf\r\n <HTML><body>", "a web page"),
     "an error in XML": (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code>', "error message of a download"),
-    "an error in JSON": (b'{"error": "Repository not found"}', "a text in JSON"),
+    "an error in JSON": (b'{"error": "Repository not found"}', "is JSON, not weights"),
     "a packed file": (b"\x1f\x8b\x08\0\0\0\0\0", "packed by gzip"),
     "nothing": (b"", "it is empty"),
     "a GGUF file": (b"GGUF\3\0\0\0" + b"\0" * 40, "a GGUF file"),

@@ -463,8 +463,8 @@ def test_a_tensor_of_any_shape_is_loaded_or_refused(
 
 def test_what_is_no_table_of_tensors_is_said() -> None:
     for wrong, words in (
-        ("x.pth", "reads no str"),
-        ([noise(1)], "reads no list"),
+        ("x.pth", "not a str"),
+        ([noise(1)], "not a list"),
         ({3: noise(1)}, "3 is not a name"),
     ):
         with pytest.raises(InputError, match=words):
