@@ -1,9 +1,9 @@
 """What counts: the two sets of rules, `published` and `built`, stated once.
 
 Both count one multiply-accumulate as one FLOP, for one image, and agree on linear layers, convolutions, norms and ReLU
-(`cost.trace`). `built` is everything that is there, as it runs. `published` follows the papers (arXiv 2406.04330 and
-2501.07783), whose counter took some things by formula, some from another module than the one trained, and left some
-out. `docs/accounting.md` says how each rule was found.
+(`cost.trace`). `built` counts everything, as it runs. `published` follows the papers (arXiv 2406.04330 and 2501.07783),
+whose counter took some things by formula, some from another module than the one trained, and left some out.
+`docs/accounting.md` says how each rule was found.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from piip_explore.errors import InputError, expected
 
 @dataclass(frozen=True)
 class Rules:
-    """Where the two accountings differ; True is what is there as it runs, False is as published."""
+    """Where the two accountings differ: True counts what runs, False what was published."""
 
     tokens: bool
     """Windowed blocks run on padded windows, and class tokens are attended to. Published: attention is
@@ -37,7 +37,7 @@ class Rules:
     """The simple pyramid's up-convolutions are counted. Published: not counted."""
 
     head: bool
-    """No classifier but what the design has. Published: the parameters (not the FLOPs) of a LayerNorm and 1000-way
+    """Only the design's own classifier counts. Published: the parameters (not the FLOPs) of a LayerNorm and 1000-way
     linear head at the merged width are counted for every design."""
 
 
@@ -111,5 +111,5 @@ def sampling(rule: Rules, as_run: Counts, merge: MergeKind, queries: Any, first:
 
 
 def counted_merge(rule: Rules, kind: MergeKind) -> MergeKind:
-    """Return the merge that is counted for a design's."""
+    """Return the kind of merge that is counted in place of a design's."""
     return "linear" if kind == "conv" and not rule.merge else kind

@@ -62,11 +62,12 @@ def count(design: Design, accounting: str = "published", in_channels: int = 3) -
 
     Args:
         design: the design.
-        accounting: `published`, what compares with the papers, or `built`, what the network that is trained costs.
+        accounting: `published`, to compare with the papers, or `built`, the cost of the network that is trained.
         in_channels: channels of the image; every branch's first convolution has that many.
 
     Raises:
-        InputError: there is no such accounting, or a branch of another package is to take other than three channels.
+        InputError: there is no such accounting, or a branch of another package would have to take other than three
+            channels.
     """
     counts = _count(design, rules(accounting))
     if in_channels != 3:
@@ -82,9 +83,9 @@ class Traffic:
 
     `activations` are the outputs of all linear layers, convolutions and attentions, the convention of RegNet
     (arXiv 2003.13678) and fvcore; fused attention writes no logits. `moved` is what every counted operator reads, its
-    weights included, and writes. `kept` is what automatic differentiation keeps for the backward pass, without scaled
-    images and what comes between the parts of a merge (up to 3 %; `cost.memory` makes bytes of it). `peak` is the most
-    that one counted operator reads and writes, weights aside: what inference needs at least, where element-wise
+    weights included, and writes. `kept` is what automatic differentiation keeps for the backward pass, except resized
+    images and values between the parts of a merge (up to 3 %; `cost.memory` turns it into bytes). `peak` is the most
+    that one counted operator reads and writes, without weights: the least that inference needs if element-wise
     operators are fused into their neighbours.
     """
 
@@ -104,16 +105,16 @@ def traffic(design: Design) -> Traffic:
 
 
 def training_memory(design: Design, batch: int) -> float:
-    """Return the GB that training a design in fp32 with AdamW takes at so many images per step (`cost.memory`)."""
+    """Return the GB that training a design in fp32 with AdamW takes with `batch` images per step (`cost.memory`)."""
     total = sum(_count(design, RULES["built"]).values(), Counts())
     gigabytes: float = training_gb(total.params, total.kept, batch)
     return gigabytes
 
 
 def difference(design: Design) -> list[tuple[str, int, int]]:
-    """Return what leads from the published to the built cost: explanation, multiply-accumulates, parameters.
+    """Return the steps from the published to the built cost: explanation, multiply-accumulates, parameters.
 
-    Only what changes this design; the changes add up to the difference.
+    Only steps that change this design; they add up to the difference.
     """
     found, before = [], sum(_count(design, rules("published")).values(), Counts())
     for explanation, between in steps():

@@ -11,7 +11,7 @@ from piip_explore.design import Interaction
 class Sized(Protocol):
     """A model at a size: a `Branch`, or a model with the grids of many branches at once.
 
-    `grid` is the side of the map behind the embedding, in cells: an integer or a NumPy integer array.
+    `grid` is the side of the map after the embedding, in cells: an integer or a NumPy integer array.
     """
 
     @property
@@ -20,7 +20,7 @@ class Sized(Protocol):
 
     @property
     def grid(self) -> Any:
-        """Side of the map behind the embedding."""
+        """Side of the map after the embedding."""
 
 
 class Grids(NamedTuple):
@@ -31,7 +31,7 @@ class Grids(NamedTuple):
 
 
 class MapShape(NamedTuple):
-    """A map's channels, and how often it is smaller than the map behind the embedding."""
+    """A map's channels, and the factor by which its side is smaller than after the embedding."""
 
     width: int
     shrink: int
@@ -42,6 +42,6 @@ class MapShape(NamedTuple):
 
 
 def maps(spec: catalog.Model, interaction: Interaction | None) -> list[MapShape]:
-    """Return a model's maps at all interactions, the last one behind the last block."""
+    """Return a model's maps at all interactions, the last one after the last block."""
     ends = catalog.positions(spec, interaction.count if interaction else 1)
     return [MapShape(spec.width(end), spec.stride(end) // spec.patch) for end in ends]

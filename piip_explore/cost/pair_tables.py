@@ -1,4 +1,4 @@
-"""Small tables that the cost of any row of a space's columns is a sum of look-ups in.
+"""Small tables: the cost of any row of a space's columns is a sum of look-ups in them.
 
 Every term of a cost (`cost.terms`), or of a time (`latency.terms`), depends on one branch or on two. So there is one
 table for every two places of a design (the highest resolution and the next, ...) with the terms of both branches there;
@@ -25,9 +25,9 @@ from piip_explore.space.choices import misfit
 
 Integers = npt.NDArray[np.int64]
 TermsOf = Callable[[Interaction | None, Merge, int], Iterable[Term]]
-"""Returns the terms of designs with an interaction, a merge and so many branches."""
+"""Returns the terms of designs with an interaction, a merge and a number of branches."""
 _MOST = 1 << 55
-"""The most that a term may be: their sum over a design is a 64-bit integer."""
+"""The largest value of a term, so that the sum over a design fits in 64 bits."""
 
 
 class PlaceOptions:

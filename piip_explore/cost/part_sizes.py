@@ -1,6 +1,6 @@
 """The counts of parts at any size, from a few traces of each. No torch.
 
-Grids and tokens may be integers or, but for a ViT's and a ConvNeXt's grid, NumPy integer arrays.
+Grids and tokens may be integers or, except for the grid of a ViT or a ConvNeXt, NumPy integer arrays.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _by_side(spec: ViT, class_token: bool) -> tuple[Polynomial, Polynomial]:
 
 
 def convnext(spec: ConvNeXt, grid: int) -> Counts:
-    """Return the counts of a ConvNeXt, or another package's branch, with `grid` x `grid` cells behind its stem."""
+    """Return the counts of a ConvNeXt, or another package's branch, with `grid` x `grid` cells after its stem."""
     if isinstance(spec, OwnBranch):
         return counted(SizedOwn(spec, grid, spec.code))["whole"]
     counts = convnext_parts(spec, grid)
@@ -68,7 +68,7 @@ def convnext(spec: ConvNeXt, grid: int) -> Counts:
 
 
 def own_peak(spec: OwnBranch, grid: int) -> int:
-    """Return the largest working set of another package's branch with `grid` x `grid` cells behind its stem."""
+    """Return the largest working set of another package's branch with `grid` x `grid` cells after its stem."""
     return int(counted(SizedOwn(spec, grid, spec.code))["peak"].kept)
 
 

@@ -1,4 +1,4 @@
-"""The parts of networks that are traced, each one once: plain values that say all there is to know about a part.
+"""The parts of networks that are traced, each one once: plain values that describe a part completely.
 
 A cost is additive over branches and over directed pairs of branches. A ViT is traced with one block of every distinct
 kind on a few tiny maps; so are one direction of an interaction, and what a branch's map passes on its way to the merge.
@@ -33,7 +33,7 @@ class WindowedBlock:
 
 @dataclass(frozen=True)
 class SizedConvNeXt:
-    """A ConvNeXt of one block per stage with `grid` x `grid` cells behind its stem."""
+    """A ConvNeXt of one block per stage with `grid` x `grid` cells after its stem."""
 
     spec: ConvNeXt
     grid: int
@@ -41,7 +41,7 @@ class SizedConvNeXt:
 
 @dataclass(frozen=True)
 class SizedOwn:
-    """Another package's branch with `grid` x `grid` cells behind its stem; `code` is the hash of its code."""
+    """Another package's branch with `grid` x `grid` cells after its stem; `code` is the hash of its code."""
 
     spec: OwnBranch
     grid: int

@@ -120,6 +120,6 @@ def _compare(
 
 
 def _last_digit(printed: float) -> float:
-    """Return the value of the last digit of a printed number (a trailing zero behind the point is not kept)."""
+    """Return the value of the last digit of a printed number (a trailing zero after the point is not kept)."""
     _, _, decimals = f"{printed:g}".partition(".")
     return 10.0 ** -len(decimals) * (1 + 1e-9)

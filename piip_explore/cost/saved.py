@@ -19,8 +19,8 @@ from torch.overrides import TorchFunctionMode
 def saved(module: nn.Module, *inputs: Tensor) -> dict[str, int]:
     """Count the elements that a forward pass of `module` leaves for the backward pass.
 
-    A module's inputs do not count and its outputs do, saved or not: whatever comes next needs them. So what modules
-    keep that run one after the other adds up. Parameters and buffers do not count, and no storage counts twice.
+    A module's outputs count, saved or not, because the next module needs them; its inputs do not. So the counts of
+    modules that run one after the other add up. Parameters and buffers do not count, and no storage counts twice.
 
     Returns:
         Elements of every submodule that ran, by its dotted name; "" is the whole.

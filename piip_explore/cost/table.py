@@ -1,4 +1,4 @@
-"""The costs of all designs of a space at once: exact sums of columns. No torch once the parts are kept."""
+"""The costs of all designs of a space at once: exact sums of columns. No torch once the parts are cached."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from piip_explore.space.bounds import TrainingBound, parse_training_bound
 
 Integers = npt.NDArray[np.int64]
 _ROWS = 1 << 16
-"""Designs summed at a time: what is at hand of them stays in a core's cache."""
+"""Designs summed at a time: few enough for a core's cache."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class DesignTable:
     """All designs of a space within its limits, with their costs under one accounting.
 
     `macs` and `params` are `(n,)`, one entry for every row of `columns`; so are `activations`, `moved`,
-    `kept` and `peak` (`cost.Traffic`), which depend on no accounting and are found when they are first asked for.
+    `kept` and `peak` (`cost.Traffic`), which depend on no accounting and are computed when first asked for.
     """
 
     accounting: str
@@ -64,7 +64,7 @@ class DesignTable:
         return found
 
     def training_gb(self, batch: int) -> npt.NDArray[np.float64]:
-        """Return the GB that training in fp32 with AdamW takes at so many images per step (`cost.memory`)."""
+        """Return the GB that training in fp32 with AdamW takes with `batch` images per step (`cost.memory`)."""
         params = self.params if self.accounting == "built" else self._built("params")
         found: npt.NDArray[np.float64] = training_gb(params, self.kept, batch)
         return found
@@ -73,7 +73,7 @@ class DesignTable:
         """Return which designs of the space of this name train within a device's memory.
 
         Raises:
-            InputError: none does; the sentence says what the least demanding takes.
+            InputError: none does; the sentence says how much the least demanding design takes.
         """
         found = self.training_gb(bound.batch)
         if not (found <= bound.gigabytes).any():

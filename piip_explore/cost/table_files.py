@@ -29,7 +29,7 @@ def write(table: DesignTable, path: Path, extra: Extra | None = None) -> None:
 
     The costs are `macs`, `params`, `activations`, `moved`, `kept` and `peak`.
 
-    The file is there whole or not at all. A design's text is its branches, separated by spaces, then "; " and the
+    The file is written whole or not at all. A design's text is its branches, separated by spaces, then "; " and the
     options where there are any. In Parquet files branches and options are dictionary-encoded.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The terms that a design's cost is the sum of: stated here once, for one design and for all designs of a space.
+"""The terms whose sum is a design's cost: stated once, for one design and for all designs of a space.
 
 A term is what one branch, or two branches with each other, add to one module. Branches are named by their places: 0 is
 the highest resolution, the last the lowest. No torch.
@@ -26,8 +26,8 @@ Module = Literal["branch", "interactions", "merge", "pyramid", "heads"]
 class Term:
     """What the branches at one or two `places` add to a module.
 
-    `counts` takes the branches in the order of `places` and returns `Counts`, or what has other measures as attributes.
-    Where there are two, one or both may be `Grids`, whose counts are arrays.
+    `counts` takes the branches in the order of `places` and returns `Counts`, or another value with measures as
+    attributes. Of two branches one or both may be `Grids`, whose counts are arrays.
     """
 
     module: Module
@@ -36,7 +36,7 @@ class Term:
 
 
 def terms(rules: Rules, interaction: Interaction | None, merge: Merge, branches: int) -> Iterator[Term]:
-    """Yield the terms of a design of so many branches; the merge numbers them from the highest resolution."""
+    """Yield the terms of a design with this many branches, which the merge numbers from the highest resolution."""
     target = branches - 1
     out = range(branches) if merge.out is None else [number - 1 for number in merge.out]
     for place in range(branches):

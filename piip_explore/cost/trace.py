@@ -37,7 +37,7 @@ def trace(module: nn.Module, *inputs: Tensor) -> dict[str, Counts]:
     analysis.set_op_handle(**{name: _with_traffic(handle) for name, handle in COUNTED.items()}, **dict.fromkeys(FREE))
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     with torch.no_grad(), _Traceable() as mode:
-        # All that was computed is an output, for the tracer drops what does not reach one, and the network runs it.
+        # Every tensor made is an output: the tracer drops what does not reach one, but the network computes it.
         keep = module.register_forward_hook(lambda _, inputs, output: (output, *mode.results))
         try:
             counts = analysis.by_module_and_operator()
@@ -195,8 +195,8 @@ class _Traceable(TorchFunctionMode):
     """Lets the tracer see convolutions on the meta device, and gives modules sizes that are plain integers.
 
     The tracer does not record `aten::convolution` but the `aten::_convolution` that it calls on real devices; on meta
-    there is no such call, so it is made directly. And a traced size is a tensor, which Python code that computes with
-    sizes may turn into further operators; sizes are read while the tracer looks away. `results` are all tensors made.
+    there is no such call, so it is made directly. A traced size is a tensor, and Python code that computes with it
+    would add operators, so sizes are read with tracing off. `results` are all tensors made.
     """
 
     def __init__(self) -> None:

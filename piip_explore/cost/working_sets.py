@@ -1,8 +1,8 @@
 """The largest working set of a design: the most elements that one of its operators reads and writes. No torch.
 
-Weights aside. Below this no runtime gets, in whatever order it runs the operators and however early it frees their
-results. Sums need traces; a maximum does not, so that the working sets are stated here, part by part, as the modules of
-`models` run them. Element-wise operators count as fused into their neighbours, attention as writing no logits.
+Weights are left out. No runtime needs less, in whatever order it runs the operators and however early it frees their
+results. A maximum, unlike a sum, needs no trace, so working sets are stated here part by part, as the modules of
+`models` run. Element-wise operators count as fused into their neighbours, attention as writing no logits.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from piip_explore.design import Branch, Interaction, Merge
 
 @dataclass(frozen=True)
 class WorkingSet:
-    """What a term counts here: `peak`, in elements."""
+    """The measure of a term: `peak`, in elements."""
 
     peak: Any
 
 
 def terms(interaction: Interaction | None, merge: Merge, branches: int) -> Iterator[Term]:
-    """Yield the terms of a design of so many branches, of which the largest counts (`cost.terms.terms` sums others)."""
+    """Yield the terms of a design with this many branches, whose largest counts; those of `cost.terms` are summed."""
     target = branches - 1
     out = range(branches) if merge.out is None else [number - 1 for number in merge.out]
     for place in range(branches):
