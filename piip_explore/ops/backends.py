@@ -1,4 +1,4 @@
-"""Which program computes the operator: the argument, else the environment, else what the device offers.
+"""Which backend computes the operator: that of the argument, else of the environment, else of the device.
 
 A backend is a module with two functions, `forward` and `backward`, of the operator's contiguous, non-empty
 arguments; every backend passes the same checks (`piip_explore.ops.check`).
@@ -53,15 +53,14 @@ class Backend(Protocol):
         query_grid: Sequence[int] | None,
         needs: Sequence[bool],
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """Return the gradients of value, offsets and logits, None where `needs` says that nobody asks."""
+        """Return the gradients of value, offsets and logits, None for those not in `needs`."""
 
 
 def backend_name(device: torch.device | str, backend: str | None = None) -> str:
     """Return the name of the backend that computes the operator on `device`: "triton" or "torch".
 
-    `backend` forces one by name, and so does the environment variable PIIP_EXPLORE_OPS_BACKEND where the argument
-    does not; "auto" leaves the choice to the device. Raises `InputError` for a name that is none, and for Triton
-    where it cannot run.
+    `backend` chooses one by name; without it the environment variable PIIP_EXPLORE_OPS_BACKEND does. "auto" leaves the
+    choice to the device. Raises `InputError` for an unknown name, and for Triton if it cannot run.
     """
     device = torch.device(device)
     name, origin = backend, "the argument `backend`"

@@ -1,8 +1,8 @@
 """How fast is the operator on this machine? Pairs of published PIIP branches, each backend beside `grid_sample`.
 
-On a GPU a time is that of the kernels alone: calls are recorded in a CUDA graph over so many sets of inputs that they
-exceed the level-2 cache twice, the replay is timed by events, and the median of 30 replays divided by the calls. On a
-CPU it is the median wall time of three calls.
+On a GPU a time is that of the kernels alone: a CUDA graph records calls with enough sets of inputs to exceed the
+level-2 cache twice, events time its replay, and the median of 30 replays is divided by the calls. On a CPU it is the
+median wall time of three calls.
 """
 
 from __future__ import annotations

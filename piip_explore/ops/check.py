@@ -55,7 +55,7 @@ FACTORS = {
 
 
 def covering_cases() -> list[Case]:
-    """Return cases in which every two values of every two factors meet: about fifty in place of 12,960."""
+    """Return cases in which every two values of every two factors meet: about fifty instead of 12,960."""
     names, choices = list(FACTORS), [list(values) for values in FACTORS.values()]
     pairs = list(itertools.combinations(range(len(names)), 2))
     missing = {(i, a, j, b) for i, j in pairs for a in range(len(choices[i])) for b in range(len(choices[j]))}

@@ -3,9 +3,9 @@
     from piip_explore.ops.compat import MSDeformAttn, MSDeformAttnFunction  # Deformable-DETR, ViT-Adapter, PIIP
     from piip_explore.ops.compat import MultiScaleDeformableAttention, MultiScaleDeformableAttnFunction  # mmcv
 
-Arguments, shapes and the names of parameters are theirs, and so a checkpoint loads. Locations are scaled to pixels in
-float32 whatever the dtype they come in, any head width works, the batch need not be divisible by `im2col_step`, and
-gradients exist in half precision too.
+Arguments, shapes and parameter names are theirs, so their checkpoints load. Locations are scaled to pixels in float32
+whatever their dtype, any head width works, `im2col_step` need not divide the batch, and gradients exist in half
+precision too.
 
 `spatial_shapes` and `level_start_index` may be lists: tensors on a GPU are read back, and the host waits for them.
 """
@@ -45,7 +45,7 @@ def ms_deform_attn(
         level_start_index: (levels,), where each map begins among the S rows.
         sampling_locations: (B, Q, heads, levels, points, 2), (x, y) in 0..1 from edge to edge of the map.
         attention_weights: (B, Q, heads, levels, points).
-        im2col_step: taken and ignored: nothing is cut into parts.
+        im2col_step: accepted and ignored: nothing is cut into parts.
         backend: as in `deformable_attention`.
 
     Returns:
@@ -121,7 +121,7 @@ class MSDeformAttn(nn.Module):
         self._reset_parameters()
 
     def _reset_parameters(self) -> None:
-        """Start with heads that look in as many directions, each point one step further, and equal weights."""
+        """Start with heads that look in different directions, each point one step further out, and equal weights."""
         for linear in (self.sampling_offsets, self.attention_weights):
             nn.init.zeros_(linear.weight)
             nn.init.zeros_(linear.bias)
@@ -184,7 +184,7 @@ class MultiScaleDeformableAttention(MSDeformAttn):
 
     Args:
         embed_dims, num_heads, num_levels, num_points: `MSDeformAttn`'s d_model, n_heads, n_levels, n_points.
-        im2col_step, norm_cfg, init_cfg: taken and ignored.
+        im2col_step, norm_cfg, init_cfg: accepted and ignored.
         dropout: of the output, before the residual connection.
         batch_first: whether queries and values are (B, Q, C) and not (Q, B, C).
         value_proj_ratio: `MSDeformAttn`'s ratio.

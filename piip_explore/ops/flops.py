@@ -1,4 +1,4 @@
-"""What the operator costs, stated once and told to both counters that meet it: fvcore's and PyTorch's."""
+"""What the operator costs, stated once for both counters that meet it: fvcore's and PyTorch's."""
 
 from __future__ import annotations
 

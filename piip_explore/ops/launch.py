@@ -1,4 +1,4 @@
-"""Launch parameters of the Triton kernels: a small table, so that one call compiles nothing it does not run."""
+"""Launch parameters of the Triton kernels: a small table, so a call compiles only what it runs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ PIECES = 8
 class Program:
     """What a kernel's programs look like: threads that share a row, each with one vector of it, and warps.
 
-    `square` tiles hold queries that are neighbours along both axes: they share more of the key map, and leave threads
-    idle where the map of queries does not divide into them. With `ahead` (the forward pass alone) offsets are asked for
-    before anything else. Neither is used as yet: docs/kernel.md says why, `benchmarks.kernel_launch` times both.
+    `square` tiles hold queries that are neighbours along both axes: they share more of the key map, but leave threads
+    idle if the map of queries does not divide into them. With `ahead` (the forward pass only) offsets are loaded before
+    anything else. Neither is used so far: docs/kernel.md says why, and `benchmarks.kernel_launch` times both.
     """
 
     threads_per_row: int
@@ -67,8 +67,8 @@ def forward_program(width: int, bytes_per_element: int, points: int) -> Program:
 def launch(program: Program, width: int, bytes_per_element: int) -> Launch:
     """Return the launch parameters for heads of `width` channels, `bytes_per_element` bytes each in memory.
 
-    Each thread has one row: only such a vector of queries does the compiler recompute in the layout of the tile, where
-    a longer one would pass through shared memory.
+    Each thread has one row: the compiler recomputes only such a vector of queries in the layout of the tile; a longer
+    one would pass through shared memory.
     """
     vector = vector_of(width, bytes_per_element)
     lanes = vector * program.threads_per_row

@@ -59,9 +59,9 @@ def deformable_sampling(
 ) -> Tensor:
     """Sum samples of the key map at given locations, with given weights, per query and head.
 
-    The operator without what makes its locations and weights: `deformable_attention`, but `locations` (B, Q, heads,
-    points, 2) are (x, y) in pixels of the key map, whose first pixel's centre is (0, 0), and `weights` (B, Q, heads,
-    points) multiply the samples as they are. Returns and raises the same.
+    `deformable_attention` without the steps that make locations and weights: `locations` (B, Q, heads, points, 2) are
+    (x, y) in pixels of the key map, whose first pixel's centre is (0, 0), and `weights` (B, Q, heads, points) multiply
+    the samples as they are. Returns and raises the same.
     """
     return _call(value, locations, weights, key_grid, None, backend)
 

@@ -21,9 +21,9 @@ from torch import Tensor
 class Corners(NamedTuple):
     """The four pixels around every sampled location.
 
-    `row` (2, 2, points, N), over corner y and x, numbers the rows of the value viewed as (B*S*heads, width); where a
-    corner is outside the map it names some other row, of weight zero. The others are (2, points, N): the bilinear
-    weights along each axis, and their derivatives by the location, both zero outside the map.
+    `row` (2, 2, points, N), over corner y and x, numbers the rows of the value viewed as (B*S*heads, width); for a
+    corner outside the map it is some other row, of weight zero. The others are (2, points, N): the bilinear weights
+    along each axis, and their derivatives by the location, both zero outside the map.
     """
 
     row: Tensor
@@ -61,7 +61,7 @@ def backward(
     query_grid: Sequence[int] | None,
     needs: Sequence[bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Return the gradients of value, offsets and logits, None where `needs` says that nobody asks."""
+    """Return the gradients of value, offsets and logits, None for those not in `needs`."""
     corners = _locate(_by_sample(offsets, value), logits.shape, key_grid, query_grid)
     attention = _attention(logits, value, query_grid)
     gradient, rows = _rows(gradient, logits), _rows(value, logits)

@@ -1,4 +1,4 @@
-"""What crowded cells hold, summed ahead: blocks of consecutive samples of one cell, by as many programs as there are.
+"""Crowded cells, summed ahead: blocks of consecutive samples of one cell, a program for each.
 
 A pixel that walked through the list of a cell sample by sample would take as long as the longest list. Blocks begin at
 every multiple of `BLOCK` in the order by cell, so which samples make one is decided by the order alone.

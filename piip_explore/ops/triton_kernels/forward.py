@@ -34,8 +34,8 @@ def forward_kernel(
 ):
     """Write out (B, Q, heads*width).
 
-    With `AHEAD` offsets and logits are asked for before the queries' centres are computed, which takes about as long as
-    they need to come, and more registers.
+    With `AHEAD` offsets and logits are loaded before the queries' centres are computed: that hides the wait for them
+    and takes more registers.
     """
     CHANNELS: tl.constexpr = HEADS * WIDTH
     PIECES: tl.constexpr = (WIDTH + LANES - 1) // LANES

@@ -94,7 +94,7 @@ def gathered_value_gradient_kernel(
     """Write the gradient of the value without atomics: each pixel sums the samples of its four cells in their order.
 
     `order` lists the samples by cell, `starts` says where each cell's list begins, `keys` is the size of a map. A tile
-    here is one of pixels. Whole blocks in a list are taken from `sums`: (`blocks`, 4, WIDTH), and behind them those of
+    here is one of pixels. Whole blocks in a list are taken from `sums`: (`blocks`, 4, WIDTH), and after them those of
     `BLOCK` blocks each. So the longest list of n samples takes n / BLOCK^2 turns, and 4 BLOCK more at most.
     """
     CHANNELS: tl.constexpr = HEADS * WIDTH
