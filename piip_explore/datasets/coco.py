@@ -66,7 +66,7 @@ class Coco:
         if not kept:
             raise InputError(
                 f"'{listed.path}': none of {boxes} boxes has a pixel or more within its image; expected x, y, width "
-                "and height in pixels of the image (not shares of it, nor corners)"
+                "and height in pixels of the image (not fractions of it, not corners)"
             )
         counted = (
             (boxes - kept, "have less than a pixel within their image: left out"),

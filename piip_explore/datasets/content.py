@@ -1,4 +1,4 @@
-"""What files hold, under one name: equal names mean equal bytes."""
+"""A hash of what files hold: equal hashes mean equal bytes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def content_hash(paths: Iterable[Path]) -> str:
 
 
 def _told(number: int) -> None:
-    phases.tell("reading files, to see whether they are as before")
+    phases.tell("reading files, to see whether they have changed")
 
 
 def _digest(path: Path) -> bytes:

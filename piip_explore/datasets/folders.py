@@ -32,7 +32,7 @@ def folder(path: Path, what: str) -> Path:
 
 
 def visible(path: Path) -> list[Path]:
-    """Return what is in a folder by name, without what systems hide there (`._a.png`, `.ipynb_checkpoints`).
+    """Return what is in a folder, by name, without hidden files of systems (`._a.png`, `.ipynb_checkpoints`).
 
     Raises:
         InputError: the folder cannot be read.
@@ -74,7 +74,7 @@ def in_threads(work: Callable[[T], R], items: Iterable[T], progress: Progress | 
             if progress is not None:
                 progress(1)
     finally:
-        pool.shutdown(cancel_futures=True)  # whoever stops this does not wait for what has not begun
+        pool.shutdown(cancel_futures=True)  # an interruption does not wait for items that have not begun
     return done
 
 

@@ -87,7 +87,7 @@ def read_mask(path: Path) -> np.ndarray:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open a picture, and turn whatever goes wrong until it is closed into a sentence that names it."""
+    """Open a picture; whatever goes wrong until it is closed becomes a sentence that names it."""
     try:
         with Image.open(path) as picture:
             yield picture
