@@ -1,7 +1,7 @@
 """The kinds of parts that a network's time is made of, and the work of one part. No torch.
 
-A kind says all about a part but the sizes of its maps: the `sides`, in cells. Its time is measured at a few sizes
-(`latency.plan`) and known at any other from the exact counts of `cost`, which know about padded windows and odd maps.
+A kind describes a part except for the sizes of its maps: the `sides`, in cells. Its time is measured at a few sizes
+(`latency.plan`) and follows at any other from the exact counts of `cost`, padded windows and odd maps included.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Block:
 
 @dataclass(frozen=True)
 class StageBlock:
-    """One block of a stage of a ConvNeXt. Sides: the branch's grid, behind the stem."""
+    """One block of a stage of a ConvNeXt. Sides: the branch's grid, after the stem."""
 
     spec: ConvNeXt
     stage: int
@@ -84,7 +84,7 @@ Sides = tuple[int, ...]
 
 
 def short(spec: Model) -> Model:
-    """Return a model with one block (per stage): how many there are is no matter of a part."""
+    """Return a model with one block (per stage): a part does not depend on how many there are."""
     if isinstance(spec, ConvNeXt):
         return replace(spec, depths=(1,) * len(spec.depths))
     return replace(spec, depth=1)
@@ -96,7 +96,7 @@ def name(kind: Kind) -> str:
 
 
 def work(kind: Kind, sides: Sides) -> float:
-    """Return how much a part has to do, in units that only compare within its kind.
+    """Return how much work a part is, in units that compare only within its kind.
 
     Multiply-adds and elements moved, an element as `_MOVE` multiply-adds: times per unit of it change little with the
     size, so that they can be interpolated.

@@ -84,7 +84,7 @@ def measure(
         space: the space's name.
         runner: how to time it.
         name: of the profile, which is written to `profile.path_of(name)`.
-        minutes: stop after so long, over all runs of a measuring that was interrupted.
+        minutes: stop after that long, interrupted runs included.
         progress: told about every visit.
 
     Raises:

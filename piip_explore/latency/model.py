@@ -89,7 +89,7 @@ class PartTimes:
 
 @dataclass(frozen=True)
 class Error:
-    """How far predictions were off on designs that took no part in the calibration.
+    """How far off predictions were on designs that took no part in the calibration.
 
     `mape` and `worst` are relative to the measured latency; `tau` is Kendall's between the two, `tau_flops` that of
     FLOPs (as built) and the measured latency. NaN where there were too few designs.
@@ -133,14 +133,14 @@ class LatencyModel:
 
 
 def calibrate(times: PartTimes, designs: Sequence[Design], seconds: Sequence[float]) -> LatencyModel:
-    """Weigh the modules so that relative errors on whole designs are least; no weight is negative."""
+    """Weigh the modules so as to minimise relative errors on whole designs; no weight is negative."""
     from scipy.optimize import nnls
 
     plain = LatencyModel(times)
     measured = np.array(seconds)
     by_module = np.array([list(plain.by_module(design).values()) for design in designs])
     used = np.flatnonzero(by_module.any(axis=0))
-    # A pull towards the plain sum, as strong as one design with an error of a tenth, decides what designs leave open.
+    # A pull towards the plain sum, as strong as one design's error of a tenth, decides where designs do not.
     pull = np.eye(len(used), len(used) + 1) * _PULL
     rows = np.column_stack([by_module[:, used], np.full(len(measured), _UNIT)]) / measured[:, None]
     wanted = np.concatenate([np.ones(len(measured)), np.full(len(used), _PULL)])

@@ -21,7 +21,7 @@ from piip_explore.latency.model import Error, LatencyModel, PartTimes
 FORMAT = 1
 
 FOLDER = Path("devices")
-"""Where profiles lie that are given by name."""
+"""The folder of profiles that are given by name."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class DeviceProfile:
     """What was measured on a device.
 
     Attributes:
-        name: by which limits and commands call it.
+        name: the name that limits and commands use.
         date: when the measuring ended, in UTC.
         space: name of the space whose parts were timed.
         conditions: what the times depend on.

@@ -34,11 +34,11 @@ _REFERENCES = 3
 _LARGEST = 2_000_000_000
 """Bytes that a file of ONNX holds, about."""
 _SAMPLE = 0.02
-"""Seconds that a sample lasts at least: it is of as many calls in a row as that takes."""
+"""The least duration of a sample, in seconds: it repeats calls until then."""
 
 
 _REFERENCE = Point(Block(ViT(1, 192, 3), None, False), (16,))
-"""What is timed before and after every sample: how fast the device is at the moment."""
+"""What is timed before and after every sample, for the device's speed at the moment."""
 
 
 class Timing(NamedTuple):
@@ -53,9 +53,9 @@ class Timing(NamedTuple):
 class Runner:
     """Times networks on one device, all in the same way.
 
-    Other programs, heat and clocks change how fast a device is, by more than predictions are off. So every sample
-    stands between two runs of one small network, the reference, and counts in units of it. On a CPU with one thread,
-    seconds are those of the thread, not of the wall clock: what other programs take of the core does not count.
+    Other programs, heat and clocks change the speed of a device by more than the predictions' error. So every sample
+    runs between two runs of a small network, the reference, and is measured in units of it. On a CPU with one thread,
+    the thread's own seconds count, without the core's time for other programs.
 
     `folder` keeps the ONNX files of what was timed before.
     """
@@ -83,7 +83,7 @@ class Runner:
 
     @property
     def clock(self) -> str:
-        """What the seconds are those of."""
+        """The clock that the seconds are read from."""
         return "its thread" if self.device.type == "cpu" and self.threads == 1 else "the wall clock"
 
     def time(self, what: Point | Design, key: str) -> Timing:

@@ -1,4 +1,4 @@
-"""The terms that a design's time is the sum of: those of `cost.terms`, in seconds. No torch."""
+"""The terms whose sum is a design's time: those of `cost.terms`, in seconds. No torch."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Seconds:
 def terms(
     times: Times, factors: Mapping[str, float], interaction: Interaction | None, merge: Merge, branches: int
 ) -> Iterator[Term]:
-    """Yield the terms of a design of so many branches, each times the factor of its module (1 where there is none)."""
+    """Yield the terms of a design with this many branches, each times the factor of its module (1 if it has none)."""
     for module, places, seconds in _terms(times, interaction, merge, branches):
         yield Term(module, places, partial(_scaled, factors.get(module, 1.0), seconds))
 
@@ -92,7 +92,7 @@ def _interactions(times: Times, interaction: Interaction, source: Sized, query: 
 
 
 def unit_options(interaction: Interaction) -> Interaction:
-    """Return an interaction as one direction of it knows it: neither number nor direction."""
+    """Return an interaction with the options that one direction depends on: neither number nor direction."""
     return replace(interaction, count=1, direction="both")
 
 

@@ -84,7 +84,7 @@ class Log:
         return {what: float(np.median(found)) * self.reference for what, found in ratios.items()}
 
     def memory(self) -> dict[str, int]:
-        """Return the peak memory of each thing that it was counted of."""
+        """Return the peak memory of each thing for which it was counted."""
         return {visit.what: visit.memory for visit in self.visits if visit.memory is not None}
 
     def remove(self) -> None:
