@@ -1,4 +1,4 @@
-"""The constructor arguments of the authors' classes: their defaults, and the class that a branch becomes.
+"""The constructor arguments of the authors' classes: their defaults, and the class of every branch.
 
 Only arguments that shape the network are here; the others (paths, checkpointing, stochastic depth) pass through.
 """
@@ -119,7 +119,7 @@ def complete(section: Arguments, kind: BranchClass, code_base: CodeBase) -> dict
 
 
 def choice(arguments: Arguments, key: str, meanings: Mapping[str, T]) -> T:
-    """Return what an argument means that is one of a few words.
+    """Return the meaning of an argument that is one of a few words.
 
     Raises:
         InputError: it is missing or something else.

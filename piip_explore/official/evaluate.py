@@ -1,8 +1,8 @@
 """The text of a Python config file as values: parsed and evaluated node by node, never executed.
 
-What the authors' configs are made of is understood: assignments, literals, `dict(...)`, `int(...)`, arithmetic,
-repeated lists, comprehensions over a range, conditions and references to earlier names. Everything else (imports,
-other calls, attributes) is refused with its line.
+It understands what the authors' configs consist of: assignments, literals, `dict(...)`, `int(...)`, arithmetic,
+repeated lists, comprehensions over a range, conditions and references to earlier names. Everything else (imports, other
+calls, attributes) is refused with its line.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A fault of the authors' detection class of four branches, which their released weights share.
 
 `PIIPFourBranch` takes `interaction_indexes` and `real_size` from `branch4`, then builds its fourth branch from the
-arguments of `branch3`: a config written for four branches trains another network than it says. Whether a checkpoint
-comes from that code or from mended code shows in the shapes of its tensors.
+arguments of `branch3`: a config written for four branches trains another network than it says. The shapes of a
+checkpoint's tensors show whether it comes from that code or from mended code.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def config_notes(network: OfficialNetwork) -> list[str]:
 
 
 def _as_third(third: OfficialBranch, fourth: OfficialBranch) -> OfficialBranch:
-    """Return branch 4 as the faulty class builds it; blocks behind its last range are built and never run."""
+    """Return branch 4 as the faulty class builds it; blocks after its last range are built and never run."""
     assert isinstance(third.spec, catalog.ViT)
     depth = fourth.spec.blocks
     spec = replace(third.spec, depth=depth)
@@ -41,7 +41,7 @@ def _as_third(third: OfficialBranch, fourth: OfficialBranch) -> OfficialBranch:
 
 
 def as_trained(network: OfficialNetwork, shapes: Mapping[str, tuple[int, ...]]) -> tuple[OfficialNetwork, list[str]]:
-    """Return the network that a checkpoint belongs to, and what there is to say about it.
+    """Return the network that a checkpoint belongs to, and remarks on it.
 
     Args:
         network: as its arguments say.

@@ -20,7 +20,7 @@ from piip_explore.official.network import OfficialBranch, OfficialNetwork, read_
 class Imported:
     """A config as a design, and the network that the authors' code builds from it.
 
-    `notes` say where that network differs from the design's in what a design does not express.
+    `notes` say where that network differs from the design's in ways that no design expresses.
     """
 
     design: Design

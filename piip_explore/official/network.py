@@ -70,7 +70,7 @@ def read_network(
 
     Args:
         arguments: those of `PIIPTwoBranch`, `PIIPThreeBranch`, `PIIPFourBranch` or of a single branch class.
-        code_base: whose classes and defaults apply; None finds out by the arguments.
+        code_base: whose classes and defaults apply; None to tell by the arguments.
         resolution: image size (pixels) of a single branch whose arguments do not say it.
 
     Raises:

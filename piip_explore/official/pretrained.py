@@ -1,4 +1,4 @@
-"""Pre-trained weights of the branches: families, files, where they come from, and the class they make of a branch."""
+"""Pre-trained weights of the branches: families, files, their sources, and the branch class that they imply."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ WEIGHTS: dict[str, tuple[Weights, ...]] = {
 def weights(model: str, family: str | None = None) -> Weights:
     """Return the weights of a model, of the family given or the published default.
 
-    A free model has none: its path names the file that a pre-training of one's own would leave.
+    A free model has none: its path names the file that your own pre-training would write.
 
     Raises:
         InputError: there are no weights of that family for that model.
@@ -166,7 +166,7 @@ def _own(model: str, family: str | None) -> Weights:
 
 
 def check_families(families: Mapping[str, str], branches: tuple[Branch, ...]) -> None:
-    """Refuse families named for models that are not there, or for which there are no weights."""
+    """Refuse families for models that the design lacks, and families without weights."""
     models = [branch.model for branch in branches]
     for model, family in families.items():
         if model not in models:
