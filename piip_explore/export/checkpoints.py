@@ -1,8 +1,8 @@
 """Checkpoint files in and out, read as tensors only.
 
-Our files are safetensors with the design in the metadata; their tensors are named as in `build(design)`. What the
-authors' state dicts hold and no network of ours reads (a class slot in a position embedding, the last norm of a
-ConvNeXt) travels under the prefix `official.`, so that going back and forth loses nothing.
+Our files are safetensors with the design in the metadata; their tensors are named as in `build(design)`. Tensors of the
+authors that no network of ours reads (a class slot in a position embedding, the last norm of a ConvNeXt) are kept under
+the prefix `official.`, so a round trip loses nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _PREFIXES = ("_orig_mod.", "module.", "model.")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Tensors by name, without wrapper prefixes; `left_out` are names of what does not belong to the backbone."""
+    """Tensors by name, without wrapper prefixes; `left_out` names what does not belong to the backbone."""
 
     tensors: dict[str, Tensor] = field(repr=False)
     metadata: Mapping[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Scoring a design with a command: a training of one's own on the exported config."""
+"""Scoring a design with a command: your own training on the exported config."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ class CommandEvaluator:
         return {"kind": "command", "command": self.command, "target": self.target, "metric": self.metric}
 
     def conditions(self, device: str) -> dict[str, str]:
-        """Return constants: what else the command depends on is not known here."""
+        """Return constants: what the command depends on is unknown here."""
         return {"code_version": "command", "kernel_backend": "none"}
 
     def evaluate(self, task: Task, progress: Progress) -> Outcome:
         """Run the command.
 
         Raises:
-            RuntimeError: it has failed, has taken too long, or has left no metric.
+            RuntimeError: it failed, took too long, or left no metric.
             InputError: the target cannot express the design.
         """
         files = exporter(self.target).export(Design.parse(task.design))
@@ -145,11 +145,11 @@ class CommandEvaluator:
 
 @contextmanager
 def _owned(folder: Path, progress: Progress) -> Iterator[BinaryIO]:
-    """Own a run's folder, once the command of an earlier search that was killed has ended.
+    """Own a run's folder, after the command of an earlier, killed search has ended.
 
     The command inherits the lock, and holds it as long as it runs.
     """
-    import fcntl  # a study, which has its locks first, says where there is none
+    import fcntl  # where it is missing, a study has refused to start
 
     with (folder / "lock").open("ab") as lock:
         while True:

@@ -32,8 +32,8 @@ def to_official(
     Args:
         state: our state dict, branches in order from the highest resolution.
         network: the same network as the authors' code builds it.
-        unused: the authors' tensors that our network does not read (`load_official(...).unused`). What their network
-            needs of these and is not given is made as it is initialised.
+        unused: the authors' tensors that our network does not read (`load_official(...).unused`). Those that their
+            network needs and that are not given get their initial values.
 
     Raises:
         InputError: a branch class without a way back, images of other than three channels, or classes other than the
@@ -158,7 +158,7 @@ class Converted:
     """The authors' checkpoint as weights of ours.
 
     `left_out` counts their tensors outside the backbone by module; `fresh` are names of the design's network for which
-    their network has no tensor, at the values that a fresh network starts from. `notes` say what was found on the way.
+    their network has no tensor; they have a fresh network's values. `notes` are remarks.
     """
 
     weights: OurWeights
@@ -171,8 +171,8 @@ def convert(imported: Imported, path: Path) -> Converted:
     """Return the authors' checkpoint of an imported config as weights that fit the design's network.
 
     Raises:
-        InputError: an unreadable file, a network that the design's does not compute, or tensors that do not fit the
-            config.
+        InputError: an unreadable file, a network that computes something else than the design's, or tensors that do not
+            fit the config.
     """
     network = imported.network
     if network.code_base == "llava":

@@ -13,7 +13,7 @@ from piip_explore.export.exporter import Exporter, Files, Origin
 
 @dataclass(frozen=True)
 class DesignJson(Exporter):
-    """One JSON file that says all that is known of a design."""
+    """One JSON file with everything that is known of a design."""
 
     name: ClassVar[str] = "json"
 

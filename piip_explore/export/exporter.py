@@ -1,7 +1,7 @@
 """What every export target is: a check of what it can express, and the files it writes.
 
-A target that cannot express a design refuses it with the reason and the nearest design that it can; nothing is changed
-silently.
+A target that cannot express a design refuses it with the reason and the nearest design that it can express; it changes
+nothing silently.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Rule = Callable[[Design], Misfit | None]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an exported design comes from: a study's trial with its scores, and all that the scores depend on."""
+    """Where an exported design comes from: a study's trial, its scores, and everything that they depend on."""
 
     study: str
     trial: int
@@ -94,7 +94,7 @@ class Exporter(ABC):
 def write_files(files: Files, folder: Path, *, force: bool = False) -> list[Path]:
     """Write all files into a folder, or none: existing ones stay unless `force` is given.
 
-    Every file is written whole or not at all, so that an interrupted export leaves no half of one.
+    Every file is written whole or not at all, so an interrupted export leaves no partial file.
 
     Raises:
         InputError: a file exists already, or the folder cannot be written to.

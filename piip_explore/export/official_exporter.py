@@ -52,7 +52,7 @@ class OfficialExporter(Exporter):
         """Return the config's file name without its suffix."""
 
     def arguments(self, design: Design) -> dict[str, Any]:
-        """Return the backbone arguments of the design, or those kept; with `weights`, such that they are loaded.
+        """Return the backbone arguments of the design, or those kept; with `weights`, arguments that load them.
 
         Raises:
             InputError: the kept arguments are those of another design or code base.
@@ -74,7 +74,7 @@ class OfficialExporter(Exporter):
 
     @cached_property
     def _stored(self) -> OurWeights:
-        from piip_explore.export.checkpoints import read_ours  # torch, for weights alone
+        from piip_explore.export.checkpoints import read_ours  # loads torch, which only weights need
         from piip_explore.export.conversion import in_sorted_order
 
         assert self.weights is not None

@@ -1,4 +1,4 @@
-"""How a design is trained, per task: the published recipes as values that a person may change."""
+"""How a design is trained, per task: the published recipes as values that you may change."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Recipe:
         ema: decay of the moving average of a classifier's weights, which is then what is scored and kept; 0 for none.
         checkpointing: recompute blocks in the backward pass, to save memory.
         precision: `bf16` or `fp32`.
-        seed: of weights, order, augmentation and everything else that is random.
+        seed: of weights, order, augmentation and everything else random.
     """
 
     epochs: int

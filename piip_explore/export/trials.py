@@ -22,7 +22,7 @@ def trial_design(study: str | None, trial: int | str, storage: str | None) -> tu
 
 
 def of_trial(found: columns.Columns, trial: int | str) -> tuple[Design, Origin]:
-    """Return what `trial_design` does, of a study that is read already.
+    """Return the same as `trial_design`, from a study that is already read.
 
     Raises:
         InputError: no such trial, or it does not name a design.
