@@ -1,4 +1,4 @@
-"""What a proxy run found, with everything that it depends on."""
+"""The result of a proxy run, with everything that it depends on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,11 +37,11 @@ class Score:
 
     `value` is the validation metric (in percent, higher is better; NaN unless status is "ok") and `standard_error` its
     standard error over `seeds`, None with a single seed. `seconds` (of training; of validation where nothing was
-    trained) and `peak_memory` (bytes) are sums and maxima over the seeds. Of the first seed are `train_loss`, pairs of
+    trained) and `peak_memory` (bytes) are sums and maxima over the seeds. The first seed gives `train_loss`, pairs of
     (samples seen, smoothed loss), `metric_curve`, pairs of (samples seen, metric on a few held-out samples), and
-    `picture`, a WebP file of what was predicted (`piip_explore.proxy.picture`), empty if there is none. `details` holds
+    `picture`, a WebP file of predictions (`piip_explore.proxy.picture`), empty if there is none. `details` holds
     further metrics of the task (per class, per object size) and of the run (samples per second, MFU). `notes` say which
-    differences to other designs the preset does not keep: designs that differ in these alone get the same score.
+    differences from other designs the preset does not keep: designs that differ only in these get the same score.
     """
 
     value: float
@@ -125,10 +126,11 @@ def content_hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
+@cache
 def code_version() -> str:
     """Hash of the code that decides a score: the rooms that build, train and feed the models.
 
-    Of this room that is everything but `validity`, which judges scores and makes none.
+    This room counts without `validity`, which judges scores and makes none.
     """
     room = Path(__file__).parent
     names = [path.name for path in sorted(room.iterdir()) if path.is_dir() or path.suffix == ".py"]
