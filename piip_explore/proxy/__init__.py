@@ -49,8 +49,8 @@ def evaluate(
         fidelity: share of the preset's samples to see, from 0 (the first weights are judged as they are) to 1; the
             schedule ends with them.
         device: `auto` (the GPU if there is one), `cpu`, `cuda` or `cuda:N`.
-        progress: called now and then with samples seen, samples in all, and the smoothed loss; what it raises stops
-            the run.
+        progress: called during training with samples seen, samples in all, and the smoothed loss; an exception of it
+            stops the run.
         resume_dir: folder for checkpoints and the finished score; a run that was killed resumes from there.
 
     Raises:

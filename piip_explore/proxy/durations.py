@@ -2,7 +2,8 @@
 
 A step costs a fixed time per image (loading, resizing, the head), per block and interaction (calls of small operations)
 and per multiply-accumulate. The constants were fitted to the runs in benchmarks/results/proxy-demo.csv and to the warm
-starts in docs/lab-book.md, both on single cores; `slowness` compares these with steps timed here, as busy as it is.
+starts in docs/lab-book.md, both on single cores; `slowness` compares them with steps timed on this machine under its
+present load.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def trial_seconds(design: Design, preset: Preset, device: str) -> float:
 
 
 def preparation_seconds(designs: Sequence[Design], preset: Preset, device: str) -> dict[str, float]:
-    """Return what is made once before full runs of these designs and is not in the cache yet, with its seconds."""
+    """Return what is made once before full runs of these designs and is not cached yet, with the seconds it takes."""
     found = {}
     kind = torch.device(device.partition(":")[0])
     if isinstance(preset.data, EmbeddedScenes):
@@ -61,9 +62,9 @@ def preparation_seconds(designs: Sequence[Design], preset: Preset, device: str) 
 
 
 def slowness(design: Design, preset: Preset, threads: int) -> float:
-    """Return how much longer training steps of a full-scale design take here and now than on the idle reference core.
+    """Return how many times as long a training step of a full-scale design takes now as on the idle reference core.
 
-    Steps of its network are timed with so many CPU threads, on noise and with a stand-in for the loss: that needs no
+    Its network's steps are timed with `threads` CPU threads, on noise and with a stand-in for the loss, which needs no
     data and takes about a second.
     """
     small = preset.shrink(design.sorted())
@@ -91,7 +92,7 @@ def _timed_step(small: Design, preset: Preset) -> float:
 
 
 def _stand_in(output: object, index: Tensor) -> Tensor:
-    """Return a scalar that every output of a network has a part in."""
+    """Return a scalar that depends on every output of a network."""
     return torch.stack([leaf.float().square().mean() for leaf in tree_leaves(output)]).sum()
 
 
@@ -104,7 +105,7 @@ def _step_seconds(small: Design, batch: int) -> float:
 
 
 def _macs(small: Design) -> float:
-    """Return about how many multiply-accumulates a shrunken design has; its cost proper would have to be traced."""
+    """Return about how many multiply-accumulates a shrunken design has; its exact cost would take a trace."""
     branches = small.sorted().branches
     total = sum(map(_branch_macs, branches))
     if len(branches) > 1 and small.merge.kind != "none":

@@ -22,7 +22,7 @@ _LONGEST_NAME = 18
 def picture(truth: Samples, predicted: Predicted, names: Sequence[str], needs: Annotation) -> bytes:
     """Return a WebP file of a few kB: a column per image, what is annotated above, what is predicted below.
 
-    Images are grey, so that colours are those of the classes; below stands how sure the prediction is.
+    Images are grey, so colours stand for classes; the confidence of the prediction is written below.
 
     Args:
         truth: the held-out samples, of which the first `IMAGES` are shown.

@@ -1,14 +1,14 @@
-"""A full-scale design to the small one that a proxy trains: every ratio that matters stays.
+"""From a full-scale design to the small one that a proxy trains: every ratio that matters is kept.
 
 All resolutions are divided by one factor, all widths by another, patches (and with them windows, in patches) and depths
-by a third and a fourth. Interactions keep their kind, their direction and, as far as there are blocks to follow, their
+by a third and a fourth. Interactions keep their kind, their direction and, as far as there are enough blocks, their
 number. The published resolutions are multiples of 112, so with a resolution factor of 7 or 14 and patches of 16 / 2 = 8
-every one of them, and windows of 14 and 28, come out exactly; where a size does not, it is rounded to the nearest that
-fits (1024 / 7 = 146.3 becomes 144); so it is with patches of 14. A shrunken ViT with registers, rotary positions or a
-gated MLP keeps its structure, such as `dinov3_tiny[...]`. Every other branch becomes a plain free `vit[...]` or
-`convnext[...]`: what sets these families apart beside their sizes (RMSNorm, relative positions, ...) is not kept. Where
-depth is cut, a ConvNeXt's stages become equally long, so that four interactions, which the merged levels need, stay at
-their ends. `Shrink.lost` says what is not kept of a design.
+every one of them, and windows of 14 and 28, come out exactly; other sizes, and those of patches of 14, are rounded to
+the nearest that fits (1024 / 7 = 146.3 becomes 144). A shrunken ViT with registers, rotary positions or a gated MLP
+keeps its structure, such as `dinov3_tiny[...]`. Every other branch becomes a plain free `vit[...]` or `convnext[...]`:
+what sets these families apart beside their sizes (RMSNorm, relative positions, ...) is not kept. Where depth is cut, a
+ConvNeXt's stages become equally long, which keeps the four interactions that merged levels need at the ends of stages.
+`Shrink.lost` says what a design loses.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Shrink:
         return replace(design, branches=branches, interaction=interaction)
 
     def lost(self, design: Design) -> tuple[str, ...]:
-        """Return a sentence for every difference to other designs that the shrunken one does not keep."""
+        """Return a sentence for every difference from other designs that the shrunken one does not keep."""
         small = self(design)
         lost = []
         for full, branch in zip(design.branches, small.branches, strict=True):
@@ -112,8 +112,8 @@ class Shrink:
         """Return fewer blocks per stage, the sum divided by `depth` as nearly as equal stages allow.
 
         The published interactions, and with them the merged levels, fall on the ends of stages. Four interactions,
-        which twelve become at a third of the depth, do so too only if all stages are equally long, the down-sampling
-        layer that opens a stage counted as the block that it is there.
+        which twelve become at a third of the depth, do so too only if all stages are equally long, counting the
+        down-sampling layer that opens a stage as a block.
         """
         stages = len(spec.depths)
         length = max(2, round((sum(spec.depths) / self.depth + stages - 1) / stages))
@@ -142,7 +142,7 @@ def _sized(spec: Model) -> Model:
 
 
 def _structure(spec: Model) -> Model:
-    """Return the model of the same sizes whose structure is trained in a model's place."""
+    """Return the model of the same sizes that is trained in place of a model."""
     spec = _sized(spec)
     return _of_vit(spec) if isinstance(spec, ViT) else spec
 

@@ -29,7 +29,7 @@ AUTOMATIC = "auto"
 _WARM = 3
 """Steps outside the graph first: they compile kernels and make the libraries' workspaces."""
 _LOSS_TOLERANCE, _UPDATE_TOLERANCE = 0.01, 0.1
-"""How far a replayed step may lie from the same step outside the graph, relatively: sums of atomics have no order."""
+"""How far a replayed step may lie from the same step outside the graph, as a share: atomic sums have no fixed order."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,8 @@ class PlainStep:
 class LeanStep(PlainStep):
     """The same step to the same bits in fewer kernels: weights in the dtype of autocast beside their float32 masters.
 
-    The parameters that autocast does nothing but cast have copies in its dtype, which the network runs with. Their
-    gradients are cast to the masters' at once, and the new masters to the copies. The masters are the network's own
+    The parameters that autocast only casts have copies in its dtype, which the network runs with. All their gradients
+    are cast to the masters' dtype at once, and the new masters to the copies. The masters are the network's own
     parameters, so its state, checkpoints and validation know nothing of this.
     """
 
@@ -194,10 +194,10 @@ class Recorder:
 
 
 class GraphedStep:
-    """A lean step that is replayed from a CUDA graph, once that is seen to do the same.
+    """A lean step that is replayed from a CUDA graph, once the graph is seen to do the same.
 
-    After some steps outside it, a step is done both ways from the same start. Where a graph cannot be captured or does
-    not the same, a warning says so, and the run's steps stay outside.
+    After some steps outside it, one step is done both ways from the same start. If the graph cannot be captured or
+    gives another result, a warning says so, and the run trains on without it.
     """
 
     def __init__(self, lean: LeanStep, recorder: Recorder) -> None:

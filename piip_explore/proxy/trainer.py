@@ -1,4 +1,4 @@
-"""One training run: a design, a preset and a seed to a score; resumable, and honest about how it ended."""
+"""One training run: from a design, a preset and a seed to a score. It resumes, and says how it ended."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _DIVERGED = 2.0
 
 @dataclass
 class _State:
-    """Where a run stands; everything but the networks' tensors."""
+    """The state of a run, without the networks' tensors."""
 
     step: int = 0
     loss: float = math.nan
@@ -75,7 +75,7 @@ def train(
 def _within_memory(
     run: Run, network: Callable[[], Trainable], checkpoint: Path | None, progress: Progress | None
 ) -> Score:
-    """Train; if memory runs out, once more in smaller parts of a batch; else say what was wanted."""
+    """Train; if memory runs out, train once more with the batch in parts; then report what was needed."""
     message = ""
     for parts in (1, _PARTS):
         try:
@@ -143,7 +143,7 @@ class Training:
             seeds=(self.run.seed,),
             metric=preset.task.metric,
             fidelity=self.run.fidelity,
-            seconds=state.seconds or time.monotonic() - trained,  # untuned, a score costs its validation
+            seconds=state.seconds or time.monotonic() - trained,  # an untuned score costs only its validation
             peak_memory=_peak_memory(self.run.device),
             train_loss=tuple(state.curve),
             status=status,
@@ -182,7 +182,7 @@ class Training:
         return "diverged" if state.loss > _DIVERGED * state.first_loss else "ok"
 
     def _say(self, losses: list[Tensor]) -> None:
-        """Say where the run stands, at every step; if that stops the run, keep what was trained."""
+        """Report the run's state at every step; if that stops the run, keep what was trained."""
         try:
             phases.tell("training", self.state.step / self.run.steps)
         except BaseException:
@@ -240,7 +240,7 @@ class Training:
         cache.write(self.checkpoint, self.run.key, content.getvalue())
 
     def _restore(self) -> None:
-        """Go on from the checkpoint, if there is a whole one; a damaged one only costs its time.
+        """Resume from the checkpoint if it is whole; without one, or with a damaged one, training starts over.
 
         Training draws no random numbers after the first weights, so there is no generator to restore.
         """
@@ -271,7 +271,7 @@ def throughput(run: Run, rate: float) -> dict[str, float]:
             from piip_explore import cost
 
             macs = cost.count(run.design, accounting="built").macs
-        except Exception as error:  # whatever it is: the run is trained and validated
+        except Exception as error:  # whatever the error, the run is trained and validated
             warnings.warn(f"no TFLOP/s for {run.design}: {error}", RuntimeWarning, stacklevel=2)
             return found
         found["TFLOP/s"] = 6 * rate * macs / 1e12

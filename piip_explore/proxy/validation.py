@@ -1,4 +1,4 @@
-"""Judges a run's network on held-out images: on all of them at the end, on a few of them on the way."""
+"""Judges a run's network on held-out images: on all of them at the end, on a few during training."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from piip_explore.proxy.presets import Preset
 from piip_explore.proxy.tasks.task import Metric, Predicts
 
 _STEPS_PER_GLANCE = 24
-"""Training steps per look on the way: half a batch costs up to 0.7 of a step on a CPU, a third of it in the metric."""
+"""Training steps per look: half a batch costs up to 0.7 of a step on a CPU, a third of it in the metric."""
 _MOST_GLANCES = 8
 
 
 def glances(steps: int) -> list[int]:
-    """Return after which of a run's steps to look on the way: evenly spread, and after the last one."""
+    """Return the steps of a run after which to look: evenly spread, and the last one."""
     count = min(_MOST_GLANCES, steps // _STEPS_PER_GLANCE)
     return [round(steps * (number + 1) / count) for number in range(count)]
 
@@ -50,7 +50,7 @@ class Validation:
 
     @torch.no_grad()
     def glance(self, network: nn.Module) -> float:
-        """Return the task's metric on the first few samples, NaN if it has none; the network trains on after it."""
+        """Return the task's metric on the first few samples, NaN if it has none; the network can then train on."""
         network.eval()
         index = self.batches[0][: len(self.few)]
         metric = self._metric(self.few)
@@ -73,6 +73,6 @@ class Validation:
         try:
             shown = self.samples.first(len(self.batches[0]))
             return picture(shown, task.predicted(output, shown), self.names, task.needs)
-        except Exception as error:  # whatever it is: the run is trained
+        except Exception as error:  # whatever the error, the run is trained
             warnings.warn(f"no picture of the predictions: {error}", RuntimeWarning, stacklevel=2)
             return b""

@@ -68,7 +68,7 @@ class EmbeddedScenes:
     def _render(self, split: Split, count: int, size: int, device: torch.device) -> Samples:
         bank = materials(split, size)
         batch = _BATCH if device.type == "cpu" else 8 * _BATCH
-        # Validation scenes are their own sequence: no layout of theirs is ever trained on either.
+        # Validation scenes have a sequence of their own, so none of their layouts is trained on.
         seed = 2 * self.seed + (split == "val")
         parts = []
         for first in range(0, count, batch):
@@ -83,5 +83,5 @@ class EmbeddedScenes:
 
 
 def _code_hash() -> str:
-    """Hash of the modules that decide a scene's pixels, so that no cache outlives a change in them."""
+    """Hash of the modules that decide a scene's pixels, so no cache outlives a change in them."""
     return code_hash(*(f"proxy/data/{name}.py" for name in ("materials", "scenes", "render", "embedded")))

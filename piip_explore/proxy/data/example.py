@@ -1,4 +1,4 @@
-"""Embedded scenes written out as folders of data, to try what a user's own would do."""
+"""Embedded scenes written as folders of data, to try out what a user's own data would do."""
 
 from __future__ import annotations
 

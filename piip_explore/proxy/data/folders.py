@@ -75,7 +75,7 @@ def open_folder(text: str) -> FolderSource:
 
 @cache
 def _fingerprint(source: FolderSource, train: int, val: int) -> str:
-    """Return it as it was first: samples that a process has loaded do not change with the files."""
+    """Return it as first seen: samples that a process has loaded do not change with the files."""
     digest = hashlib.sha256()
     splits: tuple[tuple[Split, int], ...] = (("train", train), ("val", val))
     for split, count in splits:
@@ -119,7 +119,7 @@ def _load_masks(rows: Rows, chosen: Sequence[int], size: int) -> Samples:
     if all((mask == IGNORE).all() for mask in masks):
         folder = rows.files(chosen[:1])[1].parent
         raise InputError(
-            f"none of {len(chosen)} masks in '{folder}' has a class in images of {size} pixels: all is 0, not a class"
+            f"none of {len(chosen)} masks in '{folder}' has a class in images of {size} pixels: all are 0, not a class"
         )
     return make_samples(torch.from_numpy(np.stack(pictures)), masks=torch.from_numpy(np.stack(masks)))
 
@@ -134,7 +134,7 @@ def _load_labels(rows: Rows, chosen: Sequence[int], size: int) -> Samples:
 
 
 def _told(count: int) -> Callable[[int], None]:
-    """Return what in_threads calls after each picture: it says how many of `count` are read."""
+    """Return what `in_threads` calls after each picture, to report how many of `count` are read."""
     read = 0
 
     def more(number: int) -> None:

@@ -1,7 +1,7 @@
 """The real images that embedded scenes are made of: handwritten digits, textures, photographs.
 
-All of them come inside the wheels of scikit-learn and scikit-image and are read by path, so nothing is ever fetched.
-Training and validation never share an instance: digits are split by instance, photographs by picture, and each texture
+All come with the wheels of scikit-learn and scikit-image and are read by path, so nothing is ever downloaded. Training
+and validation never share an instance: digits are split by instance, photographs by picture, and each texture
 photograph is cut in two with a gap between the parts.
 """
 

@@ -11,7 +11,7 @@ from piip_explore.proxy.data.scenes import Scenes
 from piip_explore.proxy.data.source import Samples, make_samples
 
 _VISIBLE = 0.25
-"""An object of which less than this share can be seen has no box."""
+"""An object has a box only if at least this share of it is visible."""
 
 
 @torch.no_grad()

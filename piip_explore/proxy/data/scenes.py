@@ -1,9 +1,9 @@
 """What stands where in an embedded scene, drawn from a seed; `render` turns it into pixels.
 
-Three families of classes ask for different things of a design. Textured discs differ by fine structure alone, which
+Three families of classes test different abilities of a design. Textured discs differ by fine structure alone, which
 small inputs average away (resolution matters). Quartered squares differ by the arrangement of the same four parts, and
-plain discs by the side on which a bar stands next to them (context, capacity). Handwritten digits ask for both. Sizes
-are heavy-tailed: most objects are small, as in COCO.
+plain discs by the side on which a bar stands next to them (context, capacity). Handwritten digits need both. Sizes are
+heavy-tailed: most objects are small, as in COCO.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _scene(rules: SceneRules, materials: Materials, rng: np.random.Generator) ->
         layers += _object(rules, materials, rng, int(rng.integers(len(rules.classes))), size)
     for _ in range(rng.integers(rules.clutter + 1)):
         layers.append(_distractor(materials, rng))
-    layers.sort(key=lambda layer: -float(np.max(np.asarray(layer["half"]))))  # small things are drawn on large ones
+    layers.sort(key=lambda layer: -float(np.max(np.asarray(layer["half"]))))  # small objects are drawn on large ones
     while len(layers) < 2 * rules.crowd + rules.clutter:
         layers.append(_layer(rng, kind=-2, mask=ELLIPSE, fill=0, center=(0, 0), half=(1e-3, 1e-3)))
     scene = {name: np.stack([np.asarray(layer[name]) for layer in layers]) for name in layers[0]}

@@ -17,7 +17,7 @@ from piip_explore.proxy.tasks.task import Predicted
 
 @dataclass(frozen=True)
 class Classification:
-    """Say what an image shows; for designs that merge linearly, average separate heads, or have one branch."""
+    """Classify images; for designs that merge linearly, average separate heads, or have one branch."""
 
     name: ClassVar[str] = "classification"
     metric: ClassVar[str] = "top-1"
@@ -66,7 +66,7 @@ class LabelLoss:
 
 
 class Accuracy:
-    """Share of images whose label is the highest, or among the five highest, of the scores."""
+    """Share of images whose label has the highest score, or one of the five highest."""
 
     def __init__(self, samples: Samples) -> None:
         self.labels = samples.labels

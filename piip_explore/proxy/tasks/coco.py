@@ -38,7 +38,7 @@ class AveragePrecision:
         self.found.append(np.stack([column.double().cpu().numpy() for column in columns], 1))
 
     def compute(self) -> dict[str, float]:
-        """Return AP, AP50, AP75 and AP by object size; a size that no object has is left out."""
+        """Return AP, AP50, AP75 and AP by object size; sizes without objects are left out."""
         from pycocotools.cocoeval import COCOeval
 
         found = np.concatenate(self.found) if self.found else np.zeros((0, 7))

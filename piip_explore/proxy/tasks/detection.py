@@ -69,9 +69,9 @@ class Detection:
         return AveragePrecision(samples, classes)
 
     def predicted(self, output: object, samples: Samples) -> Predicted:
-        """Return the most confident detections, of every image as many as there are true boxes, and their mean score.
+        """Return the most confident detections, as many per image as it has true boxes, and their mean score.
 
-        A limit on the scores would show nothing of most runs: after seconds of training they are low.
+        A threshold on scores would hide most runs' detections: after seconds of training scores are low.
         """
         assert isinstance(output, Tensor)
         boxes, scores, kinds, kept = detections(output.float())
@@ -99,7 +99,7 @@ class DetectionHead(nn.Module):
         self.tower = nn.Sequential(nn.Conv2d(dim, dim, 3, padding=1, bias=False), group_norm(dim), nn.GELU())
         self.predict = nn.Conv2d(dim, classes + 4, 3, padding=1)
         nn.init.normal_(self.predict.weight, std=0.01)
-        # At first nothing is an object, with the confidence that focal loss starts well from.
+        # At first every position predicts no object, with the confidence that suits focal loss.
         prior = -math.log((1 - _PRIOR) / _PRIOR)
         self.predict.bias = nn.Parameter(torch.tensor([prior] * classes + [0.0] * 4))
         centers, strides = positions(fusion.size[0])
@@ -135,8 +135,8 @@ def positions(size: int) -> tuple[Tensor, Tensor]:
 class BoxLoss:
     """Focal loss on every position's class and generalised-IoU loss on the boxes of those that hold an object.
 
-    Which position learns which object is worked out once for all samples: it is in the box, near its centre, on
-    the level that the box's size belongs to; of several objects the smallest.
+    Positions are assigned to objects once for all samples: those in a box, near its centre, on the level of the box's
+    size; of several objects the smallest counts.
     """
 
     def __init__(self, samples: Samples, size: int) -> None:
@@ -153,7 +153,7 @@ class BoxLoss:
         held = kinds != _NONE
         wanted = (kinds[..., None] == torch.arange(logits.shape[-1], device=kinds.device)).float()
         count = held.sum().clamp(min=1)
-        # Every position enters with a weight instead of being picked out: shapes stay fixed, the device never waits.
+        # Positions are weighted, not selected: shapes stay fixed, and the device never waits.
         distance = (1 - generalized_iou(boxes, targets)) * held
         return (focal_loss(logits, wanted).sum() + distance.sum()) / count
 

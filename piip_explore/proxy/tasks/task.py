@@ -35,7 +35,7 @@ class Task(Protocol):
     """One kind of training: a head on a design's maps, a loss and a metric.
 
     Attributes:
-        name: what it is called on the command line.
+        name: its name on the command line.
         metric: name of the validation metric, in percent, higher is better.
         needs: the annotation that samples must carry.
     """
@@ -67,7 +67,7 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Predicted:
-    """What a model says of samples: they, with its annotation, and how `sure` it is of each, (N,) from 0 to 1."""
+    """A model's predictions: the samples with its annotations, and how `sure` it is of each, (N,) from 0 to 1."""
 
     samples: Samples
     sure: Tensor
@@ -75,8 +75,8 @@ class Predicted:
 
 @runtime_checkable
 class Predicts(Protocol):
-    """A task whose predictions can be drawn; one that cannot say them in the columns of samples gets no pictures."""
+    """A task whose predictions can be drawn, because they fit the columns of samples."""
 
     def predicted(self, output: object, samples: Samples) -> Predicted:
-        """Return what the model's output says of the samples that it was made of."""
+        """Return the predictions in the model's output for these samples."""
         ...

@@ -17,7 +17,7 @@ from piip_explore.proxy.validity.rows import Rows
 from piip_explore.proxy.validity.statistics import pair_scores
 
 RIVALS = ("FLOPs", "params", "ridge")
-"""What a proxy has to beat to be worth its training."""
+"""What a proxy must beat to be worth its training."""
 
 TRAINED = ("proxy", "gradient norm", "snip")
 """The predictors that see the shrunken design, not the design."""
@@ -29,7 +29,7 @@ _RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Lead:
-    """By how many points of accuracy the proxy leads a rival, with the 95 % interval of that."""
+    """The proxy's lead over a rival in points of accuracy, with its 95 % interval."""
 
     points: float
     low: float
@@ -71,7 +71,7 @@ class Comparison:
 
     @cached_property
     def coincide(self) -> npt.NDArray[np.bool_]:
-        """Which pairs are one and the same design after shrinking: the proxy cannot tell them apart."""
+        """Pairs that are the same design after shrinking: the proxy cannot tell them apart."""
         if "trained as" not in self.rows:
             return np.zeros(len(self.pairs), dtype=bool)
         ids = self.rows["trained as"].to_numpy(str)
@@ -109,7 +109,7 @@ class Comparison:
         return pd.DataFrame(records, columns=["question", "predictor", "accuracy", "low", "high", "pairs"])
 
     def lead(self, rival: str, question: str) -> Lead:
-        """Return by how much the proxy leads a rival on the pairs of a question."""
+        """Return the proxy's lead over a rival on the pairs of a question."""
         mask = self.asked[question]
         points = 100 * float((self.right["proxy"][mask] - self.right[rival][mask]).mean())
         low, high = np.nanquantile(self._draws[question, "proxy"] - self._draws[question, rival], (0.025, 0.975))
@@ -120,7 +120,7 @@ class Comparison:
         return {rival: self.lead(rival, question) for rival in RIVALS if rival in self.predictors}
 
     def verdict(self, question: str) -> str:
-        """Say plainly whether the proxy beats what is cheaper, on the pairs of a question."""
+        """Say plainly whether the proxy beats cheaper predictors on the pairs of a question."""
         leads = self.leads(question) if question in self.asked else {}
         parts = []
         for outcome, ending in (("beats", ""), ("does not beat", " beyond noise"), ("is worse than", "")):

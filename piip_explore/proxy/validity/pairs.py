@@ -21,7 +21,7 @@ _CLOSE = 0.15
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of rows of one table whose published metrics differ enough to mean something, as columns.
+    """Pairs of rows of one table whose published metrics differ by a meaningful amount, as columns.
 
     `better` and `worse` are row indices, `question` what sets the two apart.
     """
@@ -62,7 +62,7 @@ def hard(pairs: Pairs, flops: np.ndarray) -> np.ndarray:
 
 
 def question(a: Design, b: Design) -> Question:
-    """Return what a pair of designs asks; where they differ in several ways, the one that changes most.
+    """Return the question that a pair of designs asks; if they differ in several ways, that of the largest change.
 
     Branches of another kind come before branches of another size or number, these before resolutions (and windows),
     these before interactions, these before merging.

@@ -1,4 +1,4 @@
-"""Cheap ways to rank designs, which a proxy has to beat: FLOPs, parameters, a regression, training-free indicators."""
+"""Cheap ways to rank designs, which a proxy must beat: FLOPs, parameters, a regression, training-free indicators."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def rows_of(path: Path) -> Rows:
     rows = _rows(frame)
     if len(rows) < 2:
         raise InputError(f"{path} has fewer than two rows with a known design and one of {', '.join(METRICS)}")
-    unread = [f"column '{name}': it means nothing here" for name in frame.attrs["unread"]]
+    unread = [f"column '{name}': it is not read" for name in frame.attrs["unread"]]
     return replace(rows, left_out=(*unread, *rows.left_out))
 
 

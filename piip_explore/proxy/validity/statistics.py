@@ -1,4 +1,4 @@
-"""How well one column of numbers ranks designs that another column of numbers ranks, and how noisy a column is."""
+"""How well one column of numbers ranks designs as another column does, and how noisy a column is."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ _TIE = 2 * 2**0.5
 def pair_scores(prediction: np.ndarray, pairs: Pairs, noise: float = 0.0) -> np.ndarray:
     """Return 1 for every pair that `prediction` (one value per row) orders right, 0 for wrong, 0.5 for a tie.
 
-    A pair with a missing prediction counts as a tie, as nothing was said about it, and so does one of predictions that
-    differ by `noise` or less.
+    A pair with a missing prediction counts as a tie, and so does one whose predictions differ by `noise` or less.
     """
     gap = prediction[pairs.better] - prediction[pairs.worse]
     return np.where(np.isnan(gap) | (np.abs(gap) <= noise), 0.5, 0.5 + 0.5 * np.sign(gap))
@@ -39,7 +38,7 @@ def standard_error(values: np.ndarray) -> float:
     """Return the standard error of a row's mean over seeds, pooled over all rows of `values` (rows, seeds).
 
     Candidates are paired: a seed decides the samples and their order alike for all of them. What a seed adds to every
-    row is therefore no noise of a comparison and is taken off first. NaN with a single seed or row.
+    row is therefore not noise of a comparison and is subtracted first. NaN with a single seed or row.
     """
     values = values[~np.isnan(values).any(axis=1)]
     rows, seeds = values.shape

@@ -28,15 +28,15 @@ Told = Callable[[str], None]
 class Report:
     """What a validation found.
 
-    `rows`: one per design, with every predictor. `statistics`, per predictor, and for the proxy what only it has:
-    seeds, standard error, ties, pairs of one shrunken design, verdicts.
+    `rows`: one per design, with every predictor. `statistics`: per predictor, and for the proxy also seeds, standard
+    error, ties, pairs of one shrunken design, verdicts.
     """
 
     rows: pd.DataFrame
     statistics: dict[str, dict[str, Any]]
 
     def to_json(self) -> str:
-        """Return the statistics as JSON, what has no value as null."""
+        """Return the statistics as JSON, with null for what has no value."""
         return _json(self.statistics)
 
 
@@ -119,7 +119,7 @@ def _statistics(comparison: Comparison, name: str) -> dict[str, Any]:
 
 
 def _noise(comparison: Comparison, scores: np.ndarray) -> dict[str, Any]:
-    """Return how noisy the scores are, and which pairs they leave open."""
+    """Return how noisy the scores are, and which pairs they do not decide."""
     rows, every = comparison.rows, comparison.pairs
     table, names = rows["table"].to_numpy(str), rows["row"].to_numpy(str)
     error = statistics.standard_error(scores)
@@ -153,7 +153,7 @@ def _verdicts(comparison: Comparison) -> dict[str, Any]:
 
 
 def _promise(rows: Rows, preset: Preset, seeds: Sequence[int], folder: Path) -> None:
-    """Write down what will be run, before it runs; refuse a folder that promises something else."""
+    """Record the recipe before it runs; refuse a folder with another one."""
     recipe = {
         "preset": preset.name,
         "preset_hash": preset.hash,
