@@ -50,7 +50,7 @@ table.piip-figures td { text-align: right; font-variant-numeric: tabular-nums; }
   [data-testid=stElementContainer]:has(> * > .piip-more) { display: block; }
   .st-key-bar > .st-key-study { flex: 1 1 12rem; }
   .st-key-study [data-testid=stWidgetLabel] { position: absolute; clip-path: inset(50%); }
-  .st-key-bar:not(:has(.piip-more[open])) > :is(.st-key-accounting, .st-key-share, :has(.st-key-find_bar)) {
+  .st-key-bar:not(:has(.piip-more[open])) > :is(.st-key-accounting, :has(.st-key-find_bar, .st-key-share)) {
     display: none;
   }
   .st-key-inspector:has(.st-key-pin_it) {
@@ -105,7 +105,15 @@ def _bar(context: Context) -> None:
         )
         with st.container(width=360, key="find_bar"):
             selection.field("Find a trial by its number, or write a design", "find", add=False)
-        with st.popover("Share", icon=":material/share:", key="share"):
+        _share()
+
+
+@st.fragment
+def _share() -> None:
+    """Draw the button that shows the address to share; it is computed when the button is pressed."""
+    popover = st.popover("Share", icon=":material/share:", key="share", on_change="rerun")
+    if popover.open:
+        with popover:
             st.caption("This address reopens the same view for who runs the dashboard over the same studies.")
             st.code(address.link(), language=None, wrap_lines=True)
 

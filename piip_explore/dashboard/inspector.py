@@ -1,14 +1,17 @@
-"""What the Explore page shows of one trial beside the chart."""
+"""What the Explore page shows of one trial beside the chart.
+
+The page draws it in a fragment: a button here runs only the fragment again, unless its callback reruns the whole page.
+"""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import streamlit as st
 
-from piip_explore.dashboard import address, expected, notes, pins, plot, text
+from piip_explore.dashboard import address, expected, notes, pins, plot, selection, text
 from piip_explore.dashboard.context import Context, sentences
 from piip_explore.dashboard.figures.miniature import miniature
 from piip_explore.dashboard.figures.study import beside
@@ -37,17 +40,28 @@ def draw(context: Context, tradeoff: Tradeoff, limit: float | None, selected: Se
         _trial(context, tradeoff, selected)
 
 
+def select(tokens: Iterable[object]) -> None:
+    """Select trials; rerun the whole page only if the menu's count of compared designs changes."""
+    if selection.select(tokens):
+        st.rerun()
+
+
+def _pin(token: str) -> None:
+    pins.toggle(token)
+    st.rerun()  # the tray and the marks of the chart show pins
+
+
 def _walk(tradeoff: Tradeoff, limit: float | None, selected: Sequence[int]) -> None:
     """Draw buttons that step along the front, where points are too close to click, and that select best and knee."""
     with st.container(horizontal=True):
         for name, icon, by in (("Previous", "chevron_left", -1), ("Next", "chevron_right", 1)):
             to = step(tradeoff.front, selected, by)
-            st.button(name, icon=f":material/{icon}:", on_click=address.select, args=([to],), key=name.lower())
+            st.button(name, icon=f":material/{icon}:", on_click=select, args=([to],), key=name.lower())
         for name, row in (("Best", tradeoff.best(limit)), ("Knee", tradeoff.knee)):
             if row is not None:
-                st.button(name, on_click=address.select, args=([row],), key=name.lower(), help=f"Select trial {row}")
+                st.button(name, on_click=select, args=([row],), key=name.lower(), help=f"Select trial {row}")
         if selected:
-            st.button("Clear the selection", on_click=address.select, args=([],), type="tertiary")
+            st.button("Clear the selection", on_click=select, args=([],), type="tertiary")
 
 
 def step(front: np.ndarray[tuple[int], np.dtype[np.int64]], selected: Sequence[int], by: int) -> int:
@@ -71,7 +85,7 @@ def _trial(context: Context, tradeoff: Tradeoff, selected: Sequence[int]) -> Non
     with st.container(horizontal=True):
         token = str(row)
         label = "Unpin" if token in pins.pinned() else "Pin"
-        st.button(label, icon=":material/push_pin:", on_click=pins.toggle, args=(token,), key="pin_it")
+        st.button(label, icon=":material/push_pin:", on_click=_pin, args=(token,), key="pin_it")
         context.link("design", "Open the design", icon=":material/schema:")
         if len(selected) > 1 or pins.pinned():
             context.link("compare", "Compare", icon=":material/compare_arrows:")

@@ -74,3 +74,4 @@ def _save(live: Live, label: str, trial: int, version: int, key: str) -> None:
     else:
         st.session_state[_PROBLEM] = None
         st.session_state[_DRAFTS].pop((label, trial), None)
+        st.rerun()  # filters and tables show notes too

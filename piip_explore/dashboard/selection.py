@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from piip_explore.dashboard import address, text
+from piip_explore.dashboard import address, pins, text
 from piip_explore.dashboard.trials import Trials
 from piip_explore.design import Design
 from piip_explore.errors import InputError
@@ -67,6 +67,13 @@ def selected(trials: Trials | None, tokens: Sequence[str] | None = None) -> list
 def _keep(found: Sequence[Chosen]) -> None:
     tokens = {chosen.token for chosen in found}
     address.put(**{name: [token for token in address.get(name) if token in tokens] for name in ("pick", "pin")})
+
+
+def select(tokens: Iterable[object], *, add: bool = False) -> bool:
+    """Select designs; return whether the number of compared designs, which the menu shows, changed with it."""
+    before = len(pins.compared())
+    address.select(tokens, add=add)
+    return len(pins.compared()) != before
 
 
 def field(label: str, key: str, *, add: bool) -> None:

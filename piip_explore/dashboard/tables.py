@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,8 +12,15 @@ import streamlit as st
 from piip_explore.dashboard import address
 
 
-def table(frame: pd.DataFrame, tokens: Sequence[str], key: str, alt: str, **options: Any) -> None:
-    """Draw a table with a row per token: the selected ones are ticked, and a tick selects.
+def table(
+    frame: pd.DataFrame,
+    tokens: Sequence[str],
+    key: str,
+    alt: str,
+    select: Callable[[Sequence[str]], None] = address.select,
+    **options: Any,
+) -> None:
+    """Draw a table with a row per token: the selected ones are ticked, and a tick calls `select`.
 
     What is selected and is not in the table stays selected.
     """
@@ -30,7 +37,7 @@ def table(frame: pd.DataFrame, tokens: Sequence[str], key: str, alt: str, **opti
             key=f"{key}_{turn}",
             alt=alt,
             hide_index=True,
-            on_select=partial(_on_ticks, f"{key}_{turn}", tokens, rows),
+            on_select=partial(_on_ticks, f"{key}_{turn}", tokens, rows, select),
             selection_mode="multi-row",
             selection_default={"selection": {"rows": rows}},
             **options,
@@ -41,8 +48,10 @@ def _ticked(widget: str) -> list[int] | None:
     return sorted(st.session_state[widget]["selection"]["rows"]) if widget in st.session_state else None
 
 
-def _on_ticks(widget: str, tokens: Sequence[str], before: Sequence[int]) -> None:
+def _on_ticks(
+    widget: str, tokens: Sequence[str], before: Sequence[int], select: Callable[[Sequence[str]], None]
+) -> None:
     now = _ticked(widget) or []
     dropped = {tokens[row] for row in before if row not in now}
     kept = [token for token in address.picks() if token not in dropped]
-    address.select([*kept, *(tokens[row] for row in now if row not in before)])
+    select([*kept, *(tokens[row] for row in now if row not in before)])

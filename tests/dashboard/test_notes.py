@@ -32,6 +32,7 @@ def opened(journal: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppT
         monkeypatch.setattr(sys, "argv", ["main.py", *options.arguments()])
         app = AppTest.from_file(str(MAIN), default_timeout=PATIENCE)
         app.query_params.update(address)
+        app.session_state["_tables_seen"] = True
         return app.run()
 
     return start

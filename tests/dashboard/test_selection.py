@@ -27,6 +27,8 @@ def test_click_button_key_and_address_mark_the_same(window: Window, address: str
 def test_a_tick_keeps_what_is_selected_outside_the_table(window: Window, address: str, front: list[int]) -> None:
     outside = next(trial for trial in range(18) if trial not in front)
     view = window(address).open(f"?pick={outside}").shows(outside)
+    view.expect(view.page.locator(".st-key-front_table")).to_have_count(0)  # below the screen
+    view.page.locator(".piip-place").scroll_into_view_if_needed()
     ticked(view)
     tick(view, 0)
     view.shows(outside, front[0])
@@ -58,6 +60,32 @@ _TICKED = """wanted => {
   const found = rows.flatMap((row, place) => row.getAttribute('aria-selected') === 'true' ? [place] : []);
   return JSON.stringify(found) === JSON.stringify(wanted);
 }"""
+
+
+def test_a_step_along_the_front_draws_only_what_shows_the_selection(
+    window: Window, address: str, front: list[int]
+) -> None:
+    view = window(address)
+    received: list[bytes] = []
+    view.page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: received.append(frame)))
+    view.open(f"?pick={front[0]}").shows(front[0])
+    assert any(b"Filters and limits" in frame for frame in received)
+    received.clear()
+    view.next(front[1])
+    assert any(f"Trial {front[1]}".encode() in frame for frame in received)
+    assert not any(b"Filters and limits" in frame for frame in received)
+    view.expect(view.page.get_by_role("link", name="Compare (1)")).to_be_visible()
+    view.page.get_by_role("button", name="Share", exact=True).click()
+    view.expect(view.page.get_by_test_id("stPopoverBody")).to_contain_text(f"pick={front[1]}")
+
+
+def test_the_menu_counts_what_compare_holds(window: Window, address: str, front: list[int]) -> None:
+    view = window(address).open()
+    for count, name in ((1, "Next"), (1, "Next"), (1, "Pin"), (2, "Next"), (1, "Clear the selection")):
+        view.page.get_by_role("button", name=name, exact=True).click()
+        view.expect(view.page.get_by_role("link", name=f"Compare ({count})")).to_be_visible()
+        view.settle()
+    view.expect(view.page.locator(".st-key-tray")).to_contain_text(f"trial {front[1]}")
 
 
 def test_back_and_forward_walk_the_selection(window: Window, address: str, front: list[int]) -> None:

@@ -12,9 +12,22 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from piip_explore.dashboard import address, choices, filters, inspector, limits, notes, pins, plot, tables, text
-from piip_explore.dashboard.context import Context, news, next_steps, pinned
+from piip_explore.dashboard import (
+    address,
+    choices,
+    filters,
+    inspector,
+    limits,
+    notes,
+    pins,
+    plot,
+    selection,
+    tables,
+    text,
+)
+from piip_explore.dashboard.context import Context, news, next_steps, pinned, sentences
 from piip_explore.dashboard.figures.front import chart
 from piip_explore.dashboard.figures.space import parallel
 from piip_explore.dashboard.plot import Budget, Marks, Prepared
@@ -25,6 +38,9 @@ from piip_explore.dashboard.trials import Filters, Trials
 from piip_explore.search.storage import Note
 
 CHART = "front_chart"
+
+_SELECTION = "selection"
+"""The fragment that shows the selection: a step along the front reruns it alone."""
 
 _COMPARE = "_compare"
 """Session state: whether a key asked for the Compare page; a callback cannot go there itself."""
@@ -66,20 +82,39 @@ def show(context: Context) -> None:
             return
         budget = filters.budget(tradeoff)
         limit = None if budget is None or budget.value >= budget.high else budget.value
-        selected = [number for number in address.trials(address.picks()) if number < len(pin.trials)]
-        _chart(context, tradeoff, figure, budget, limit, selected)
+        _chart(tradeoff, figure, budget)
     with headline:
         st.markdown(text.prose(f"{sentence(tradeoff, limit)} {limits.sentence(tradeoff, x_name, bounds, limit)}"))
         objections = st.container()
         pins.tray()
+    lines, below = st.container(), st.container()
     with right:
-        inspector.draw(context, tradeoff, limit, selected)
-    _lines(pin.trials, context.accounting, chosen)
-    _tables(tradeoff, selected, written)
-    with right:
-        inspector.expectation(tradeoff, selected)  # last, with the next one: both take seconds to load
+        _selection(context, tradeoff, budget, limit, written, below)
+    with lines:
+        _lines(pin.trials, context.accounting, chosen)
     if words := contradiction(tradeoff):
         objections.markdown(text.prose(words))
+
+
+@st.fragment(key=_SELECTION)
+def _selection(
+    context: Context,
+    tradeoff: Tradeoff,
+    budget: Budget | None,
+    limit: float | None,
+    written: Mapping[int, Note],
+    below: DeltaGenerator,
+) -> None:
+    """Draw the marks on the chart, the panel beside it, and the tables in the container `below`."""
+    selected = [number for number in address.trials(address.picks()) if number < len(tradeoff.trials)]
+    with sentences():
+        colors = {int(token): color for token, color in pins.colors().items() if address.trials([token])}
+        known = {number: color for number, color in colors.items() if number < len(tradeoff.trials)}
+        plot.mark(CHART, Marks(marks(tradeoff, limit, selected, known), budget, tradeoff.front.tolist()))
+        inspector.draw(context, tradeoff, limit, selected)
+        with below:
+            _tables(tradeoff, selected, written)
+        inspector.expectation(tradeoff, selected)  # last: it takes seconds to load
 
 
 def _lines(trials: Trials, accounting: str, chosen: Filters) -> None:
@@ -146,14 +181,7 @@ def _made(wanted: tuple[Any, ...], trials: Trials) -> tuple[Tradeoff, Prepared |
     return tradeoff, figure
 
 
-def _chart(
-    context: Context,
-    tradeoff: Tradeoff,
-    figure: Prepared | None,
-    budget: Budget | None,
-    limit: float | None,
-    selected: list[int],
-) -> None:
+def _chart(tradeoff: Tradeoff, figure: Prepared | None, budget: Budget | None) -> None:
     assert figure is not None
     count = int(tradeoff.shown.sum())
 
@@ -161,7 +189,8 @@ def _chart(
         numbers = [int(number) for number in event["points"]]
         if tradeoff.dense:
             numbers += np.flatnonzero(tradeoff.shown & inside(event, tradeoff)).tolist()
-        address.select(numbers, add=bool(event["add"]))
+        if not selection.select(numbers, add=bool(event["add"])):
+            st.rerun(_SELECTION)
 
     def on_budget(value: float) -> None:
         address.put(budget=[value] if budget is not None and value < budget.high else [])
@@ -183,11 +212,6 @@ def _chart(
         on_budget=on_budget,
         on_key=on_key,
     )
-    pinned_trials = {int(token): color for token, color in pins.colors().items() if address.trials([token])}
-    found = marks(
-        tradeoff, limit, selected, {n: color for n, color in pinned_trials.items() if n < len(tradeoff.trials)}
-    )
-    plot.mark(CHART, Marks(found, budget, tradeoff.front.tolist()))
     tied = " · ○ within noise of it" if len(tradeoff.tied) else ""
     cloud = "shades: how many trials" if tradeoff.dense else "● other trials"
     st.caption(f"◆ Pareto front{tied} · {cloud} · below: runs without a score, and published designs by their cost")
@@ -197,6 +221,8 @@ def _chart(
 def _tables(tradeoff: Tradeoff, selected: list[int], written: Mapping[int, Note]) -> None:
     front, chosen = st.tabs([f"Pareto front ({len(tradeoff.front)})", f"Selected ({len(selected)})"])
     with front:
+        if not plot.seen("tables", 400):
+            return
         _table(tradeoff, tradeoff.front, written, "front_table", "Designs of the Pareto front")
     with chosen:
         if selected:
@@ -210,7 +236,7 @@ def _table(tradeoff: Tradeoff, rows: npt.NDArray[np.int64], written: Mapping[int
     frame = _rows(tradeoff.trials, rows).dropna(axis=1, how="all")
     if any(row in written for row in rows.tolist()):
         frame["note"] = [text.one_line(written[row].text) if row in written else "" for row in rows.tolist()]
-    tables.table(frame, tokens, key, alt, column_config=_columns(tradeoff.trials))
+    tables.table(frame, tokens, key, alt, inspector.select, column_config=_columns(tradeoff.trials))
 
 
 def _columns(trials: Trials) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ _component = st.components.v2.component(
     js=(_FOLDER / "plot.js").read_text(encoding="utf-8"),
     css=(_FOLDER / "plot.css").read_text(encoding="utf-8"),
     isolate_styles=False,
+)
+_overlay = st.components.v2.component(
+    "piip_explore_marks", js=(_FOLDER / "marks.js").read_text(encoding="utf-8"), isolate_styles=False
 )
 
 
@@ -113,7 +117,22 @@ def draw(
 
 def mark(key: str, marks: Marks) -> None:
     """Say what to draw over the chart `key`; what was there before is taken away."""
-    _component(key=f"{key}_marks", data={"over": key, **asdict(marks)}, height=1)
+    _overlay(key=f"{key}_marks", data={"over": key, **asdict(marks)}, height=1)
+
+
+def seen(key: str, height: int) -> bool:
+    """Return whether the reader has scrolled to this place; until then, reserve `height` pixels for it.
+
+    The calling fragment (or page) reruns once the place is on the screen and all charts are drawn.
+    """
+    if not st.session_state.get(f"_{key}_seen"):
+        _overlay(key=f"{key}_place", data={"place": height}, on_seen_change=partial(_see, key))
+        return False
+    return True
+
+
+def _see(key: str) -> None:
+    st.session_state[f"_{key}_seen"] = True
 
 
 def _hear(key: str, name: str, handler: Callable[[Any], None]) -> Callable[[], None]:

@@ -1,18 +1,12 @@
-/* Charts around plotly.js. Streamlit calls the default export whenever what Python sends of a chart, of what is over
- * it, or the theme changes. A chart is drawn again only when its figure or the theme did; what is over it are
- * elements of their own, moved along with the axes. */
+/* Charts around plotly.js. Streamlit calls the default export whenever what Python sends of a chart or the theme
+ * changes. A chart is drawn again only when its figure or the theme did; what is over it (marks.js) are elements of
+ * their own, moved along with the axes. */
 
 const charts = (window.piipCharts ??= new Map());
 const overlays = (window.piipOverlays ??= new Map());
 
 export default function (component) {
   const { data, parentElement } = component;
-  if (data.over) {
-    parentElement.closest("[data-testid=stElementContainer]")?.classList.add("piip-hidden");
-    overlays.set(data.over, data);
-    charts.get(data.over)?.lay();
-    return;
-  }
   let chart = charts.get(data.key);
   if (chart?.parent !== parentElement) {
     chart = new Chart(parentElement, data.key);
