@@ -17,7 +17,7 @@ from piip_explore.design import Design
 from piip_explore.device import energy
 from piip_explore.device_name import resolve
 from piip_explore.errors import InputError
-from piip_explore.memory_error import is_out_of_memory
+from piip_explore.memory import is_out_of_memory
 from piip_explore.models import Pyramid, build
 from piip_explore.ops import backend_name
 

@@ -24,7 +24,7 @@ from piip_explore.latency.plan import Point, points
 from piip_explore.latency.profile import DeviceProfile, Timed, path_of
 from piip_explore.latency.runners import Runner
 from piip_explore.latency.visits import Log, Visit
-from piip_explore.memory_error import is_out_of_memory
+from piip_explore.memory import is_out_of_memory
 
 FEWEST = 12
 """The fewest whole designs: eight to calibrate with, four to measure the error."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from piip_explore import cache, phases
+from piip_explore.memory import peak_bytes
 from piip_explore.proxy.data.source import DataSource, Samples, Split
 from piip_explore.proxy.network import Trainable
 from piip_explore.proxy.run import Run
@@ -92,7 +93,7 @@ def _within_memory(
         metric=run.preset.task.metric,
         fidelity=run.fidelity,
         seconds=0.0,
-        peak_memory=_peak_memory(run.device),
+        peak_memory=peak_bytes(run.device),
         train_loss=(),
         status="infeasible",
         conditions=run.conditions,
@@ -144,7 +145,7 @@ class Training:
             metric=preset.task.metric,
             fidelity=self.run.fidelity,
             seconds=state.seconds or time.monotonic() - trained,  # an untuned score costs only its validation
-            peak_memory=_peak_memory(self.run.device),
+            peak_memory=peak_bytes(self.run.device),
             train_loss=tuple(state.curve),
             status=status,
             conditions=self.run.conditions,
@@ -286,12 +287,3 @@ def _order(images: int, samples: int, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     passes = [torch.randperm(images, generator=generator) for _ in range(max(1, math.ceil(samples / images)))]
     return torch.cat(passes)[:samples]
-
-
-def _peak_memory(device: torch.device) -> int:
-    """Peak bytes: of the run on a GPU; of this process so far on the CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -10,6 +10,7 @@ from itertools import islice
 import torch
 from torch.utils.data import DataLoader
 
+from piip_explore.memory import peak_bytes
 from piip_explore.train import stepper as steppers
 from piip_explore.train.samples import in_own_words, shares
 from piip_explore.train.settings import Settings
@@ -68,7 +69,7 @@ def estimate(settings: Settings, machine: Machine, world: int) -> Estimate:
         pictures=(len(train), len(val)),
         params=params,
         fixed_memory=copies * 4 * params,
-        peak_memory=_peak(device),
+        peak_memory=peak_bytes(device),
         train_seconds=step_seconds * plan.steps,
         judge_seconds=judge_seconds * len(val) / world * recipe.epochs,
     )
@@ -80,11 +81,3 @@ def _timed(work: Callable[[], object], device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter() - began
-
-
-def _peak(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
