@@ -100,8 +100,8 @@ def _joining(kind: str, interaction: Interaction | None, merge: Merge, source: S
 
 def _pyramid(interaction: Interaction | None, merge: Merge, reference: Sized, target: Sized) -> Counts:
     """Return the counts of the feature pyramid on maps of the size of the highest-resolution branch, `reference`."""
-    if merge.kind == "conv-multilevel" and catalog.is_pyramid(reference.spec):
-        return Counts()  # its stages are the pyramid
+    if not merge.has_pyramid(reference.spec):
+        return Counts()
     targets = maps(target.spec, interaction)
     levels = merge.levels(interaction) or (-1, -1)
     widths = [targets[k].width for k in levels[:2]]

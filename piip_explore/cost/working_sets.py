@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from piip_explore.catalog import ConvNeXt, OwnBranch, ViT, is_pyramid
+from piip_explore.catalog import ConvNeXt, OwnBranch, ViT
 from piip_explore.cost import part_sizes
 from piip_explore.cost.maps import MapShape, Sized, maps
 from piip_explore.cost.terms import Term
@@ -124,7 +124,7 @@ def _joining(interaction: Interaction | None, merge: Merge, source: Sized, *targ
 
 
 def _pyramid(interaction: Interaction | None, merge: Merge, reference: Sized, target: Sized) -> WorkingSet:
-    if merge.kind == "conv-multilevel" and is_pyramid(reference.spec):
+    if not merge.has_pyramid(reference.spec):
         return WorkingSet(0)
     targets = maps(target.spec, interaction)
     first, second = (targets[k].width for k in (merge.levels(interaction) or (-1, -1))[:2])

@@ -61,6 +61,10 @@ class Merge:
             return ()
         return (0, 1, interaction.count - 2)
 
+    def has_pyramid(self, reference: catalog.Model) -> bool:
+        """Say whether merged maps are up- and down-sampled; a CNN's stages, as `reference`, are a pyramid already."""
+        return self.kind == "conv" or (self.kind == "conv-multilevel" and not catalog.is_pyramid(reference))
+
     def check(self, interaction: Interaction | None, branch: Branch) -> None:
         """Check that the merge fits the interactions and a branch.
 

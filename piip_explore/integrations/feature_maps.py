@@ -26,11 +26,11 @@ def feature_maps(design: Design) -> list[FeatureMap]:
         return [FeatureMap(target.spec.out_dim, _stride(design, reference, -1))]
     levels = [*design.merge.levels(design.interaction), -1]
     widths = [_width(design, target, k) for k in levels] if len(levels) > 1 else [target.spec.out_dim] * 4
-    if design.merge.kind == "conv-multilevel" and catalog.is_pyramid(reference.spec):
-        strides = [_stride(design, reference, k) for k in levels]
-    else:
+    if design.merge.has_pyramid(reference.spec):
         last = _stride(design, reference, -1)
         strides = [last / 4, last / 2, last, last * 2]
+    else:
+        strides = [_stride(design, reference, k) for k in levels]
     return [FeatureMap(width, _whole(stride)) for width, stride in zip(widths, strides, strict=True)]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
-from piip_explore.catalog import ConvNeXt, OwnBranch, is_pyramid
+from piip_explore.catalog import ConvNeXt, OwnBranch
 from piip_explore.cost.maps import Sized, maps
 from piip_explore.cost.terms import Module, Term
 from piip_explore.design import Branch, Interaction, Merge
@@ -116,7 +116,7 @@ def _gathering(times: Times, interaction: Interaction | None, merge: Merge, refe
 
 
 def _pyramid(times: Times, interaction: Interaction | None, merge: Merge, reference: Sized, target: Sized) -> Any:
-    if merge.kind == "conv-multilevel" and is_pyramid(reference.spec):
+    if not merge.has_pyramid(reference.spec):
         return 0.0
     targets = maps(target.spec, interaction)
     first, second = (targets[k].width for k in (merge.levels(interaction) or (-1, -1))[:2])

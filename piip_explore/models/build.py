@@ -98,7 +98,7 @@ def _check_maps(design: Design) -> None:
     if kind in ("none", "separate-heads"):
         return
     largest, target = design.branches[design.order[0]], design.branches[design.order[-1]].spec
-    if _has_pyramid(design) and _final_side(largest) < 2:
+    if design.merge.has_pyramid(largest.spec) and _final_side(largest) < 2:
         raise InputError(
             f"'{largest}' ends with a map of one cell, which merge={kind} cannot halve: choose a larger resolution"
         )
@@ -116,14 +116,8 @@ def _final_side(branch: Branch) -> int:
     return branch.resolution // branch.spec.stride(branch.spec.blocks - 1)
 
 
-def _has_pyramid(design: Design) -> bool:
-    """Say whether the merged maps are up- and down-sampled; a CNN's own maps already are a pyramid."""
-    own = catalog.is_pyramid(design.branches[design.order[0]].spec)
-    return design.merge.kind == "conv" or (design.merge.kind == "conv-multilevel" and not own)
-
-
 def _pyramid(design: Design, sums: list[WeightedSum]) -> SimplePyramid | None:
-    if not _has_pyramid(design):
+    if not design.merge.has_pyramid(design.branches[design.order[0]].spec):
         return None
     return SimplePyramid([merge.dim for merge in sums] if len(sums) > 1 else [sums[0].dim] * 4)
 
