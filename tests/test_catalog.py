@@ -166,7 +166,7 @@ def test_free_models_take_the_structure_of_a_catalogued_one():
     with pytest.raises(InputError, match="heads whose width is a multiple of 4, not 26"):
         catalog.model("dinov3_base[depth=3,dim=52,heads=2]")
     with pytest.raises(InputError, match="no model of the catalog has the structure of"):
-        catalog.free_vit(ViT(1, 16, 1, registers=3))
+        catalog.free_name(ViT(1, 16, 1, registers=3))
 
 
 def test_free_models():

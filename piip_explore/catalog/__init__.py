@@ -2,7 +2,7 @@
 
 from piip_explore.catalog.kinds import ConvNeXt, Model, OwnBranch, Rotary, ViT, is_pyramid
 from piip_explore.catalog.models import MODELS
-from piip_explore.catalog.naming import canonical_name, free_vit, model, structure
+from piip_explore.catalog.naming import canonical_name, free_name, model, structure
 from piip_explore.catalog.positions import positions
 
 __all__ = [
@@ -13,7 +13,7 @@ __all__ = [
     "Rotary",
     "ViT",
     "canonical_name",
-    "free_vit",
+    "free_name",
     "is_pyramid",
     "model",
     "positions",

@@ -58,14 +58,14 @@ def canonical_name(name: str) -> str:
     for known, structure in MODELS.items():
         if structure == spec:
             return known
-    if isinstance(spec, ViT):
-        return free_vit(spec)
-    patch = f",patch={spec.patch}" if spec.patch != 4 else ""
-    return f"convnext[depths={_dashed(spec.depths)},dims={_dashed(spec.dims)}{patch}]"
+    return free_name(spec)
 
 
-def free_vit(spec: ViT) -> str:
-    """Return the name of a ViT with the structure of `vit[...]` or of a catalogued model, by its sizes."""
+def free_name(spec: Model) -> str:
+    """Return the free name of a ConvNeXt, or of a ViT with the structure of `vit[...]` or of a catalogued model."""
+    if isinstance(spec, ConvNeXt):
+        patch = f",patch={spec.patch}" if spec.patch != 4 else ""
+        return f"convnext[depths={_dashed(spec.depths)},dims={_dashed(spec.dims)}{patch}]"
     templates = {"vit": _PLAIN, **MODELS}
     for family, template in templates.items():
         if not isinstance(template, ViT):

@@ -115,12 +115,8 @@ def _owner(network: OfficialNetwork, number: int) -> str:
 def _branch(branch: OfficialBranch) -> Branch:
     spec = branch.spec
     if isinstance(spec, catalog.ConvNeXt):
-        return Branch(f"convnext[depths={_dashed(spec.depths)},dims={_dashed(spec.dims)}]", branch.size)
+        return Branch(catalog.free_name(spec), branch.size)
     return Branch(_vit_name(branch, spec), branch.size, *_window_of(branch, spec))
-
-
-def _dashed(values: tuple[int, ...]) -> str:
-    return "-".join(map(str, values))
 
 
 def _vit_name(branch: OfficialBranch, spec: catalog.ViT) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from piip_explore.catalog import ConvNeXt, Model, OwnBranch, ViT, free_vit
+from piip_explore.catalog import ConvNeXt, Model, OwnBranch, ViT, free_name
 from piip_explore.design import Branch, Design, Interaction
 from piip_explore.errors import InputError
 
@@ -101,12 +101,12 @@ class Shrink:
         fitting = [h for h in range(1, spec.heads + 1) if dim % (h * step) == 0]
         heads = max(h for h in fitting if h == 1 or dim // h >= _MIN_HEAD_DIM)
         patch = max(1, round(spec.patch / self.patch))
-        return free_vit(replace(_of_vit(spec), depth=self._depth(spec.depth), dim=dim, heads=heads, patch=patch))
+        return free_name(replace(_of_vit(spec), depth=self._depth(spec.depth), dim=dim, heads=heads, patch=patch))
 
     def _convnext(self, spec: ConvNeXt) -> str:
-        depths = "-".join(map(str, spec.depths if self.depth == 1 else self._stages(spec)))
-        dims = "-".join(str(_nearest(dim / self.width, _WIDTH_STEP)) for dim in spec.dims)
-        return f"convnext[depths={depths},dims={dims},patch={max(1, spec.patch // self.patch)}]"
+        depths = spec.depths if self.depth == 1 else self._stages(spec)
+        dims = tuple(_nearest(dim / self.width, _WIDTH_STEP) for dim in spec.dims)
+        return free_name(ConvNeXt(depths, dims, max(1, spec.patch // self.patch)))
 
     def _stages(self, spec: ConvNeXt) -> tuple[int, ...]:
         """Return fewer blocks per stage, the sum divided by `depth` as nearly as equal stages allow.
