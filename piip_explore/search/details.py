@@ -11,20 +11,13 @@ import numpy as np
 from piip_explore.errors import InputError
 from piip_explore.search import pareto
 from piip_explore.search.columns import Columns
-from piip_explore.search.report import attribute, plain
+from piip_explore.search.report import attribute, plain, unit
 from piip_explore.search.storage import STATES
 from piip_explore.terminal import printable
 
 if TYPE_CHECKING:
     import pandas
 
-_UNITS = {
-    "gflops": ("GFLOPs", 1.0),
-    "params": ("M params", 1e-6),
-    "latency": ("ms", 1.0),
-    "memory": ("GiB", 2.0**-30),
-    "energy": ("J", 1.0),
-}
 _SAID = {"design", "id", "fidelity", "rung", "seed", "gflops_published", "gflops_built", "params", "worker"} | {
     *("standard_error", "seconds", "peak_memory", "latency", "memory", "energy", "metrics", "curve", "metric_curve"),
     *("failure", "final"),
@@ -160,8 +153,8 @@ def _run_lines(said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _amount(name: str, value: float) -> str:
-    unit, scale = _UNITS.get(name.partition("@")[0], ("", 1.0))
-    return f"{value * scale:.4g} {unit}".rstrip()
+    words, scale = unit(name)
+    return f"{value * scale:.4g} {words}".rstrip()
 
 
 def _plain_text(value: Any) -> str:

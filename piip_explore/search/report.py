@@ -21,9 +21,14 @@ from piip_explore.terminal import printable
 if TYPE_CHECKING:
     import pandas
 
-_SHOWN = {"score": "score", "gflops": "GFLOPs", "params": "M params", "latency": "ms", "memory": "GiB", "energy": "J"}
+_UNITS = {
+    "gflops": ("GFLOPs", 1.0),
+    "params": ("M params", 1e-6),
+    "latency": ("ms", 1.0),
+    "memory": ("GiB", 2.0**-30),
+    "energy": ("J", 1.0),
+}
 _TIES_SHOWN = 3
-_SCALE = {"params": 1e-6, "memory": 2.0**-30}
 
 
 def reference(columns: Columns) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -94,7 +99,7 @@ def front_text(columns: Columns, within: Mapping[str, float] | None = None, metr
     for row, *told in zip(table.to_dict("records"), *beside.cells, strict=True):
         cells = [str(row["trial"])]
         for name in columns.objectives:
-            text = _number(row[name] * _SCALE.get(name, 1.0))
+            text = _number(row[name] * unit(name)[1])
             if name == "score" and noise:
                 text += " ± " + ("?" if math.isnan(row["standard_error"]) else f"{row['standard_error']:.2g}")
             cells.append(text)
@@ -103,9 +108,14 @@ def front_text(columns: Columns, within: Mapping[str, float] | None = None, metr
     return printable("\n".join([_align(lines), conditions_text(columns), *beside.remarks]))
 
 
+def unit(objective: str) -> tuple[str, float]:
+    """Return the unit in which people read an objective, empty if it has none, and the factor to it."""
+    return _UNITS.get(objective.partition("@")[0], ("", 1.0))
+
+
 def _head(objective: str) -> str:
     name, at, profile = objective.partition("@")
-    return _SHOWN.get(name, name) + at + profile
+    return (unit(name)[0] or name) + at + profile
 
 
 def _ties_text(trials: Sequence[int]) -> str:
