@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -218,51 +219,29 @@ class _Traceable(TorchFunctionMode):
         return result
 
 
-def _conv2d(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-) -> Tensor:
-    return _record(x, weight, bias, stride, padding, dilation, False, 0, groups)
-
-
-def _conv_transpose2d(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
-) -> Tensor:
-    return _record(x, weight, bias, stride, padding, dilation, True, output_padding, groups)
-
-
-def _record(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
+def _convolution_on_meta(
     transposed: bool,
-    output_padding: Any,
-    groups: int,
+    order: Sequence[str],
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *sizes: Any,
+    **named: Any,
 ) -> Tensor:
-    pairs = [[value] * 2 if isinstance(value, int) else list(value) for value in (stride, padding, dilation)]
-    extra = [output_padding] * 2 if isinstance(output_padding, int) else list(output_padding)
+    """Call the operator that the tracer records; `order` names the positional arguments after the bias."""
+    given = {**_DEFAULTS, **dict(zip(order, sizes, strict=False)), **named}
+    groups = given.pop("groups")
+    stride, padding, dilation, extra = ([n, n] if isinstance(n, int) else list(n) for n in given.values())
     out: Tensor = torch.ops.aten._convolution.default(
-        x, weight, bias, *pairs, transposed, extra, groups, False, False, False, False
+        x, weight, bias, stride, padding, dilation, transposed, extra, groups, False, False, False, False
     )
     return out
 
 
+_DEFAULTS = {"stride": 1, "padding": 0, "dilation": 1, "output_padding": 0, "groups": 1}
+_ORDER = ("stride", "padding", "dilation", "groups")
+_ORDER_TRANSPOSED = ("stride", "padding", "output_padding", "groups", "dilation")
 _CONVOLUTIONS: Mapping[Any, Callable[..., Any]] = {
-    torch.conv2d: _conv2d,
-    torch.conv_transpose2d: _conv_transpose2d,
+    torch.conv2d: partial(_convolution_on_meta, False, _ORDER),
+    torch.conv_transpose2d: partial(_convolution_on_meta, True, _ORDER_TRANSPOSED),
 }
