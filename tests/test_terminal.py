@@ -2,7 +2,7 @@
 
 import pytest
 
-from piip_explore.terminal import duration, printable
+from piip_explore.terminal import aligned, duration, printable
 
 
 @pytest.mark.parametrize(
@@ -11,6 +11,12 @@ from piip_explore.terminal import duration, printable
 )
 def test_a_time_reads_as_one_says_it(seconds, text):
     assert duration(seconds) == text
+
+
+def test_cells_line_up_in_columns():
+    rows = [["a", "bb", ""], ["ccc", "d", "e"]]
+    assert aligned(rows) == ["  a  bb", "ccc   d  e"]
+    assert aligned(rows, left=2) == ["  a  bb", "ccc  d   e"]
 
 
 def test_control_characters_are_shown_and_not_obeyed():

@@ -25,7 +25,7 @@ from piip_explore.search.storage import (
     parse,
     study_names,
 )
-from piip_explore.terminal import printable
+from piip_explore.terminal import aligned, printable
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -100,9 +100,7 @@ def listed_text(found: list[Kept]) -> str:
         (one.study, str(one.complete), str(one.failed), one.space, one.score, one.storage, "runs" * one.runs)
         for one in found
     ]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return printable("\n".join(lines))
+    return printable("\n".join(aligned(rows, left=len(rows[0]))))
 
 
 def to_json(found: list[Kept]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import numpy as np
 from piip_explore.search.columns import Columns
 from piip_explore.search.report import attribute, plain
 from piip_explore.search.storage import FAIL, STATES
-from piip_explore.terminal import printable
+from piip_explore.terminal import aligned, printable
 
 _HEADS = {"trial": "trial", "state": "state", "gflops": "GFLOPs", "params": "params", "fidelity": "fidelity"}
 
@@ -40,11 +40,10 @@ def trials_text(rows: Sequence[Mapping[str, Any]]) -> str:
     names = [name for name in rows[0] if name not in ("design", "failure")]
     cells = [[_HEADS.get(name, name) for name in names] + ["design"]]
     cells += [[_cell(row[name]) for name in names] + [str(row["design"] or "")] for row in rows]
-    widths = [max(len(line[place]) for line in cells) for place in range(len(names))]
-    lines = ["  ".join([*map(str.rjust, line, widths), line[-1]]) for line in cells]
+    lines = aligned(cells, left=1)
     for place, row in reversed(list(enumerate(rows, start=1))):
         if row["failure"]:
-            lines.insert(place + 1, f"{'':{widths[0]}}  {row['failure']}")
+            lines.insert(place + 1, f"{'':{max(len(line[0]) for line in cells)}}  {row['failure']}")
     return printable("\n".join(lines))
 
 

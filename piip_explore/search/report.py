@@ -16,7 +16,7 @@ from piip_explore.files import write_whole
 from piip_explore.search import expected, failures, pareto
 from piip_explore.search.columns import Columns
 from piip_explore.search.storage import STATES
-from piip_explore.terminal import printable
+from piip_explore.terminal import aligned, printable
 
 if TYPE_CHECKING:
     import pandas
@@ -105,7 +105,7 @@ def front_text(columns: Columns, within: Mapping[str, float] | None = None, metr
             cells.append(text)
         marks = ["knee"] * row["knee"] + ([_ties_text(row["tied"])] if row["tied"] else [])
         lines.append([*cells, *told, " ".join(marks), row["design"] or ""])
-    return printable("\n".join([_align(lines), conditions_text(columns), *beside.remarks]))
+    return printable("\n".join([*aligned(lines, left=2), conditions_text(columns), *beside.remarks]))
 
 
 def unit(objective: str) -> tuple[str, float]:
@@ -260,12 +260,3 @@ def plain(value: Any) -> Any:
 
 def _number(value: float) -> str:
     return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
-
-
-def _align(lines: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
-    padded = []
-    for line in lines:
-        cells = [c.rjust(w) for c, w in zip(line[:-2], widths, strict=False)]
-        padded.append("  ".join([*cells, line[-2].ljust(widths[-2]), line[-1]]).rstrip())
-    return "\n".join(padded)

@@ -7,6 +7,7 @@ from math import isnan
 from typing import Any
 
 from piip_explore.proxy.validity.validate import Report
+from piip_explore.terminal import aligned
 
 
 def text(report: Report) -> str:
@@ -16,17 +17,13 @@ def text(report: Report) -> str:
     tables = list(found["proxy"]["tables"])
     count = found["proxy"]["number of pairs"]
     lines = [f"Pairwise accuracy in percent ({count['all']} pairs that differ by 0.5 or more, {count['hard']} hard)"]
-    lines += _table(
-        ["", *questions, "macro", "hard pairs", "macro over tables"],
-        [[name, *_of_all(values, questions)] for name, values in found.items()],
-    )
+    head = ["", *questions, "macro", "hard pairs", "macro over tables"]
+    lines += aligned([head, *([name, *_of_all(values, questions)] for name, values in found.items())])
     for table in tables:
         rows = found["proxy"]["tables"][table]
         lines += ["", f"{table} ({rows['rows']} designs, {rows['pairs']} pairs)"]
-        lines += _table(
-            ["", "accuracy", "tau", "95 % interval", "tau given FLOPs"],
-            [[name, *_of_table(values["tables"][table])] for name, values in found.items()],
-        )
+        head = ["", "accuracy", "tau", "95 % interval", "tau given FLOPs"]
+        lines += aligned([head, *([name, *_of_table(values["tables"][table])] for name, values in found.items())])
         lines.append(f"proxy, seed to seed: tau {found['proxy']['seed-to-seed tau'][table]:.2f}")
     return "\n".join([*lines, "", *_noise(found["proxy"]), "", *found["proxy"]["verdicts"].values()])
 
@@ -65,8 +62,3 @@ def _of_table(values: dict[str, Any]) -> list[str]:
 
 def _number(value: object) -> str:
     return "-" if not isinstance(value, float) or isnan(value) else f"{value:.0f}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in (head, *rows)]
