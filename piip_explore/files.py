@@ -44,6 +44,18 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         _to_disk(path.parent, os.O_RDONLY)
 
 
+def write_named(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file that a person has named, whole or not at all, as `write_whole` does.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        write_whole(path, write)
+    except OSError as error:
+        raise InputError(f"cannot write '{path}': {error.strerror or error}") from None
+
+
 def _to_disk(path: Path, flags: int) -> None:
     descriptor = os.open(path, flags)
     try:

@@ -32,7 +32,7 @@ def command(
     from piip_explore.dashboard import report, trials
     from piip_explore.dashboard.options import Options
     from piip_explore.errors import InputError
-    from piip_explore.files import write_whole
+    from piip_explore.files import write_named
     from piip_explore.search import columns, locate, pictures
     from piip_explore.search.storage import parse
 
@@ -49,5 +49,5 @@ def command(
         results or Options.results,
         lambda row: pictures.read(parse(where), name, row),
     )
-    write_whole(out, lambda path: path.write_text(shown, encoding="utf-8"))
+    write_named(out, lambda path: path.write_text(shown, encoding="utf-8"))
     click.echo(f"written to {out}")

@@ -13,7 +13,7 @@ from pyarrow import csv, parquet
 
 from piip_explore.cost.table import DesignTable
 from piip_explore.errors import InputError
-from piip_explore.files import write_whole
+from piip_explore.files import write_named
 
 _ROWS = 1 << 20
 """Rows written at a time."""
@@ -37,10 +37,7 @@ def write(table: DesignTable, path: Path, extra: Extra | None = None) -> None:
     """
     check(path)
     writers: dict[str, Callable[[DesignTable, Path, Extra], None]] = {".csv": _write_csv, ".parquet": _write_parquet}
-    try:
-        write_whole(path, lambda partial: writers[path.suffix](table, partial, extra or {}))
-    except OSError as error:
-        raise InputError(f"cannot write '{path}': {error.strerror or error}") from None
+    write_named(path, lambda partial: writers[path.suffix](table, partial, extra or {}))
 
 
 def check(path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from piip_explore.errors import InputError
-from piip_explore.files import write_whole
+from piip_explore.files import write_named
 from piip_explore.latency.kinds import Sides
 from piip_explore.latency.model import Error, LatencyModel, PartTimes
 
@@ -105,10 +105,7 @@ class DeviceProfile:
         }
         whole = {"format": FORMAT, "sha256": _digest(content), **content}
         text = json.dumps(whole, indent=1) + "\n"
-        try:
-            write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"cannot write '{path}': {error.strerror or error}") from None
+        write_named(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
 def path_of(name: str) -> Path:

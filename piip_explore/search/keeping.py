@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from piip_explore.errors import InputError
-from piip_explore.files import write_whole
+from piip_explore.files import write_named
 from piip_explore.search import pictures
 from piip_explore.search.launch import check_name
 from piip_explore.search.locate import is_folder, journals, storage_of
@@ -132,10 +132,7 @@ def _copy_trials(storage: str, study: str, to: StorageURL, name: str) -> int:
             nonlocal count
             count = _fill(storage, study, parse(partial), name)
 
-        try:
-            write_whole(to.path, fill)
-        except OSError as error:
-            raise InputError(f"cannot write '{to.path}': {error.strerror or error}") from None
+        write_named(to.path, fill)
         return count
     return _fill(storage, study, to, name)
 

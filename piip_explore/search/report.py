@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from piip_explore.errors import InputError
-from piip_explore.files import write_whole
+from piip_explore.files import write_named
 from piip_explore.search import expected, failures, pareto
 from piip_explore.search.columns import Columns
 from piip_explore.search.storage import STATES
@@ -233,10 +233,7 @@ def write_table(table: pandas.DataFrame, path: Path, force: bool = False) -> Non
         raise InputError(f"--out {path}: expected a name that ends in {', '.join(writers)}")
     if path.exists() and not force:
         raise InputError(f"{path} exists: name another file, or pass --force to overwrite it")
-    try:
-        write_whole(path, writers[path.suffix])
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+    write_named(path, writers[path.suffix])
 
 
 def _flat(table: pandas.DataFrame) -> pandas.DataFrame:

@@ -41,6 +41,16 @@ def test_a_report_holds_front_knee_chosen_evidence_and_conditions(journal: Path,
     assert "&lt;img src=x" in body
 
 
+def test_a_report_whose_folder_is_a_file_is_a_sentence(
+    journal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(SystemExit) as stopped:
+        main(["report", "demo", "--storage", str(journal), "--out", str(tmp_path / "file" / "report.html")])
+    assert stopped.value.code == 2
+    assert "cannot write '" in capsys.readouterr().err
+
+
 def test_a_report_opens_without_a_network(journal: Path, tmp_path: Path, browser: object) -> None:
     run(journal, tmp_path / "report.html")
     context = browser.new_context(offline=True)  # type: ignore[attr-defined]

@@ -118,7 +118,7 @@ def test_a_table_that_cannot_be_written_leaves_the_one_that_was_there(here, caps
         resource.setrlimit(resource.RLIMIT_FSIZE, soft)
         signal.signal(signal.SIGXFSZ, ignored)
     assert (status, Path("front.csv").read_bytes()) == (2, before)
-    assert "cannot write front.csv: File too large" in err
+    assert "cannot write 'front.csv': File too large" in err
     assert sorted(path.name for path in here.iterdir()) == ["front.csv", "studies"]
 
 
