@@ -231,7 +231,7 @@ def single(branch: Branch, code_base: CodeBase, weights: Weights) -> dict[str, A
     made.pop("real_size", None)
     made.pop("model_type", None)
     if code_base == "classification":
-        # Loading is strict for InternViT6B: what the file holds beside the blocks needs its class token.
+        # Loading is strict for InternViT6B: what the file holds besides the blocks needs its class token.
         return made | {"use_cls_token": weights.branch_class == "InternViT6B"}
     arguments = {"type": weights.branch_class, **made}
     if isinstance(branch.spec, catalog.ConvNeXt):

@@ -1,4 +1,4 @@
-"""The authors' classification code: a file with the model alone; the rest are arguments of its training script."""
+"""The authors' classification code: a file with only the model; the rest are arguments of its training script."""
 
 from __future__ import annotations
 

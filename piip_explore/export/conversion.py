@@ -230,7 +230,7 @@ def _finest_level(design: Design, model: Pyramid) -> dict[str, Tensor]:
 
 
 def _fresh(design: Design, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return what the design's network has beside `state` (LayerScale, DINO's finest level), as it is initialised."""
+    """Return what the design's network has besides `state` (LayerScale, DINO's finest level), with initial values."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         classes = 1000 if any(name.startswith("head.") for name in state) else None

@@ -31,7 +31,7 @@ def _accepted(branch: Branch) -> bool:
 
 
 def _buildable(design: Design) -> Misfit | None:
-    """The class of two branches makes plain ViTs alone, that of four DeiTs alone."""
+    """The class of two branches makes only plain ViTs, that of four only DeiTs."""
     classes = branch_classes("detection", len(design.branches))
     names = [name for name, choices in WEIGHTS.items() if any(w.branch_class in classes for w in choices)]
     own = {"vit_models"} & set(classes)
@@ -53,7 +53,7 @@ def _levels_of_a_cnn(design: Design) -> Misfit | None:
     largest = design.branches[design.order[0]]
     if len(design.branches) == 1 or design.merge.kind != "conv" or not isinstance(largest.spec, catalog.ConvNeXt):
         return None
-    reason = f"it merges '{largest}' as the largest branch with merge=conv-multilevel alone"
+    reason = f"it merges '{largest}' as the largest branch only with merge=conv-multilevel"
     if design.interaction is not None and design.interaction.count >= 4:
         return Misfit(reason, replace(design, merge=replace(design.merge, kind="conv-multilevel")))
     vit = limits.nearest_branch(largest, [name for name in PLAIN_VITS if name in WEIGHTS])

@@ -17,7 +17,7 @@ TASKS: dict[str, Task] = {"coco": "detection", "ade20k": "segmentation", "imagef
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a design is trained: AdamW, and all that the published configs choose beside it.
+    """How a design is trained: AdamW, and everything else that the published configs choose.
 
     Attributes:
         epochs: passes over the training pictures.

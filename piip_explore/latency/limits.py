@@ -29,7 +29,7 @@ def enumerate_space(
         accounting: what the table's columns count; None is the space's own.
         max_gflops: a further limit, under `accounting`.
         max_latency_ms: a further limit, such as `25@h100`.
-        max_train_gb: a further limit, such as `24@16`: GB to train at so many images per step.
+        max_train_gb: a further limit, such as `24@16`: 24 GB to train at 16 images per step.
 
     Raises:
         InputError: what `cost.table.enumerate_space` raises; a limit's profile cannot be read or does not know the

@@ -57,7 +57,7 @@ class Work:
 
 
 def plan(table: DesignTable, designs: int, seed: int = 0) -> Work:
-    """Return the parts of a table's designs, and so many random ones of them.
+    """Return the parts of a table's designs, and `designs` of these designs, chosen at random.
 
     Raises:
         InputError: the table has too few designs, or too few were asked for.

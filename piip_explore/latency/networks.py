@@ -26,7 +26,7 @@ Network = tuple[nn.Module, tuple[Tensor, ...]]
 
 
 def network(what: Point | Design, batch: int, device: torch.device, dtype: torch.dtype) -> Network:
-    """Return a part or a whole design with fresh weights, in evaluation mode, and random inputs for so many images."""
+    """Return a part or a whole design with fresh weights, in evaluation mode, and random inputs for `batch` images."""
     with device:
         module, inputs = _design(what, batch) if isinstance(what, Design) else _part(what.kind, what.sides, batch)
     return module.eval().to(dtype), tuple(x.to(dtype) for x in inputs)

@@ -62,7 +62,7 @@ class DeviceProfile:
         space: name of the space whose parts were timed.
         conditions: what the times depend on.
         rounds: how often every part and design was timed.
-        reference: seconds of the reference (`runners.Runner`), in units of which times are measured.
+        reference: seconds of the reference (`runners.Runner`), the unit of the measured times.
         parts: seconds by the sides of the maps, by kind of part.
         designs: whole designs; those that are held out took no part in the calibration.
         factors: weights of the modules and the constant (`model.LatencyModel`).

@@ -71,7 +71,7 @@ CLASSIFICATION_DEFAULTS: dict[BranchClass, dict[str, Any]] = {
         "use_cls_token": True,
     },
 }
-"""What the classification code has beside these, or in their place."""
+"""What the classification code has in addition to these, or instead of them."""
 
 CLASS_WORDS: dict[BranchClass, str] = {
     "vit_models": "deit",

@@ -49,7 +49,7 @@ class OfficialNetwork:
     """A backbone as the authors' code builds it.
 
     `branches` begin with the authors' branch 1, the lowest-resolution one. `levels` are the interactions after which
-    maps are merged beside the final ones. `classes` is the size of the classifier, None where there is none.
+    maps are merged, in addition to the final ones. `classes` is the size of the classifier, None where there is none.
     `arguments` are the constructor arguments as they stand.
     """
 
@@ -91,7 +91,7 @@ def read_network(
         classes = 1000 if merge == "separate-heads" else merged
     dino = base == "detection" and bool(given["is_dino"])
     if dino and levels:
-        raise InputError("is_dino=True reads the final map alone: it does not go with with_simple_fpn=False")
+        raise InputError("is_dino=True reads only the final map: it cannot be combined with with_simple_fpn=False")
     return OfficialNetwork(base, branches, interaction, merge, levels, dino, classes, dict(arguments))
 
 

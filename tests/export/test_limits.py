@@ -29,7 +29,7 @@ FREE = "vit[depth=12,dim={},heads=4]"
         (
             "detection",
             "convnext_tiny@1024 vit_small@672 vit_base@448",
-            "as the largest branch with merge=conv-multilevel alone",
+            "as the largest branch only with merge=conv-multilevel",
             "convnext_tiny@1024 vit_small@672 vit_base@448; merge=conv-multilevel",
         ),
         (

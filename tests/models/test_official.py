@@ -169,7 +169,7 @@ def test_a_dino_detector_reads_three_levels():
     ("options", "words"),
     [
         ({"with_simple_fpn": False}, "with_simple_fpn=False merges after three of the first 3 interactions"),
-        ({"with_simple_fpn": False, "out_interaction_indexes": [0, 1, 2], "is_dino": True}, "final map alone"),
+        ({"with_simple_fpn": False, "out_interaction_indexes": [0, 1, 2], "is_dino": True}, "only the final map"),
         ({"branch3": three_branches()["branch2"]}, "cannot merge so with a ConvNeXt as last branch"),
     ],
 )
