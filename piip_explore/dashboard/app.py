@@ -46,6 +46,9 @@ table.piip-figures td { text-align: right; font-variant-numeric: tabular-nums; }
 .piip-more summary {
   border: 1px solid rgba(138, 143, 152, 0.5); border-radius: 0.5rem; padding: 0.45rem 0.75rem; cursor: pointer;
 }
+@media (hover: none) {
+  .stDataFrame { margin-top: 2rem; }
+}
 @media (max-width: 640px) {
   [data-testid=stElementContainer]:has(> * > .piip-more) { display: block; }
   .st-key-bar > .st-key-study { flex: 1 1 12rem; }
@@ -60,7 +63,8 @@ table.piip-figures td { text-align: right; font-variant-numeric: tabular-nums; }
   .stMainBlockContainer:has(.st-key-pin_it) { padding-bottom: 50vh; }
 }
 </style>"""
-"""Streamlit leaves six and ten rem above and below, a third of a small screen. On a phone the bar is one row, whose
+"""Streamlit leaves six and ten rem above and below, a third of a small screen. A touch screen always shows the tool bar
+above a table, which needs room. On a phone the bar is one row, whose
 rest *More* opens, and what is selected is a sheet from below, over a page that scrolls on."""
 
 _MORE = "<details class=piip-more><summary>More</summary></details>"

@@ -40,6 +40,15 @@ def test_no_label_of_a_drawing_is_cut(window: Window, address: str) -> None:
     assert view.page.evaluate(_OUTSIDE) == []
 
 
+def test_the_tool_bar_of_a_table_covers_nothing(window: Window, address: str) -> None:
+    view = window(address, **PHONE).open("compare?pick=3&pick=4")
+    bar = view.page.get_by_test_id("stDataFrame").first.get_by_test_id("stElementToolbar")
+    bar.wait_for()
+    view.steady()
+    field = view.page.locator(".st-key-added [data-testid=stTextInputRootElement]")
+    assert field.bounding_box()["y"] + field.bounding_box()["height"] <= bar.bounding_box()["y"]
+
+
 _OUTSIDE = """() => {
   const chart = document.querySelector('.st-key-drawing .main-svg').getBoundingClientRect();
   const labels = [...document.querySelectorAll('.st-key-drawing .annotation-text')];
