@@ -54,6 +54,19 @@ def test_a_click_does_not_redraw_the_chart(window: Window, address: str, front: 
     assert view.page.evaluate("document.querySelector('.st-key-front_chart .js-plotly-plot').dataset.same") == "yes"
 
 
+def test_a_chart_is_drawn_once_with_round_numbers(window: Window, address: str, front: list[int]) -> None:
+    view = window(address).open()
+    view.point(front[0])
+    chart = "document.querySelector('.st-key-front_chart .js-plotly-plot')"
+    view.page.evaluate(f"window.again = 0; {chart}.on('plotly_relayout', () => window.again++)")
+    for turn in (1, 2):
+        view.page.get_by_text("logarithmic", exact=True).click()
+        view.page.wait_for_function(f"turn => Number({chart}.dataset.drawn) > turn", arg=turn)
+    shown = view.page.locator(".st-key-front_chart .xtick text").all_text_contents()
+    assert shown == ["5", "10", "20", "50", "100", "200", "500", "1,000"]
+    assert view.page.evaluate("window.again") == 0
+
+
 def test_next_and_previous_walk_the_front_from_the_keyboard(window: Window, address: str, front: list[int]) -> None:
     view = window(address).open()
     button = view.page.get_by_role("button", name="Next", exact=True)

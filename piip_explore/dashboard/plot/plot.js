@@ -68,6 +68,7 @@ class Chart {
     const layout = { ...figure.layout, template: theme, autosize: true, selections: [] };
     for (const name of Object.keys(layout).filter((name) => /^[xy]axis\d*$/.test(name))) {
       const axis = layout[name];
+      if (axis.type === "log") Object.assign(axis, ticks(...extent(figure.data, name))); // the range is not known yet
       axis.uirevision = `${axis.title?.text} ${axis.type}`; // a zoom holds as long as its axis shows the same quantity
       if (isTouch()) axis.fixedrange = true; // a finger scrolls the page
     }
@@ -249,15 +250,17 @@ class Chart {
 
   // ---- Axes
 
-  /** Put round numbers, seven or so, on logarithmic axes; Plotly's own are "2 3 4 … 9". */
+  /** Put round numbers on logarithmic axes, unless those of the estimated range fit the actual one. */
   tickLogAxes() {
     const full = this.plot._fullLayout;
     const change = {};
     for (const name of Object.keys(full).filter((name) => /^[xy]axis\d*$/.test(name))) {
       if (full[name].type !== "log") continue;
-      const values = roundNumbers(...full[name].range.map((end) => 10 ** end));
-      change[`${name}.tickvals`] = values;
-      change[`${name}.ticktext`] = values.map((value) => value.toLocaleString("en-US", { maximumSignificantDigits: 4 }));
+      const [low, high] = full[name].range.map((end) => 10 ** end).sort((one, other) => one - other);
+      const found = ticks(low, high);
+      const seen = (values) => JSON.stringify((values ?? []).filter((value) => value >= low && value <= high));
+      if (seen(found.tickvals) === seen(full[name].tickvals)) continue; // drawing again takes as long as half a chart
+      for (const [key, values] of Object.entries(found)) change[`${name}.${key}`] = values;
     }
     if (Object.keys(change).length) window.Plotly.relayout(this.plot, change);
   }
@@ -307,16 +310,40 @@ function element(kind, className, parent) {
   return made;
 }
 
-function roundNumbers(low, high) {
-  if (low > high) [low, high] = [high, low];
-  for (const steps of [[1, 1.5, 2, 3, 4, 5, 6, 8], [1, 2, 5], [1]]) {
-    const numbers = [];
-    for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) {
-      numbers.push(...steps.map((step) => Number((step * 10 ** power).toPrecision(3))));
+/** Round numbers, eight or fewer from `low` to `high`, and a decade beyond; Plotly's own are "2 3 4 … 9". */
+function ticks(low, high) {
+  const powers = [];
+  for (let power = Math.floor(Math.log10(low)) - 1; power <= Math.log10(high) + 1; power++) powers.push(power);
+  const numbers = [[1, 1.5, 2, 3, 4, 5, 6, 8], [1, 2, 5], [1]].map((steps) =>
+    powers.flatMap((power) => steps.map((step) => Number((step * 10 ** power).toPrecision(3)))),
+  );
+  const few = (some) => some.filter((number) => number >= low && number <= high).length <= 8;
+  const tickvals = numbers.find(few) ?? numbers.at(-1);
+  return { tickvals, ticktext: tickvals.map((value) => value.toLocaleString("en-US", { maximumSignificantDigits: 4 })) };
+}
+
+/** About the range that Plotly will choose for a logarithmic axis: that of the data and 5 % at both ends. */
+function extent(traces, name) {
+  const [letter, short] = [name[0], name.replace("axis", "")];
+  let [low, high] = [Infinity, -Infinity];
+  for (const trace of traces) {
+    if ((trace[`${letter}axis`] ?? letter) !== short) continue;
+    for (const value of numbersOf(trace[letter])) {
+      if (value > 0) [low, high] = [Math.min(low, value), Math.max(high, value)];
     }
-    const within = numbers.filter((number) => number >= low && number <= high);
-    if (within.length <= 8 || steps.length === 1) return within;
   }
+  if (low > high) return [1, 10];
+  const margin = (high / low) ** 0.05;
+  return [low / margin, high * margin];
+}
+
+const KINDS = { f4: Float32Array, f8: Float64Array, i1: Int8Array, i2: Int16Array, i4: Int32Array, u1: Uint8Array,
+  u2: Uint16Array, u4: Uint32Array };
+
+/** The numbers of a column as plotly.py writes it: a list, or bytes in base 64. */
+function numbersOf(column) {
+  if (!column?.bdata) return column ?? [];
+  return new KINDS[column.dtype](Uint8Array.from(atob(column.bdata), (byte) => byte.charCodeAt(0)).buffer);
 }
 
 /** Colours and fonts of the page as Plotly's template. */
