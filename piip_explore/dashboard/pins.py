@@ -46,7 +46,7 @@ def tray() -> None:
     if not pins:
         return
     with st.container(horizontal=True, vertical_alignment="center", key="tray"):
-        st.caption("Pinned")
+        st.caption("Pinned", width="content")
         for token, color in pins.items():
             dot = f"<span style='color:{color}; font-size:1.2rem' aria-hidden='true'>●</span>"
             st.html(dot, width="content")
