@@ -118,6 +118,18 @@ class DirectedInteraction(nn.Module):
         self.cffn_gamma = nn.Parameter(torch.zeros(dim))
         self.drop_path = DropPath(drop_path)
 
+    def start_from_projections(self) -> None:
+        """Set the scales to one and the last projections to zero, which changes nothing at first either.
+
+        Projections learn within tens of steps what the published scales of zero learn in epochs.
+        """
+        attention = self.attn.output_proj if isinstance(self.attn, DeformableAttention) else self.attn.proj
+        for scale, linear in ((self.ca_gamma, attention), (self.cffn_gamma, self.ffn.fc2)):
+            assert isinstance(linear, nn.Linear)
+            nn.init.ones_(scale)
+            nn.init.zeros_(linear.weight)
+            nn.init.zeros_(linear.bias)
+
     def forward(self, x: Tensor, source: Tensor, grid: Grid, source_grid: Grid) -> Tensor:
         """Return the features `x` (B, H*W, dim) informed by `source` (B, Hs*Ws, dim_from)."""
         key = self.feat_norm(self.proj(source))

@@ -76,6 +76,8 @@ class Preset:
         weight_decay, clip, warmup: AdamW's decay, the gradient norm's limit, and the share of steps of linear warm-up
             before the cosine.
         supernet: how the network that a candidate starts from is trained, None to start from random weights.
+        frozen: keep the branches as `supernet` leaves them and train interactions, merging and head. Interactions then
+            learn from their first steps on (`DirectedInteraction.start_from_projections`).
         weights: files of weights that branch models start from instead; only where models are not shrunken.
         compile: run blocks and interactions through `torch.compile`, once per kind and shape of block.
     """
@@ -95,10 +97,13 @@ class Preset:
     clip: float = 1.0
     warmup: float = 0.1
     supernet: SupernetRecipe | None = None
+    frozen: bool = False
     weights: tuple[Weights, ...] = ()
     compile: bool = False
 
     def __post_init__(self) -> None:
+        if self.frozen and not self.supernet and not self.weights:
+            raise InputError(f"preset '{self.name}' freezes branches that start from random weights: set `supernet`")
         if self.weights and not self.shrink.keeps_models:
             raise InputError(
                 f"preset '{self.name}' shrinks its branch models, so weights of '{self.weights[0].model}' do not fit: "
@@ -186,6 +191,16 @@ _CPU = replace(
     supernet=SupernetRecipe("branches", samples=49152, rate=1e-3, resolutions=_DENSE_SIZES),
 )
 
+# Branches are frozen early, while interactions still have something to add to them: the longer they were trained alone,
+# the less a few hundred steps of interactions are worth (docs/lab-book.md).
+_CPU_FROZEN = replace(
+    _CPU,
+    name="cpu-frozen",
+    train_images=2048,
+    supernet=SupernetRecipe("branches", samples=8192, rate=1e-3, resolutions=(224, *_DENSE_SIZES)),
+    frozen=True,
+)
+
 # A candidate takes its part of a network that was trained once for all designs of its branch models.
 _CPU_SUPERNET = replace(
     _CPU,
@@ -226,6 +241,14 @@ _GPU = Preset(
     supernet=SupernetRecipe("branches", samples=262144, rate=1e-3, resolutions=_DENSE_SIZES),
 )
 
+# As on a CPU, branches see all images four times before they are frozen, and candidates twice.
+_GPU_FROZEN = replace(
+    _GPU,
+    name="gpu-frozen",
+    supernet=SupernetRecipe("branches", samples=65536, rate=1e-3, resolutions=(224, *_DENSE_SIZES)),
+    frozen=True,
+)
+
 _GPU_SUPERNET = replace(
     _GPU, name="gpu-supernet", samples=4096, fresh_rate=1.0, supernet=SupernetRecipe("everything", 1048576, rate=1e-3)
 )
@@ -247,8 +270,12 @@ def _longer(base: Preset) -> Preset:
     return replace(base, name=base.name.replace("60s", "5min"), samples=6 * base.samples)
 
 
-_ON_CPU = (_DEMO, _DEMO_DETECTION, _CPU, _CPU_SUPERNET, _CPU_DETECTION, _CPU_CLASSIFICATION)
-_ON_GPU = (_GPU_SUPERNET, *(p for base in (_GPU, _GPU_DETECTION, _GPU_CLASSIFICATION) for p in (base, _longer(base))))
+_ON_CPU = (_DEMO, _DEMO_DETECTION, _CPU, _CPU_FROZEN, _CPU_SUPERNET, _CPU_DETECTION, _CPU_CLASSIFICATION)
+_ON_GPU = (
+    _GPU_FROZEN,
+    _GPU_SUPERNET,
+    *(p for base in (_GPU, _GPU_DETECTION, _GPU_CLASSIFICATION) for p in (base, _longer(base))),
+)
 _ALL = (*_ON_CPU, *_ON_GPU)
 
 PRESETS = {recipe.name: recipe for recipe in _ALL}

@@ -123,7 +123,7 @@ class LeanStep(PlainStep):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        casts = _Casts(self.parameters)
+        casts = _Casts(list(setting.network.parameters()))
         with torch.no_grad(), setting.precision(), casts:
             setting.network(setting.images[:1], 0)
         self.masters: list[Tensor] = []
@@ -131,7 +131,7 @@ class LeanStep(PlainStep):
         for name, parameter in setting.network.named_parameters():
             if setting.autocast is not None and casts.are_all_of(parameter):
                 self.masters.append(parameter)
-                self.copies[name] = parameter.detach().to(setting.autocast).requires_grad_()
+                self.copies[name] = parameter.detach().to(setting.autocast).requires_grad_(parameter.requires_grad)
 
     def __call__(self, index: Tensor, number: int) -> Tensor:
         """Do the run's step of this number and return its loss."""

@@ -23,13 +23,35 @@ def perturb(module: torch.nn.Module) -> None:
         torch.nn.init.normal_(parameter, std=0.3)
 
 
-@pytest.mark.parametrize(
+KINDS = pytest.mark.parametrize(
     "options", [OPTIONS, Interaction(1, "regular", heads=4), Interaction(1, heads=2, project=False)]
 )
-def test_a_fresh_interaction_changes_nothing(options):
+
+
+@KINDS
+@pytest.mark.parametrize("from_projections", [False, True])
+def test_a_fresh_interaction_changes_nothing(options, from_projections):
     direction = DirectedInteraction(12, 16, options)
+    if from_projections:
+        direction.start_from_projections()
     x = torch.randn(2, 6, 16)
     assert torch.equal(direction(x, torch.randn(2, 20, 12), (2, 3), (4, 5)), x)
+
+
+@KINDS
+def test_projections_of_zero_learn_at_once(options):
+    """With scales of zero the matrices have no gradient at all; with projections of zero the last ones do."""
+    direction = DirectedInteraction(12, 16, options)
+    moved = []
+    for start in (lambda: None, direction.start_from_projections):
+        start()
+        direction.zero_grad()
+        direction(torch.randn(2, 6, 16), torch.randn(2, 20, 12), (2, 3), (4, 5)).pow(2).sum().backward()
+        gradients = {name: float(p.grad.norm()) for name, p in direction.named_parameters() if p.grad is not None}
+        moved.append({name for name, size in gradients.items() if size > 0})
+    attention = "attn.proj" if options.attention == "regular" else "attn.output_proj"
+    assert moved[0] == {"ca_gamma", "cffn_gamma"}
+    assert moved[1] == {f"{attention}.weight", f"{attention}.bias", "ffn.fc2.weight", "ffn.fc2.bias"}
 
 
 def test_direction_is_attention_then_feed_forward():

@@ -79,6 +79,19 @@ def test_a_lean_step_comes_to_the_same_bits(tiny, plain):
     assert not any("sampling_offsets" in name or "norm" in name or "gamma" in name for name in copied)
 
 
+def test_a_lean_step_with_frozen_branches_comes_to_the_same_bits(tiny):
+    made = []
+    for kind in (PlainStep, LeanStep):
+        run = training(tiny, kind=kind)
+        run.network.pyramid.branches.requires_grad_(False)
+        run.train_on = kind(run.train_on.setting)
+        before = [parameter.clone() for parameter in run.network.pyramid.branches.parameters()]
+        made.append(trained(run))
+        assert all(map(torch.equal, before, run.network.pyramid.branches.parameters()))
+    assert_same(made[1], made[0])
+    assert any("pyramid.branches" in name for name in run.train_on.copies), "cast once, not in every step"
+
+
 def test_a_lean_step_casts_no_weight_by_itself(tiny):
     counts = []
     for kind in (PlainStep, LeanStep):

@@ -257,6 +257,29 @@ def test_candidates_tune_for_the_samples_of_the_preset(shared, monkeypatch):
     assert score.conditions.preset_hash == shared.hash != replace(shared, supernet=None).hash
 
 
+@pytest.mark.parametrize("kind", ["deformable", "regular"])
+def test_frozen_branches_keep_what_the_supernet_gave_them(shared, kind):
+    design = replace(DESIGN, interaction=replace(DESIGN.interaction, attention=kind))
+    branches = replace(shared, supernet=replace(shared.supernet, shared="branches"))
+    frozen = replace(branches, frozen=True)
+    images = torch.randint(256, (2, 3, 32, 32), dtype=torch.uint8)
+    first, usual = _first(frozen, design), _first(branches, design)
+    assert torch.equal(first(images), usual(images)), "interactions change nothing at first either way"
+    before = {name: value.clone() for name, value in first.state_dict().items()}
+    run = Run(frozen.shrink(design.sorted()), frozen, 0, 1.0, CPU)
+    assert trainer.Training(run, first).fit(None) == "ok"
+    moved = {name for name, value in first.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved
+    assert not any(name.startswith("pyramid.branches.") for name in moved)
+    assert {name.split(".")[0] for name in moved} == {"pyramid", "head"}
+    assert len(list((cache.folder() / "supernets").glob("*.weights"))) == 2, "one per model, for both recipes"
+
+
+def test_random_branches_are_not_frozen(tiny):
+    with pytest.raises(InputError, match="freezes branches that start from random weights"):
+        replace(tiny, frozen=True)
+
+
 def test_weights_that_the_user_points_to_come_first(shared, tmp_path):
     design = Design.parse("vit_tiny@112 vit[depth=2,dim=64,heads=2]@64; interactions=1; merge=linear")
     source = models.build(Design.parse("vit_tiny@224")).branches[0].state_dict()

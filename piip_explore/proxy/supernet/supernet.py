@@ -142,6 +142,7 @@ def _training_preset(preset: Preset, recipe: SupernetRecipe) -> Preset:
         samples=recipe.samples,
         rate=recipe.rate,
         fresh_rate=recipe.fresh_rate,
+        frozen=False,
         weights=(),
         val_images=1,
         compile=False,  # the same weights for both, and designs that differ at every step
