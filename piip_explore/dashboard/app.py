@@ -64,8 +64,8 @@ table.piip-figures td { text-align: right; font-variant-numeric: tabular-nums; }
 }
 </style>"""
 """Streamlit leaves six and ten rem above and below, a third of a small screen. A touch screen always shows the tool bar
-above a table, which needs room. On a phone the bar is one row, whose
-rest *More* opens, and what is selected is a sheet from below, over a page that scrolls on."""
+above a table, which needs room. On a phone the bar is one row, whose rest *More* opens, and what is selected is a sheet
+from below, over a page that scrolls on."""
 
 _MORE = "<details class=piip-more><summary>More</summary></details>"
 """What opens the rest of the bar on a phone, in the browser alone: the server does not know how wide a screen is."""
