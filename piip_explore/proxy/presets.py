@@ -76,8 +76,8 @@ class Preset:
         weight_decay, clip, warmup: AdamW's decay, the gradient norm's limit, and the share of steps of linear warm-up
             before the cosine.
         supernet: how the network that a candidate starts from is trained, None to start from random weights.
-        frozen: keep the branches as `supernet` leaves them and train interactions, merging and head. Interactions then
-            learn from their first steps on (`DirectedInteraction.start_from_projections`).
+        frozen: keep the branches as a `supernet` of branches leaves them and train interactions, merging and head.
+            Interactions then learn from their first steps on (`DirectedInteraction.start_from_projections`).
         weights: files of weights that branch models start from instead; only where models are not shrunken.
         compile: run blocks and interactions through `torch.compile`, once per kind and shape of block.
     """
@@ -104,6 +104,8 @@ class Preset:
     def __post_init__(self) -> None:
         if self.frozen and not self.supernet and not self.weights:
             raise InputError(f"preset '{self.name}' freezes branches that start from random weights: set `supernet`")
+        if self.frozen and self.supernet and self.supernet.shared == "everything":
+            raise InputError(f"preset '{self.name}' would start its supernet's interactions anew: share branches alone")
         if self.weights and not self.shrink.keeps_models:
             raise InputError(
                 f"preset '{self.name}' shrinks its branch models, so weights of '{self.weights[0].model}' do not fit: "

@@ -275,6 +275,11 @@ def test_frozen_branches_keep_what_the_supernet_gave_them(shared, kind):
     assert len(list((cache.folder() / "supernets").glob("*.weights"))) == 2, "one per model, for both recipes"
 
 
+def test_frozen_branches_leave_no_trained_interactions_to_lose(shared):
+    with pytest.raises(InputError, match="would start its supernet's interactions anew: share branches alone"):
+        replace(shared, frozen=True)
+
+
 def test_random_branches_are_not_frozen(tiny):
     with pytest.raises(InputError, match="freezes branches that start from random weights"):
         replace(tiny, frozen=True)
