@@ -67,6 +67,14 @@ def test_a_chart_is_drawn_once_with_round_numbers(window: Window, address: str, 
     assert view.page.evaluate("window.again") == 0
 
 
+def test_the_chart_offers_no_upload(window: Window, address: str, front: list[int]) -> None:
+    view = window(address).open()
+    view.hover(front[0])
+    names = view.page.eval_on_selector_all(".modebar-btn", "buttons => buttons.map(button => button.dataset.title)")
+    zoom = ["Zoom", "Pan", "Box Select", "Lasso Select", "Zoom in", "Zoom out", "Reset axes"]
+    assert sorted(names) == sorted([*zoom, "Download as PNG", "Download as SVG"])
+
+
 def test_next_and_previous_walk_the_front_from_the_keyboard(window: Window, address: str, front: list[int]) -> None:
     view = window(address).open()
     button = view.page.get_by_role("button", name="Next", exact=True)

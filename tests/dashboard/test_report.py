@@ -61,6 +61,9 @@ def test_a_report_opens_without_a_network(journal: Path, tmp_path: Path, browser
     page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length > 4")
     assert page.evaluate("window.pwned") is None
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    names = page.eval_on_selector_all(".modebar-btn", "buttons => buttons.map(button => button.dataset.title)")
+    zoom = {"Zoom", "Pan", "Box Select", "Lasso Select", "Zoom in", "Zoom out", "Autoscale", "Reset axes"}
+    assert set(names) == {*zoom, "Download plot as a PNG"}, "none uploads the chart"
     context.close()
 
 

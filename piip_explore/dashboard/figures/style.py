@@ -34,6 +34,7 @@ def layout(figure: go.Figure, height: int, **options: Any) -> go.Figure:
         hovermode="closest",
         hoverlabel={"align": "left", "namelength": -1},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0, "itemsizing": "constant"},
+        modebar={"remove": ["sendChartToCloud"]},  # a button that uploads the chart to Plotly
         **options,
     )
     figure.update_xaxes(gridcolor=GRID, zeroline=False, automargin=True)
