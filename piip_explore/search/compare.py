@@ -75,7 +75,7 @@ def compare(first: Columns, second: Columns) -> Comparison:
         hypervolume=(pareto.hypervolume(a, bound), pareto.hypervolume(b, bound)),
         together=pareto.hypervolume(both, bound),
         trials=(len(a), len(b)),
-        covered=(_covered(fronts[0], fronts[1]), _covered(fronts[1], fronts[0])),
+        covered=(float(pareto.covered(*fronts).mean()), float(pareto.covered(*fronts[::-1]).mean())),
         attainment=_attainment((first, second), fronts),
     )
 
@@ -89,10 +89,6 @@ def _differences(first: Any, second: Any) -> list[str]:
         if first.get(name) != second.get(name):
             found.append(f"{name}: {first.get(name)} / {second.get(name)}")
     return found
-
-
-def _covered(front: pareto.Floats, other: pareto.Floats) -> float:
-    return float(np.mean([(other <= point).all(axis=1).any() for point in front]))
 
 
 def _attainment(studies: tuple[Columns, Columns], fronts: list[pareto.Floats]) -> pandas.DataFrame:

@@ -6,7 +6,6 @@ A row with a NaN is never on a front.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 
@@ -134,40 +133,20 @@ def hypervolume_history(losses: Floats, reference: Sequence[float] | Floats) -> 
     """Return the hypervolume after each point, (points,), in the order given."""
     bound = np.asarray(reference, dtype=np.float64)
     history = np.zeros(len(losses))
-    if losses.shape[1] != 2:
-        kept = np.empty((0, losses.shape[1]))
-        volume = 0.0
-        for row, point in enumerate(losses):
-            if (point < bound).all() and not (kept <= point).all(axis=1).any():
-                kept = np.vstack((kept[~(point <= kept).all(axis=1)], point))
-                volume = _volume(kept, bound)
-            history[row] = volume
-        return history
-    xs: list[float] = []  # the front so far: xs rise, ys fall
-    ys: list[float] = []
-    volume = 0.0
-    for row, (x, y) in enumerate(losses.tolist()):
-        if x < bound[0] and y < bound[1]:
-            volume += _insert(xs, ys, x, y, float(bound[0]), float(bound[1]))
-        history[row] = volume
-    return history
+    front = np.empty((0, losses.shape[1]))
+    rows = np.flatnonzero((losses < bound).all(axis=1))
+    for part in np.array_split(rows, len(rows) // 500 + 1):  # most are dominated by the front before their block
+        for row in part[~covered(losses[part], front)]:
+            point = losses[row]
+            if not (front <= point).all(axis=1).any():
+                front = np.vstack((front[~(point <= front).all(axis=1)], point))
+                history[row] = _volume(front, bound)
+    return np.maximum.accumulate(history)
 
 
-def _insert(xs: list[float], ys: list[float], x: float, y: float, x_bound: float, y_bound: float) -> float:
-    """Insert a point into a 2-D front and return the volume gained."""
-    at = bisect_left(xs, x)
-    if (at and ys[at - 1] <= y) or (at < len(xs) and xs[at] == x and ys[at] <= y):
-        return 0.0
-    end, gained, left = at, 0.0, x
-    height = ys[at - 1] if at else y_bound
-    while end < len(xs) and ys[end] >= y:
-        gained += (xs[end] - left) * (height - y)
-        left, height = xs[end], ys[end]
-        end += 1
-    right = xs[end] if end < len(xs) else x_bound
-    gained += (right - left) * (height - y)
-    xs[at:end], ys[at:end] = [x], [y]
-    return gained
+def covered(points: Floats, front: Floats) -> Bools:
+    """Return the mask of the points that a front dominates or equals."""
+    return np.asarray(np.any((front[None] <= points[:, None]).all(axis=2), axis=1), dtype=np.bool_)
 
 
 def best_subset(losses: Floats, count: int) -> Ints:

@@ -88,30 +88,25 @@ def recommend(
             raise InputError(f"no limit on '{name}': {expected(name, known)}")
         if not bound > 0:
             raise InputError(f"limit {name} {bound:g}: expected a number above 0")
+    scores, errors = _scores(columns), np.nan_to_num(columns.standard_error)
     full = np.flatnonzero(columns.full)
-    has_all = np.ones(len(full), dtype=bool)
-    for name in limits:
-        has_all &= ~np.isnan(known[name][full])
-    rows = full[has_all]
-    fits = {name: known[name][rows] <= bound for name, bound in limits.items()}
-    within = _best_first(columns, rows[_all(fits, len(rows))])
-    prices = tuple(
-        _price(columns, within, _best_first(columns, rows[_all(_without(fits, name), len(rows))]), name, bound)
-        for name, bound in limits.items()
-    )
-    equal = _simplest_first(columns, _as_good(columns, within), known["gflops"])
-    return Recommendation(len(rows), len(full) - len(rows), within, equal, prices)
-
-
-def _all(fits: Mapping[str, npt.NDArray[np.bool_]], count: int) -> npt.NDArray[np.bool_]:
-    mask = np.ones(count, dtype=bool)
-    for fit in fits.values():
-        mask &= fit
-    return mask
-
-
-def _without(fits: Mapping[str, npt.NDArray[np.bool_]], name: str) -> dict[str, npt.NDArray[np.bool_]]:
-    return {other: fit for other, fit in fits.items() if other != name}
+    limited = np.array([known[name][full] for name in limits]).reshape(len(limits), len(full))
+    whole = np.flatnonzero(~np.isnan(limited).any(axis=0))
+    best_first = whole[np.argsort(-scores[full[whole]], kind="stable")]
+    rows, fits = full[best_first], limited[:, best_first] <= np.array(list(limits.values()))[:, None]
+    within = rows[fits.all(axis=0)]
+    best = within[:1]
+    equal = within[scores[best] - scores[within] <= np.hypot(errors[best], errors[within])]
+    prices = []
+    for place, (name, bound) in enumerate(limits.items()):
+        freed = rows[np.delete(fits, place, axis=0).all(axis=0)]
+        gain, noise = float("inf"), 0.0
+        if len(within):
+            gain = float(scores[freed[0]] - scores[within[0]])
+            noise = float(np.hypot(errors[freed[0]], errors[within[0]]))
+        prices.append(Price(name, bound, int(freed[0]) if len(freed) else None, gain, noise))
+    equal = _simplest_first(columns, equal, known["gflops"])
+    return Recommendation(len(rows), len(full) - len(rows), within, equal, tuple(prices))
 
 
 def _scores(columns: Columns) -> Floats:
@@ -123,36 +118,9 @@ def _scores(columns: Columns) -> Floats:
     return values
 
 
-def _best_first(columns: Columns, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    return rows[np.argsort(-_scores(columns)[rows], kind="stable")]
-
-
-def _as_good(columns: Columns, within: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the rows, the best first, that the best does not beat by more than noise."""
-    if not len(within):
-        return within
-    scores, errors = _scores(columns)[within], np.nan_to_num(columns.standard_error[within])
-    as_good: npt.NDArray[np.int64] = within[scores[0] - scores <= np.hypot(errors[0], errors)]
-    return as_good
-
-
 def _simplest_first(columns: Columns, rows: npt.NDArray[np.int64], gflops: Floats) -> npt.NDArray[np.int64]:
     def complexity(row: int) -> tuple[int, int, float]:
         design = Design.parse(str(columns.attributes["design"].iloc[row]))
         return len(design.branches), design.interaction.count if design.interaction else 0, float(gflops[row])
 
     return np.array(sorted(rows.tolist(), key=complexity), dtype=np.int64)
-
-
-def _price(
-    columns: Columns, within: npt.NDArray[np.int64], freed: npt.NDArray[np.int64], limit: str, bound: float
-) -> Price:
-    if not len(freed):
-        return Price(limit, bound, None, float("inf"), 0.0)
-    if not len(within):
-        return Price(limit, bound, int(freed[0]), float("inf"), 0.0)
-    scores, errors = _scores(columns), np.nan_to_num(columns.standard_error)
-    best, other = within[0], freed[0]
-    return Price(
-        limit, bound, int(other), float(scores[other] - scores[best]), float(np.hypot(errors[best], errors[other]))
-    )
