@@ -33,6 +33,9 @@ _STYLE = """<style>
 .stMainBlockContainer { padding-top: 4rem; padding-bottom: 3rem; }
 [data-testid=stCaptionContainer], [data-testid=stCaptionContainer] :is(p, li) { color: inherit !important; }
 [data-testid=stCaptionContainer] { opacity: 0.8; }
+[data-testid=stMarkdownContainer] :not(pre) > code { display: inline-block; max-width: 100%; }
+[data-testid=stHorizontalBlock] > :has(> [data-testid=stPageLink]) { margin: 4px 0; }
+[data-testid=stButtonGroup] > div > button { min-height: 2.5rem; }
 .st-key-bar { border-bottom: 1px solid rgba(138, 143, 152, 0.3); padding-bottom: 0.5rem; }
 table.piip-figures { width: 100%; border-collapse: collapse; font-size: 0.9rem; }
 table.piip-figures th { text-align: left; font-weight: 400; }
@@ -63,7 +66,8 @@ table.piip-figures td { text-align: right; font-variant-numeric: tabular-nums; }
   .stMainBlockContainer:has(.st-key-pin_it) { padding-bottom: 50vh; }
 }
 </style>"""
-"""Streamlit leaves six and ten rem above and below, a third of a small screen. A touch screen always shows the tool bar
+"""Streamlit leaves six and ten rem above and below, a third of a small screen. Code in a sentence moves to the next
+line whole. A link in a row and the buttons of a choice are as high as fields. A touch screen always shows the tool bar
 above a table, which needs room. On a phone the bar is one row, whose rest *More* opens, and what is selected is a sheet
 from below, over a page that scrolls on."""
 

@@ -163,7 +163,7 @@ def next_steps(source: studies.Source | None) -> None:
     if source is not None:
         st.info(
             "This is an example that comes with the program: a real search on two CPU cores. Start a study of your own "
-            f"on the **Search** page, or with `{_SEARCH}`.",
+            f"on the **Search** page, or with {text.command(_SEARCH)}.",
             icon=":material/info:",
         )
         return

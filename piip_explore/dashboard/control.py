@@ -96,7 +96,7 @@ def new(context: Context) -> None:
 
     found = spaces.files(context.options.spaces)
     if not found:
-        st.caption("There are no space files: open the dashboard with `--spaces FOLDER`.")
+        st.caption(f"There are no space files: open the dashboard with {text.command('--spaces FOLDER')}.")
         return
     left, middle, right = st.columns(3)
     name = left.text_input("Name", placeholder="mine", key="new_name")

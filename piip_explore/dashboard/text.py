@@ -11,6 +11,7 @@ import math
 import re
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+_OPTION = re.compile(r"(?<![\w-])(--[a-z]+(?:-[a-z]+)*)")
 _LONGEST = 500
 
 
@@ -27,9 +28,22 @@ def code(text: object) -> str:
     return f"{fence} {line} {fence}" if "`" in line else f"`{line}`"
 
 
+def command(words: str) -> str:
+    """Return a command as Markdown whose lines break between its words, never at the hyphens of an option."""
+    return " ".join(f"`{word}`" for word in words.split())
+
+
 def prose(text: object) -> str:
-    """Return text as Markdown that shows it literally in the running font, for sentences with foreign parts."""
-    escaped = re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", one_line(text))
+    """Return text as Markdown that shows it literally in the running font, for sentences with foreign parts.
+
+    No line breaks before a percent sign, or in an option of a command, which is code.
+    """
+    parts = _OPTION.split(one_line(text).replace(" %", "\u00a0%"))
+    return "".join(f"`{part}`" if place % 2 else _literal(part) for place, part in enumerate(parts))
+
+
+def _literal(line: str) -> str:
+    escaped = re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", line)
     # Addresses become links after escapes are read; an invisible word joiner keeps them text.
     return re.sub(r"(?i)(\\:(?=\\/)|www(?=\\\.)|\w(?=\\@))", "\\1\u2060", escaped)
 

@@ -75,6 +75,21 @@ def test_the_chart_offers_no_upload(window: Window, address: str, front: list[in
     assert sorted(names) == sorted([*zoom, "Download as PNG", "Download as SVG"])
 
 
+def test_what_stands_in_a_row_is_level(window: Window, address: str) -> None:
+    view = window(address).open("?pick=3")
+    view.page.get_by_role("link", name="Open the design").wait_for()
+    view.steady()
+    rows = [
+        [".st-key-study input", ".st-key-accounting div > button", ".st-key-find input", ".st-key-share button"],
+        [".st-key-y input", ".st-key-x input", ".st-key-log label", "a:has-text('How far to trust')"],
+        [".st-key-pin_it button", "a:has-text('Open the design')"],
+    ]
+    for row in rows:
+        boxes = [view.page.locator(f"[data-testid=stMain] {part}").first.bounding_box() for part in row]
+        middles = [box["y"] + box["height"] / 2 for box in boxes]
+        assert middles == pytest.approx([middles[0]] * len(row), abs=1), row
+
+
 def test_next_and_previous_walk_the_front_from_the_keyboard(window: Window, address: str, front: list[int]) -> None:
     view = window(address).open()
     button = view.page.get_by_role("button", name="Next", exact=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
-from tests.dashboard.conftest import PHONE, View
+from tests.dashboard.conftest import PHONE, View, served
 
 Window = Callable[..., View]
 
@@ -33,6 +34,13 @@ def test_a_wide_screen_shows_all_of_the_bar(window: Window, address: str) -> Non
     view.expect(view.page.get_by_text("More", exact=True)).to_be_hidden()
 
 
+def test_a_command_breaks_between_its_words_alone(window: Window, tmp_path: Path) -> None:
+    with served("--storage", str(tmp_path)) as url:
+        view = window(url, **PHONE).open()
+        view.page.locator("code", has_text="--study").wait_for()
+        assert view.page.evaluate(_BROKEN) == []
+
+
 def test_no_label_of_a_drawing_is_cut(window: Window, address: str) -> None:
     view = window(address, **PHONE).open(f"design?pick={LONG}")
     view.page.locator(".st-key-drawing .annotation-text").first.wait_for()
@@ -48,6 +56,12 @@ def test_the_tool_bar_of_a_table_covers_nothing(window: Window, address: str) ->
     field = view.page.locator(".st-key-added [data-testid=stTextInputRootElement]")
     assert field.bounding_box()["y"] + field.bounding_box()["height"] <= bar.bounding_box()["y"]
 
+
+_BROKEN = """() => {
+  const shown = [...document.querySelectorAll('p code')];
+  return shown.filter(code => code.offsetHeight > 1.9 * parseFloat(getComputedStyle(code).fontSize))
+    .map(code => code.textContent);
+}"""
 
 _OUTSIDE = """() => {
   const chart = document.querySelector('.st-key-drawing .main-svg').getBoundingClientRect();

@@ -64,6 +64,16 @@ def test_prose_escapes_markup_and_addresses() -> None:
     assert not re.search(r"http\\?:\\?/|www\\?\.|a\\?@", shown), "an address that becomes a link"
 
 
+def test_a_command_is_code_word_by_word() -> None:
+    assert text.command("show --out a-b.csv") == "`show` `--out` `a-b.csv`"
+
+
+def test_prose_keeps_options_and_percentages_whole() -> None:
+    shown = text.prose("choose another --storage (or --all-trials), `--x` costs a--b 33 % less")
+    assert re.findall("(?<!\\\\)`([^`]*)`", shown) == ["--storage", "--all-trials", "--x"]
+    assert "33\u00a0\\% less" in shown
+
+
 def test_a_model_that_predicts_badly_comes_with_a_warning() -> None:
     assert text.trust(0.9) == "Its R² on unseen runs is 0.90."
     assert "with caution" in text.trust(0.3)

@@ -98,14 +98,15 @@ def log_ticks(low: float, high: float) -> dict[float, str]:
     return {float(np.log10(number)): f"{number:,g}" for number in within}
 
 
-def parallel(dimensions: Sequence[Dimension], color: Dimension) -> go.Figure:
-    """Draw designs as lines over their choices; the colour is a quantity such as GFLOPs."""
+def parallel(dimensions: Sequence[Dimension], color: str) -> go.Figure:
+    """Draw designs as lines over their choices; `color` is the label of the axis that colours them."""
     axes = []
     for dimension in dimensions:
         axis: dict[str, Any] = {"label": text.plain(dimension.label, 30), "values": dimension.values}
         axes.append({**axis, **_ticks(dimension, 18)})
-    bar = {"title": text.plain(color.label), **_ticks(color, 18)}
-    line = {"color": color.values, "colorscale": style.SCALE, "showscale": True, "colorbar": bar}
+    (coloring,) = (dimension for dimension in dimensions if dimension.label == color)
+    bar = {"title": text.plain(color), **_ticks(coloring, 18)}
+    line = {"color": coloring.values, "colorscale": style.SCALE, "showscale": True, "colorbar": bar}
     figure = go.Figure(go.Parcoords(dimensions=axes, line=line))
     style.layout(figure, 440)
     figure.update_layout(margin={"l": 110, "r": 20, "t": 64, "b": 24})

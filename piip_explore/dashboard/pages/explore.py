@@ -124,7 +124,7 @@ def _lines(trials: Trials, accounting: str, chosen: Filters) -> None:
     rows = _all_lines(trials, chosen)[-choices.MOST_LINES :]
     dimensions = choices.of_trials(trials, rows, trials.floats(f"gflops_{accounting}"))
     plot.draw(
-        parallel(dimensions, dimensions[-1]),
+        parallel(dimensions, "score"),
         "trial_lines",
         f"Choices of {text.count(len(rows), 'trial')}",
         least=90 * len(dimensions),

@@ -54,14 +54,7 @@ def _figures(counted: CountedSpace, budget: float | None, context: Context) -> N
     left = counted.within(budget)
     with st.container(horizontal=True):
         st.metric("Designs", f"{len(counted):,}", border=True)
-        st.metric(
-            "Within the budget",
-            f"{left:,}",
-            f"{left / len(counted):.1%}",
-            delta_color="off",
-            delta_arrow="off",
-            border=True,
-        )
+        st.metric("Within the budget", f"{left:,} ({left / len(counted):.1%})", border=True)
         st.metric("Least GFLOPs", text.number(float(counted.gflops.min())), border=True)
         st.metric("Most GFLOPs", text.number(float(counted.gflops.max())), border=True)
     bars = distribution(*counted.histogram, budget)
@@ -85,7 +78,7 @@ def _lines(counted: CountedSpace, budget: float | None, left: int, context: Cont
     rows = counted.sample(choices.MOST_LINES, budget)
     dimensions = counted.dimensions(rows)
     plot.draw(
-        parallel(dimensions, dimensions[-2]),  # coloured by GFLOPs
+        parallel(dimensions, "GFLOPs"),
         "lines",
         f"Choices of {text.count(len(rows), 'design')}",
         least=90 * len(dimensions),

@@ -167,7 +167,7 @@ def _trials(progress: Progress) -> None:
     if len(table) < total:
         st.caption(
             f"The last {len(table):,} of {total:,} trials. "
-            "`piip-explore pareto --all-trials --out trials.csv` writes them all."
+            f"{text.command('piip-explore pareto --all-trials --out trials.csv')} writes them all."
         )
 
 
