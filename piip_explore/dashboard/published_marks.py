@@ -43,10 +43,10 @@ def published_designs(accounting: str) -> pd.DataFrame:
         from piip_explore.design import Design
 
         costs = [cost.count(Design.parse(str(design)), accounting).macs / 1e9 for design in rows["design"]]
-    cards = []
-    for _, row in rows.iterrows():
-        results = [f"{label} {row[name]:g}" for name, label in published.METRICS.items() if pd.notna(row[name])]
-        cards.append(
-            f"<b>{text.plain(row['row'])}</b><br>{text.plain(row['design'])}<br>published {', '.join(results)}"
-        )
-    return rows.assign(cost=costs, card=cards)
+    found = [f"<br>published {', '.join(metrics_of(row))}" for _, row in rows.iterrows()]
+    return rows.assign(cost=costs, card=np.char.add(text.cards(rows["row"], rows["design"]), found))
+
+
+def metrics_of(row: pd.Series) -> list[str]:
+    """Return the metrics that a published row reports, as texts."""
+    return [f"{label} {row[name]:g}" for name, label in published.METRICS.items() if pd.notna(row[name])]

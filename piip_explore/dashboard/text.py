@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import math
 import re
+from collections.abc import Iterable
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 _OPTION = re.compile(r"(?<![\w-])(--[a-z]+(?:-[a-z]+)*)")
@@ -51,6 +52,11 @@ def _literal(line: str) -> str:
 def plain(text: object, longest: int = _LONGEST) -> str:
     """Return text for a Plotly label or hover card that shows it literally."""
     return html.escape(one_line(text, longest), quote=False)
+
+
+def cards(names: Iterable[object], designs: Iterable[object]) -> list[str]:
+    """Return hover cards for Plotly: a name each, and the design below it."""
+    return [f"<b>{plain(name)}</b><br>{plain(design)}" for name, design in zip(names, designs, strict=True)]
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -82,20 +82,25 @@ def drawing(design: Design, scale: Scale | None = None) -> go.Figure:
     return figure.update_layout(margin={"t": 8, "b": 8})
 
 
+def block_groups(spec: catalog.Model, interactions: int) -> list[tuple[int, int]]:
+    """Return the first and the last block of every group of a branch's blocks; an interaction follows each group."""
+    ends = catalog.positions(spec, interactions) if interactions else (spec.blocks - 1,)
+    return list(zip([0, *(end + 1 for end in ends[:-1])], ends, strict=True))
+
+
 def _half(branch: Branch, scale: Scale) -> float:
     return max(0.08, _TOP * branch.resolution / scale.resolution)
 
 
 def _branch(canvas: _Canvas, lane: int, branch: Branch, scale: Scale, interactions: int) -> None:
     spec, y, half = branch.spec, -lane * _LANE, _half(branch, scale)
-    ends = catalog.positions(spec, interactions) if interactions else (spec.blocks - 1,)
-    starts = [0, *(end + 1 for end in ends[:-1])]
-    color = style.SERIES[lane % len(style.SERIES)]
+    groups = block_groups(spec, interactions)
+    color, _ = style.series(lane)
     fill = {"line": {"width": 0}, "fillcolor": color, "layer": "below"}
-    spans = [_span(group, len(ends)) for group in range(len(ends))]
+    spans = [_span(group, len(groups)) for group in range(len(groups))]
     lanes = " ".join(_rectangle(x0, x1, y - half, y + half) for x0, x1 in spans)
     blocks = []
-    for (x0, x1), first, last in zip(spans, starts, ends, strict=True):
+    for (x0, x1), (first, last) in zip(spans, groups, strict=True):
         step = (x1 - x0) / (last - first + 1)
         for block in range(first, last + 1):
             core = half * spec.width(block) / scale.width
@@ -108,7 +113,7 @@ def _branch(canvas: _Canvas, lane: int, branch: Branch, scale: Scale, interactio
             x=[(x0 + x1) / 2 for x0, x1 in spans],
             y=[y] * len(spans),
             mode="markers",
-            hovertext=[_card(branch, first, last) for first, last in zip(starts, ends, strict=True)],
+            hovertext=[_card(branch, first, last) for first, last in groups],
             hoverinfo="text",
             marker={"size": 22, "opacity": 0, "color": color},
         )

@@ -57,11 +57,7 @@ class Strip:
     size: int = 12
 
 
-def chart(
-    points: Points,
-    axes: tuple[Axis, Axis],
-    strips: Sequence[Strip] = (),
-) -> go.Figure:
+def chart(points: Points, axes: tuple[Axis, Axis], strips: Sequence[Strip] = ()) -> go.Figure:
     """Draw score (y) against cost (x) with the front as a staircase.
 
     Every mark of a trial carries its number as `customdata`; densities and reference marks carry none.
@@ -73,33 +69,14 @@ def chart(
     _tied(figure, points, axes)
     _front(figure, points, axes)
     _name_front(figure, points, axes)
-    style.layout(figure, 540 + 24 * len(strips), showlegend=False)
-    return _axes(figure, axes, _strips(figure, strips))
-
-
-def _axes(figure: go.Figure, axes: tuple[Axis, Axis], strips: Sequence[str]) -> go.Figure:
-    x, y = axes
-    bottom = 0.08 + 0.045 * len(strips) if strips else 0.0
-    figure.update_xaxes(title=text.plain(x.label), type=_scale(x), anchor="y2" if strips else "y")
-    figure.update_layout(yaxis={"title": text.plain(y.label), "type": _scale(y), "domain": [bottom, 1]})
+    style.layout(figure, 540 + 24 * len(strips), *map(_titled, axes), showlegend=False)
     if strips:
-        figure.update_layout(
-            yaxis2={
-                "domain": [0, bottom - 0.04],
-                "anchor": "x",
-                "fixedrange": True,
-                "showgrid": False,
-                "zeroline": False,
-                "tickvals": list(range(len(strips))),
-                "ticktext": list(strips),
-                "range": [-0.6, len(strips) - 0.4],
-            }
-        )
+        _strips(figure, list(reversed(strips)))
     return figure
 
 
-def _scale(axis: Axis) -> str:
-    return "log" if axis.log else "linear"
+def _titled(axis: Axis) -> dict[str, str]:
+    return {"title": text.plain(axis.label), "type": "log" if axis.log else "linear"}
 
 
 def _cloud(figure: go.Figure, points: Points, rows: npt.NDArray[np.intp], axes: tuple[Axis, Axis]) -> None:
@@ -211,8 +188,24 @@ def _front(figure: go.Figure, points: Points, axes: tuple[Axis, Axis]) -> None:
     )
 
 
-def _strips(figure: go.Figure, strips: Sequence[Strip]) -> list[str]:
-    for row, strip in enumerate(reversed(strips)):
+def _strips(figure: go.Figure, strips: Sequence[Strip]) -> None:
+    """Draw rows of marks below the chart, from the lowest up, on a vertical axis of their own."""
+    bottom = 0.08 + 0.045 * len(strips)
+    figure.update_layout(
+        xaxis_anchor="y2",
+        yaxis_domain=[bottom, 1],
+        yaxis2={
+            "domain": [0, bottom - 0.04],
+            "anchor": "x",
+            "fixedrange": True,
+            "showgrid": False,
+            "zeroline": False,
+            "tickvals": list(range(len(strips))),
+            "ticktext": [strip.name for strip in strips],
+            "range": [-0.6, len(strips) - 0.4],
+        },
+    )
+    for row, strip in enumerate(strips):
         figure.add_trace(
             go.Scatter(
                 x=strip.x,
@@ -227,14 +220,13 @@ def _strips(figure: go.Figure, strips: Sequence[Strip]) -> list[str]:
                 marker={"symbol": strip.symbol, "size": strip.size, "color": strip.color, "line": {"width": 1.5}},
             )
         )
-    return [strip.name for strip in reversed(strips)]
 
 
 def fronts(studies: Sequence[tuple[str, pd.DataFrame]], axes: tuple[Axis, Axis]) -> go.Figure:
     """Draw the fronts of several studies over each other; each frame has `trial`, `x`, `y` and `label`, sorted by x."""
     figure = go.Figure()
     for index, (name, front) in enumerate(studies):
-        color = style.SERIES[index % len(style.SERIES)]
+        color, symbol = style.series(index)
         figure.add_trace(
             go.Scatter(
                 x=front["x"],
@@ -245,11 +237,7 @@ def fronts(studies: Sequence[tuple[str, pd.DataFrame]], axes: tuple[Axis, Axis])
                 text=front["label"],
                 hovertemplate=_card(axes, text.plain(name, 60)),
                 line={"shape": "vh" if axes[0].maximize else "hv", "color": color, "width": 2},
-                marker={"size": 10, "color": color, "symbol": style.SYMBOLS[index % len(style.SYMBOLS)]},
+                marker={"size": 10, "color": color, "symbol": symbol},
             )
         )
-    x, y = axes
-    style.layout(figure, 460)
-    figure.update_xaxes(title=text.plain(x.label), type=_scale(x))
-    figure.update_yaxes(title=text.plain(y.label), type=_scale(y))
-    return figure
+    return style.layout(figure, 460, *map(_titled, axes))

@@ -6,9 +6,9 @@ from __future__ import annotations
 import html
 from itertools import groupby
 
-from piip_explore import catalog
 from piip_explore.dashboard import text
 from piip_explore.dashboard.figures import style
+from piip_explore.dashboard.figures.drawing import block_groups
 from piip_explore.design import Branch, Design
 
 _LANE = 58
@@ -31,7 +31,7 @@ def miniature(design: Design) -> str:
     centers = [lane * _LANE + _NAME + _HALF for lane in range(len(design.branches))]
     parts = []
     for lane, (branch, half, center) in enumerate(zip(design.branches, halves, centers, strict=True)):
-        color = style.SERIES[lane % len(style.SERIES)]
+        color, _ = style.series(lane)
         name = html.escape(f"{text.one_line(branch.model, 30)} @ {branch.resolution}")
         top = center - half - _NAME
         parts.append(f"<div style='position:absolute; z-index:1; top:{top:.0f}px; background:Canvas'>{name}</div>")
@@ -54,10 +54,9 @@ def miniature(design: Design) -> str:
 def _lane(branch: Branch, half: float, center: float, color: str, groups: int, widest: int) -> list[str]:
     """Return a lane's groups of blocks; blocks of one width are one element with stripes."""
     spec = branch.spec
-    ends = catalog.positions(spec, groups) if groups else (spec.blocks - 1,)
-    starts = [0, *(end + 1 for end in ends[:-1])]
-    parts, share = [], 100 / len(ends)
-    for group, (first, last) in enumerate(zip(starts, ends, strict=True)):
+    spans = block_groups(spec, groups)
+    parts, share = [], 100 / len(spans)
+    for group, (first, last) in enumerate(spans):
         parts.append(_box(group * share, 0.94 * share, center, half, f"{color}4D"))
         step, left = 0.94 * share / (last - first + 1), group * share
         for width, run in groupby(range(first, last + 1), key=spec.width):

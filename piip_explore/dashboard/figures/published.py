@@ -18,10 +18,6 @@ def results(rows: pd.DataFrame, metric: str, label: str) -> go.Figure:
     )
     for name, mask, color, symbol in kinds:
         some = rows[mask]
-        cards = [
-            f"<b>{text.plain(row)}</b><br>{text.plain(design)}"
-            for row, design in zip(some["row"], some["design"], strict=True)
-        ]
         figure.add_trace(
             go.Scatter(
                 x=some["gflops"],
@@ -29,12 +25,9 @@ def results(rows: pd.DataFrame, metric: str, label: str) -> go.Figure:
                 mode="markers",
                 name=name,
                 customdata=some["design"],
-                text=cards,
+                text=text.cards(some["row"], some["design"]),
                 hovertemplate="%{text}<br>" + label + " %{y}<br>%{x:,} GFLOPs<extra></extra>",
                 marker={"size": 11, "color": color, "symbol": symbol},
             )
         )
-    style.layout(figure, 420)
-    figure.update_xaxes(title="GFLOPs (log)", type="log")
-    figure.update_yaxes(title=label)
-    return figure
+    return style.layout(figure, 420, {"title": "GFLOPs (log)", "type": "log"}, {"title": label})

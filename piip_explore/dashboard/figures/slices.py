@@ -28,13 +28,12 @@ def slice_plots(slices: Sequence[Slice], names: Sequence[str]) -> go.Figure:
         for design, name in enumerate(names):
             for trace in _lines(one, design, text.plain(name, 60), legend=place == 0):
                 figure.add_trace(trace, row=row, col=column)
-    style.layout(figure, 60 + 230 * down, showlegend=len(names) > 1)
-    figure.update_xaxes(type="category")
+    style.layout(figure, 60 + 230 * down, {"type": "category"}, showlegend=len(names) > 1)
     return figure.update_layout(legend={"y": 1 + 40 / (60 + 230 * down)}, margin={"t": 70})
 
 
 def _lines(one: Slice, design: int, name: str, *, legend: bool) -> list[go.Scatter]:
-    color = style.SERIES[design % len(style.SERIES)]
+    color, symbol = style.series(design)
     values = [text.plain(value, 40) for value in one.values]
     score, spread = one.score[design], one.spread[design]
     sizes = np.full(len(values), 5)
@@ -59,7 +58,7 @@ def _lines(one: Slice, design: int, name: str, *, legend: bool) -> list[go.Scatt
         legendgroup=name,
         showlegend=legend,
         line={"color": color, "width": 2},
-        marker={"size": sizes, "color": color, "symbol": style.SYMBOLS[design % len(style.SYMBOLS)], "opacity": 1},
+        marker={"size": sizes, "color": color, "symbol": symbol, "opacity": 1},
         hovertemplate=hover,
     )
     return [band, line]

@@ -13,6 +13,8 @@ import plotly.graph_objects as go
 from piip_explore.dashboard import text
 from piip_explore.dashboard.figures import style
 
+_GFLOPS = {"title": "GFLOPs (log)", "type": "log"}
+
 
 def distribution(counts: npt.NDArray[np.integer], edges: npt.NDArray[np.floating], budget: float | None) -> go.Figure:
     """Draw how many designs (`counts`) cost how many GFLOPs (between `edges`), within and above a budget."""
@@ -33,10 +35,7 @@ def distribution(counts: npt.NDArray[np.integer], edges: npt.NDArray[np.floating
             )
     if budget is not None:
         figure.add_vline(budget, line_dash="dash", line_color=style.VERMILLION)
-    style.layout(figure, 320, bargap=0, showlegend=budget is not None)
-    figure.update_xaxes(title="GFLOPs (log)", type="log")
-    figure.update_yaxes(title="designs")
-    return figure
+    return style.layout(figure, 320, _GFLOPS, {"title": "designs"}, bargap=0, showlegend=budget is not None)
 
 
 def resolution_front(
@@ -73,10 +72,7 @@ def resolution_front(
             marker={"size": 10, "symbol": "diamond", "color": style.BLUE},
         )
     )
-    style.layout(figure, 380)
-    figure.update_xaxes(title="GFLOPs (log)", type="log")
-    figure.update_yaxes(title="largest resolution (px)")
-    return figure
+    return style.layout(figure, 380, _GFLOPS, {"title": "largest resolution (px)"})
 
 
 @dataclass(frozen=True)

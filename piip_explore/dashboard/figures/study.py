@@ -32,10 +32,9 @@ def hypervolume(history: pd.DataFrame, over: str, label: str) -> go.Figure:
             hovertemplate="trial %{customdata}<br>hypervolume %{y:.4~g}<extra></extra>",
         )
     )
-    style.layout(figure, 300, showlegend=False)
-    figure.update_xaxes(title=label)
-    figure.update_yaxes(title="hypervolume", rangemode="tozero")
-    return figure
+    return style.layout(
+        figure, 300, {"title": label}, {"title": "hypervolume", "rangemode": "tozero"}, showlegend=False
+    )
 
 
 def importance(shares: Mapping[str, float]) -> go.Figure:
@@ -51,48 +50,27 @@ def importance(shares: Mapping[str, float]) -> go.Figure:
             hovertemplate="%{y}: %{x:.1%}<extra></extra>",
         )
     )
-    style.layout(figure, 90 + 26 * len(ordered), showlegend=False)
-    figure.update_xaxes(title="importance for the score (shares of all choices)", tickformat=".0%")
-    return figure
+    axis = {"title": "importance for the score (shares of all choices)", "tickformat": ".0%"}
+    return style.layout(figure, 90 + 26 * len(ordered), axis, showlegend=False)
 
 
 def curves(runs: Mapping[str, list[tuple[float, float]]], label: str) -> go.Figure:
     """Draw what runs say of themselves over samples seen, a line per run: their loss, or a metric."""
     figure = go.Figure()
     for index, (name, points) in enumerate(runs.items()):
-        color = style.SERIES[index % len(style.SERIES)]
-        figure.add_trace(
-            go.Scatter(
-                x=[seen for seen, _ in points],
-                y=[loss for _, loss in points],
-                mode="lines+markers",
-                name=text.plain(name, 40),
-                line={"color": color, "width": 2},
-                marker={"size": 5, "symbol": style.SYMBOLS[index % len(style.SYMBOLS)]},
-                hovertemplate="%{x:,} samples: %{y:.4~g}<extra></extra>",
-            )
-        )
-    style.layout(figure, 300, showlegend=len(runs) > 1)
-    figure.update_xaxes(title="samples seen")
-    figure.update_yaxes(title=text.plain(label))
-    return figure
+        color, symbol = style.series(index)
+        marker = {"size": 5, "symbol": symbol}
+        figure.add_trace(_line(points, color, _SEEN, "lines+markers", name=text.plain(name, 40), marker=marker))
+    axes = {"title": "samples seen"}, {"title": text.plain(label)}
+    return style.layout(figure, 300, *axes, showlegend=len(runs) > 1)
 
 
 def by_fidelity(points: Sequence[tuple[float, float]], metric: str) -> go.Figure:
     """Draw what a design reached after shares of a full run, a mark per run, each with a schedule of its own."""
-    figure = go.Figure(
-        go.Scatter(
-            x=[share for share, _ in points],
-            y=[score for _, score in points],
-            mode="lines+markers",
-            line={"color": style.BLUE, "width": 2},
-            marker={"size": 8},
-            hovertemplate="%{x:.3~g} of a full run: %{y:.4~g}<extra></extra>",
-        )
-    )
-    style.layout(figure, 260, showlegend=False)
-    figure.update_xaxes(title="share of a full run", type="log", tickvals=sorted({share for share, _ in points}))
-    return figure.update_yaxes(title=text.plain(metric, 40))
+    card = "%{x:.3~g} of a full run: %{y:.4~g}<extra></extra>"
+    figure = go.Figure(_line(points, style.BLUE, card, "lines+markers", marker={"size": 8}))
+    shares = {"title": "share of a full run", "type": "log", "tickvals": sorted({share for share, _ in points})}
+    return style.layout(figure, 260, shares, {"title": text.plain(metric, 40)}, showlegend=False)
 
 
 def beside(curve: Sequence[tuple[float, float]], others: Sequence[Sequence[tuple[float, float]]]) -> go.Figure:
@@ -100,19 +78,20 @@ def beside(curve: Sequence[tuple[float, float]], others: Sequence[Sequence[tuple
     figure = go.Figure()
     if others:  # one trace with gaps: thirty take a tenth of a second to make
         points = [point for other in others for point in (*other, (float("nan"), float("nan")))]
-        line = {"color": "rgba(138, 143, 152, 0.5)", "width": 1}
-        figure.add_trace(_line(points, line=line, hoverinfo="skip"))
-    hover = "%{x:,} samples: %{y:.4~g}<extra></extra>"
-    figure.add_trace(_line(curve, line={"color": style.BLUE, "width": 2.5}, hovertemplate=hover))
-    style.layout(figure, 180, showlegend=False)
-    figure.update_layout(margin={"t": 8})
-    figure.update_xaxes(title="samples seen", nticks=4)
-    figure.update_yaxes(title="loss", nticks=4)
-    return figure
+        figure.add_trace(_line(points, "rgba(138, 143, 152, 0.5)", None, line_width=1, hoverinfo="skip"))
+    figure.add_trace(_line(curve, style.BLUE, _SEEN, line_width=2.5))
+    style.layout(figure, 180, {"title": "samples seen", "nticks": 4}, {"title": "loss", "nticks": 4}, showlegend=False)
+    return figure.update_layout(margin={"t": 8})
 
 
-def _line(points: Sequence[tuple[float, float]], **options: Any) -> go.Scatter:
-    return go.Scatter(x=[seen for seen, _ in points], y=[loss for _, loss in points], mode="lines", **options)
+_SEEN = "%{x:,} samples: %{y:.4~g}<extra></extra>"
+
+
+def _line(
+    points: Sequence[tuple[float, float]], color: str, card: str | None, mode: str = "lines", **options: Any
+) -> go.Scatter:
+    x, y = [x for x, _ in points], [y for _, y in points]
+    return go.Scatter(x=x, y=y, mode=mode, hovertemplate=card, line_color=color, **options)
 
 
 STATE_COLORS = {"full run": style.BLUE, "shorter run": style.SKY, "failed": style.VERMILLION, "running": style.ORANGE}
@@ -143,6 +122,6 @@ def timeline(bars: pd.DataFrame) -> go.Figure:
                 hovertemplate=f"trial %{{customdata}}: {what}, %{{hovertext}}<br>%{{text}}<extra></extra>",
             )
         )
-    style.layout(figure, 110 + 30 * len(lanes), barmode="overlay", bargap=0.25)
-    figure.update_xaxes(type="date", title="UTC")
-    return figure.update_yaxes(categoryorder="array", categoryarray=[text.plain(lane, 60) for lane in lanes])
+    order = {"categoryorder": "array", "categoryarray": [text.plain(lane, 60) for lane in lanes]}
+    when = {"type": "date", "title": "UTC"}
+    return style.layout(figure, 110 + 30 * len(lanes), when, order, barmode="overlay", bargap=0.25)

@@ -25,8 +25,15 @@ DENSITY = [[0.0, "rgba(86, 180, 233, 0.0)"], [0.001, "rgba(86, 180, 233, 0.25)"]
 """Few to many, transparent where there are none."""
 
 
-def layout(figure: go.Figure, height: int, **options: Any) -> go.Figure:
-    """Give a figure the common layout."""
+def series(index: int) -> tuple[str, str]:
+    """Return colour and symbol of one of several things that are drawn over each other."""
+    return SERIES[index % len(SERIES)], SYMBOLS[index % len(SYMBOLS)]
+
+
+def layout(
+    figure: go.Figure, height: int, x: dict[str, Any] | None = None, y: dict[str, Any] | None = None, **options: Any
+) -> go.Figure:
+    """Give a figure the common layout; `x` and `y` are properties of its axes."""
     figure.update_layout(
         height=height,
         template={},
@@ -37,6 +44,5 @@ def layout(figure: go.Figure, height: int, **options: Any) -> go.Figure:
         modebar={"remove": ["sendChartToCloud"]},  # a button that uploads the chart to Plotly
         **options,
     )
-    figure.update_xaxes(gridcolor=GRID, zeroline=False, automargin=True)
-    figure.update_yaxes(gridcolor=GRID, zeroline=False, automargin=True)
-    return figure
+    figure.update_xaxes(gridcolor=GRID, zeroline=False, automargin=True, **(x or {}))
+    return figure.update_yaxes(gridcolor=GRID, zeroline=False, automargin=True, **(y or {}))

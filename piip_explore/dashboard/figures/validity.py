@@ -24,7 +24,7 @@ def accuracy(table: pd.DataFrame) -> go.Figure:
     for index, predictor in enumerate(predictors):
         some = table[table["predictor"] == predictor]
         shift = 0.6 * ((index + 0.5) / len(predictors) - 0.5)
-        color = style.SERIES[index % len(style.SERIES)]
+        color, symbol = style.series(index)
         figure.add_trace(
             go.Scatter(
                 x=some["accuracy"],
@@ -40,28 +40,23 @@ def accuracy(table: pd.DataFrame) -> go.Figure:
                     "color": color,
                     "thickness": 1.5,
                 },
-                marker={"size": 10, "color": color, "symbol": style.SYMBOLS[index % len(style.SYMBOLS)]},
+                marker={"size": 10, "color": color, "symbol": symbol},
                 hovertemplate="%{x:.0f} % (%{customdata[0]:.0f} to %{customdata[1]:.0f})<br>%{customdata[2]} pairs",
             )
         )
     figure.add_vline(50, line_dash="dot", line_color=style.GREY)
     counts = table.drop_duplicates("question").set_index("question")["pairs"]
-    style.layout(figure, 110 + 26 * len(questions) * max(2, len(predictors)))
-    figure.update_xaxes(title="pairs ordered right (%); the dotted line is a coin flip", range=[-2, 102])
-    figure.update_yaxes(
-        tickvals=list(range(len(questions))),
-        ticktext=[
-            f"{text.plain(question, 40)}<br>({text.count(int(counts[question]), 'pair')})" for question in questions
-        ],
-        range=[len(questions) - 0.5, -0.5],
-    )
-    return figure
+    labels = [f"{text.plain(question, 40)}<br>({text.count(int(counts[question]), 'pair')})" for question in questions]
+    share = {"title": "pairs ordered right (%); the dotted line is a coin flip", "range": [-2, 102]}
+    rows = {"tickvals": list(range(len(questions))), "ticktext": labels, "range": [len(questions) - 0.5, -0.5]}
+    return style.layout(figure, 110 + 26 * len(questions) * max(2, len(predictors)), share, rows)
 
 
 def agreement(rows: pd.DataFrame, statistics: Mapping[str, Any]) -> go.Figure:
     """Draw proxy scores against published results, a series per table with its Kendall tau."""
     figure = go.Figure()
     for index, (table, some) in enumerate(rows.groupby("table", sort=False)):
+        color, symbol = style.series(index)
         found = statistics["proxy"]["tables"].get(str(table), {})
         tau = f", tau {found['tau']:.2f}" if "tau" in found else ""
         figure.add_trace(
@@ -70,19 +65,9 @@ def agreement(rows: pd.DataFrame, statistics: Mapping[str, Any]) -> go.Figure:
                 y=some["published"],
                 mode="markers",
                 name=text.plain(table, 40) + tau,
-                text=[
-                    f"<b>{text.plain(row)}</b><br>{text.plain(design)}"
-                    for row, design in zip(some["row"], some["design"], strict=True)
-                ],
-                marker={
-                    "size": 10,
-                    "color": style.SERIES[index % len(style.SERIES)],
-                    "symbol": style.SYMBOLS[index % len(style.SYMBOLS)],
-                },
+                text=text.cards(some["row"], some["design"]),
+                marker={"size": 10, "color": color, "symbol": symbol},
                 hovertemplate="%{text}<br>proxy %{x:.4~g}, published %{y:.4~g}<extra></extra>",
             )
         )
-    style.layout(figure, 420, showlegend=True)
-    figure.update_xaxes(title="proxy score")
-    figure.update_yaxes(title="published metric")
-    return figure
+    return style.layout(figure, 420, {"title": "proxy score"}, {"title": "published metric"}, showlegend=True)

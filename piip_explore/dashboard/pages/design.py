@@ -12,6 +12,7 @@ from piip_explore.dashboard.context import Context, pinned
 from piip_explore.dashboard.figures.cost import by_module
 from piip_explore.dashboard.figures.drawing import drawing
 from piip_explore.dashboard.figures.study import by_fidelity
+from piip_explore.dashboard.published_marks import metrics_of
 from piip_explore.dashboard.selection import Chosen
 from piip_explore.dashboard.studies import Source
 from piip_explore.dashboard.trials import Trials
@@ -137,23 +138,17 @@ def _nearest(design: Design) -> None:
     how_far = f"distance {text.number(difference, 2)}" if difference else "the same design"
     st.markdown(f"{text.code(row['row'])} · {text.prose(row['source'])} · {how_far}", help=_DISTANCE)
     st.code(str(row["design"]), language=None, wrap_lines=True)
-    shown = [f"{label} {row[name]:g}" for name, label in published.METRICS.items() if pd.notna(row[name])]
     cost = [f"{row['gflops']:,g} GFLOPs"] if pd.notna(row["gflops"]) else []
-    st.caption("Published: " + ", ".join(shown + cost) + ". Full training runs; not comparable with a proxy score.")
+    st.caption(
+        "Published: " + ", ".join(metrics_of(row) + cost) + ". Full training runs; not comparable with a proxy score."
+    )
 
 
-@st.cache_data(show_spinner=False)
-def _published() -> pd.DataFrame:
-    return published.load()
+_published = st.cache_data(show_spinner=False)(published.load)
 
 
 def nearest(design: Design, rows: pd.DataFrame) -> tuple[pd.Series, float]:
-    """Return the published row whose branches are most alike, and its distance (0: the same design).
-
-    The distance of two designs sums over their branches, matched from the highest resolution down, the difference of
-    log2 resolution and half that of log2 block weights; plus 3 for each extra or missing branch, 0.1 for each option
-    that differs.
-    """
+    """Return the published row whose branches are most alike, and its distance (see `_DISTANCE`)."""
     distances = [_distance(design, Design.parse(str(other))) for other in rows["design"]]
     best = int(np.argmin(distances))
     return rows.iloc[best], float(distances[best])
