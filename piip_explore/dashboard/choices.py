@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
 from piip_explore import catalog
-from piip_explore.dashboard import address
-from piip_explore.dashboard.figures.space import Dimension, log_ticks
+from piip_explore.dashboard import address, plot
+from piip_explore.dashboard.figures.space import Dimension, log_ticks, parallel
+from piip_explore.dashboard.plot import Marks
 from piip_explore.dashboard.trials import Bools, Features, Floats, Trials
 from piip_explore.errors import InputError
 
@@ -43,6 +45,15 @@ def keep(name: str, ranges: Mapping[str, Sequence[Sequence[float]]]) -> None:
     address.put(**{name: words})
 
 
+def draw(dimensions: Sequence[Dimension], color: str, name: str, key: str, alt: str) -> Ranges:
+    """Draw designs as lines that the axis `color` colours; return the ranges under `name`, which a brush changes."""
+    least = 90 * len(dimensions)
+    plot.draw(parallel(dimensions, color), key, alt, least=least, on_brush=partial(keep, name))
+    ranges = kept(name)
+    plot.mark(key, Marks(brush=ranges))
+    return ranges
+
+
 def clear_button(name: str) -> None:
     """Draw the button that clears the ranges under a name."""
     st.button("Clear the ranges", on_click=keep, args=(name, {}))
@@ -67,19 +78,18 @@ def _choice(label: str, values: npt.NDArray[np.integer], names: Mapping[int, str
 
 def of_trials(trials: Trials, rows: npt.NDArray[np.integer], gflops: Floats) -> list[Dimension]:
     """Return the axes of trials: those of their designs, and the score last."""
-    designs = trials.designs[rows]
-    found = of_designs(designs, [trials.features[design] for design in designs], gflops[rows])
+    found = of_designs([trials.features[design] for design in trials.designs[rows]], gflops[rows])
     return [*found, Dimension("score", trials.score[rows])]
 
 
-def of_designs(designs: Iterable[str], features: Sequence[Features], gflops: Floats) -> list[Dimension]:
-    """Return the axes of designs, given as canonical texts: the choices that differ, then GFLOPs.
+def of_designs(features: Sequence[Features], gflops: Floats) -> list[Dimension]:
+    """Return the axes of designs: the choices that differ, then GFLOPs.
 
     Branches are numbered from the largest image. A design with fewer branches passes below the others.
     """
-    branches = [_branches(design) for design in designs]
+    branches = [one.sizes for one in features]
     models = sorted({model for one in features for model in one.models}, key=lambda model: (_size(model), model))
-    found = [_choice("branches", np.array([one.branches for one in features]))]
+    found = [_choice("branches", np.array([len(one.sizes) for one in features]))]
     for slot in range(max(map(len, branches))):
         here = [each[slot] if slot < len(each) else (None, 0) for each in branches]
         codes = np.array([models.index(model) if model else -1 for model, _ in here])
@@ -90,13 +100,6 @@ def of_designs(designs: Iterable[str], features: Sequence[Features], gflops: Flo
     found.append(_choice("merge", np.array([merges.index(one.merge) for one in features]), dict(enumerate(merges))))
     found = [dimension for dimension in found if len(np.unique(dimension.values)) > 1]
     return [*found, Dimension("GFLOPs", np.log10(gflops), log_ticks(float(gflops.min()), float(gflops.max())))]
-
-
-def _branches(design: str) -> list[tuple[str, int]]:
-    """Return model and resolution of every branch of a design's canonical text, the largest image first."""
-    words = [word.partition("@") for word in design.partition(";")[0].split()]
-    found = [(model, int(rest.partition(":")[0])) for model, _, rest in words]
-    return sorted(found, key=lambda branch: -branch[1])
 
 
 def _size(model: str) -> float:

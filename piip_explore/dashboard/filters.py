@@ -71,7 +71,7 @@ def _tags(notes: Mapping[int, Note]) -> frozenset[int] | None:
 
 def _filters(trials: Trials) -> Filters:
     features = trials.features.values()
-    branches = sorted({one.branches for one in features})
+    branches = sorted({len(one.sizes) for one in features})
     models = sorted({model for one in features for model in one.models})
     resolutions = sorted({one.resolution for one in features})
     interactions = sorted({one.interactions for one in features})

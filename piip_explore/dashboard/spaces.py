@@ -63,13 +63,13 @@ class CountedSpace:
                 least = self.table.macs[row]
         return np.array(rows[::-1], dtype=np.int64)
 
-    def within(self, budget: float | None) -> int:
-        """Return how many designs cost no more than `budget` GFLOPs."""
-        return len(self) if budget is None else int((self.table.macs <= budget * 1e9).sum())
+    def within(self, budget: float | None) -> npt.NDArray[np.int64]:
+        """Return the rows that cost no more than `budget` GFLOPs."""
+        return np.arange(len(self)) if budget is None else np.flatnonzero(self.table.macs <= budget * 1e9)
 
     def sample(self, many: int, budget: float | None = None) -> npt.NDArray[np.int64]:
         """Return up to `many` random rows within a budget, rising; the same at every call."""
-        rows = np.arange(len(self)) if budget is None else np.flatnonzero(self.table.macs <= budget * 1e9)
+        rows = self.within(budget)
         if len(rows) <= many:
             return rows
         return np.sort(np.random.default_rng(0).choice(rows, many, replace=False))
@@ -80,8 +80,8 @@ class CountedSpace:
 
     def dimensions(self, rows: npt.NDArray[np.integer]) -> list[Dimension]:
         """Return the axes of the parallel coordinates of rows: those of their designs, and the parameters last."""
-        designs = self.texts(rows)
-        found = of_designs(designs, [Features.of(design) for design in designs], self.gflops[rows].astype(np.float64))
+        features = [Features.of(design) for design in self.texts(rows)]
+        found = of_designs(features, self.gflops[rows].astype(np.float64))
         return [*found, Dimension("params (M)", self.table.params[rows] / 1e6)]
 
 

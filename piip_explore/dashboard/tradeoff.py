@@ -14,7 +14,7 @@ from piip_explore.dashboard.figures import style
 from piip_explore.dashboard.figures.front import MOST_POINTS, Axis, Points, Strip
 from piip_explore.dashboard.plot import Mark
 from piip_explore.dashboard.published_marks import published_strips
-from piip_explore.dashboard.trials import Floats, Trials, front_rows
+from piip_explore.dashboard.trials import Floats, Trials, front_rows, losses
 from piip_explore.search import expected, pareto
 from piip_explore.search.expected import Objection
 
@@ -84,8 +84,7 @@ class Tradeoff:
 
     def losses(self, rows: npt.NDArray[np.integer]) -> Floats:
         """Return both axes of rows as losses."""
-        directions = ["maximize" if axis.maximize else "minimize" for axis in self.axes]
-        return pareto.to_losses(np.column_stack([self.x[rows], self.y[rows]]), directions)
+        return losses(self.x[rows], self.y[rows], self.axes)
 
     def points(self) -> Points:
         """Return what is drawn as marks; of a dense chart only the front and its ties have labels."""

@@ -67,7 +67,7 @@ def recorded(trials: Trials, row: int) -> dict[str, Curve]:
     Raises:
         InputError: what is recorded is not pairs of numbers.
     """
-    found = zip(labels(trials), (trials.curve(row), trials.metric_curve(row)), strict=True)
+    found = zip(labels(trials), (trials.curve(row), trials.curve(row, "metric")), strict=True)
     return {label: curve for label, curve in found if curve}
 
 

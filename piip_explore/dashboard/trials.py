@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +26,24 @@ Texts = npt.NDArray[np.object_]
 
 
 class Features(NamedTuple):
-    """What filters ask of a design, read from its text without building it."""
+    """What filters ask of a design, read from its text without building it.
 
-    branches: int
-    models: tuple[str, ...]
-    resolution: int
+    `sizes` are model and resolution of every branch, the largest image first.
+    """
+
+    sizes: tuple[tuple[str, int], ...]
     interactions: int
     merge: str
+
+    @property
+    def models(self) -> set[str]:
+        """The models of the branches."""
+        return {model for model, _ in self.sizes}
+
+    @property
+    def resolution(self) -> int:
+        """The largest resolution in pixels."""
+        return self.sizes[0][1]
 
     @classmethod
     def of(cls, design: str) -> Features:
@@ -43,12 +54,11 @@ class Features(NamedTuple):
         """
         head, *options = design.split(";")
         branches = [token.partition("@") for token in head.split()]
+        sizes = [(model, int(rest.partition(":")[0])) for model, _, rest in branches]
         given = dict(option.strip().split("=", 1) for option in options)
         alone = len(branches) < 2
         return cls(
-            branches=len(branches),
-            models=tuple(dict.fromkeys(model for model, _, _ in branches)),
-            resolution=max(int(rest.partition(":")[0]) for _, _, rest in branches),
+            sizes=tuple(sorted(sizes, key=lambda branch: -branch[1])),
             interactions=0 if alone else int(given.get("interactions", Interaction.count)),
             merge="none" if alone else given.get("merge", Merge.kind),
         )
@@ -72,11 +82,6 @@ class Trials:
     def state(self) -> npt.NDArray[np.int8]:
         """Optuna's number of every trial's state."""
         return self.columns.state
-
-    @property
-    def feasible(self) -> Bools:
-        """Whether a trial meets all its constraints."""
-        return self.columns.feasible
 
     @property
     def error(self) -> Floats:
@@ -109,24 +114,13 @@ class Trials:
         entries = self.columns.attributes.iloc[row].dropna().items()
         return {str(name): value.item() if isinstance(value, np.generic) else value for name, value in entries}
 
-    def curve(self, row: int) -> list[tuple[float, float]]:
-        """Return a trial's training loss: samples seen and loss, nothing where none is recorded.
+    def curve(self, row: int, what: Literal["loss", "metric"] = "loss") -> list[tuple[float, float]]:
+        """Return samples seen, and a trial's training loss or its metric on some held-out samples; empty if unrecorded.
 
         Raises:
             InputError: what is recorded is not that.
         """
-        return self._pairs(row, "curve", "loss")
-
-    def metric_curve(self, row: int) -> list[tuple[float, float]]:
-        """Return a trial's metric on some held-out samples: samples seen and metric, nothing where none is recorded.
-
-        Raises:
-            InputError: what is recorded is not that.
-        """
-        return self._pairs(row, "metric_curve", "metric")
-
-    def _pairs(self, row: int, attribute: str, what: str) -> list[tuple[float, float]]:
-        recorded = self.attributes(row).get(attribute)
+        recorded = self.attributes(row).get("curve" if what == "loss" else "metric_curve")
         try:
             return [(float(seen), float(value)) for seen, value in recorded or ()]
         except (TypeError, ValueError):
@@ -169,7 +163,7 @@ class Trials:
     def unscored(self) -> dict[str, Bools]:
         """Trials without a score that the chart can show, by what became of them."""
         return {
-            "infeasible": (self.state == COMPLETE) & ~self.feasible,
+            "infeasible": (self.state == COMPLETE) & ~self.columns.feasible,
             "failed": self.state == FAIL,
             "shorter runs": self.state == PRUNED,
             "running": self.state == RUNNING,
@@ -238,8 +232,8 @@ class Filters:
     def _fits(self, design: Features) -> bool:
         low, high = self.resolution or (0, 1 << 30)
         return (
-            (not self.branches or design.branches in self.branches)
-            and set(self.models) <= set(design.models)
+            (not self.branches or len(design.sizes) in self.branches)
+            and set(self.models) <= design.models
             and low <= design.resolution <= high
             and (not self.interactions or design.interactions in self.interactions)
             and (not self.merge or design.merge in self.merge)
@@ -249,10 +243,14 @@ class Filters:
 def front_rows(x: Floats, y: Floats, axes: tuple[Axis, Axis], allowed: Bools) -> npt.NDArray[np.int64]:
     """Return the rows of the Pareto front among `allowed`, from the smallest x to the largest."""
     rows = np.flatnonzero(allowed & np.isfinite(x) & np.isfinite(y))
-    directions = ["maximize" if axis.maximize else "minimize" for axis in axes]
-    losses = pareto.to_losses(np.column_stack([x[rows], y[rows]]), directions)
-    front = rows[pareto.front(losses)]
+    front = rows[pareto.front(losses(x[rows], y[rows], axes))]
     return front[np.argsort(x[front], kind="stable")]
+
+
+def losses(x: Floats, y: Floats, axes: tuple[Axis, Axis]) -> Floats:
+    """Return both coordinates as losses, (trials, 2)."""
+    directions = ["maximize" if axis.maximize else "minimize" for axis in axes]
+    return pareto.to_losses(np.column_stack([x, y]), directions)
 
 
 def of(columns: Columns, memory: dict[str, Features]) -> Trials:

@@ -27,8 +27,8 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> Trials:
 def test_features_agree_with_the_parsed_design(row: int) -> None:
     design = synthetic.space().design(row)
     features = Features.of(str(design))
-    assert features.branches == len(design.branches)
-    assert set(features.models) == {branch.model for branch in design.branches}
+    assert sorted(features.sizes) == sorted((branch.model, branch.resolution) for branch in design.branches)
+    assert features.models == {branch.model for branch in design.branches}
     assert features.resolution == design.resolution
     assert features.interactions == (design.interaction.count if design.interaction else 0)
     assert features.merge == design.merge.kind
@@ -46,7 +46,7 @@ def test_features_of_other_forms(text: str) -> None:
     design = Design.parse(text)
     features = Features.of(str(design))
     assert features.resolution == design.resolution
-    assert features.models == tuple(branch.model for branch in design.branches)
+    assert features.sizes == tuple((branch.model, branch.resolution) for branch in design.branches)
     assert features.interactions == (design.interaction.count if design.interaction else 0)
     assert features.merge == design.merge.kind
 

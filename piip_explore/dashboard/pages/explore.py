@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
-from functools import partial
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -29,7 +26,6 @@ from piip_explore.dashboard import (
 )
 from piip_explore.dashboard.context import Context, news, next_steps, pinned, sentences
 from piip_explore.dashboard.figures.front import chart
-from piip_explore.dashboard.figures.space import parallel
 from piip_explore.dashboard.plot import Budget, Marks, Prepared
 from piip_explore.dashboard.sentence import contradiction, sentence
 from piip_explore.dashboard.studies import Source
@@ -69,7 +65,7 @@ def show(context: Context) -> None:
         chosen, bounds = filters.filters(pin.trials, written, x_name)
         wanted = (pin.version, context.accounting, x_name, y_name, log, chosen, bounds, address.get("ranges"))
         tradeoff, figure = _tradeoff(context.source, wanted, pin.trials)
-        if not tradeoff.shown.any():
+        if figure is None:
             if y_name == "expected":
                 st.info(
                     "The metric of these trials cannot be predicted: no published row is like any of their designs. "
@@ -123,15 +119,8 @@ def _lines(trials: Trials, accounting: str, chosen: Filters) -> None:
         return
     rows = _all_lines(trials, chosen)[-choices.MOST_LINES :]
     dimensions = choices.of_trials(trials, rows, trials.floats(f"gflops_{accounting}"))
-    plot.draw(
-        parallel(dimensions, "score"),
-        "trial_lines",
-        f"Choices of {text.count(len(rows), 'trial')}",
-        least=90 * len(dimensions),
-        on_brush=partial(choices.keep, "ranges"),
-    )
-    ranges = choices.kept("ranges")
-    plot.mark("trial_lines", Marks(brush=ranges))
+    alt = f"Choices of {text.count(len(rows), 'trial')}"
+    ranges = choices.draw(dimensions, "score", "ranges", "trial_lines", alt)
     st.caption(
         f"The last {len(rows):,} full runs that fit the filters. Branch 1 has the largest image; the colour is the "
         "score. Drag along an axis to keep a range: chart, front and tables then show only the trials in it."
@@ -146,43 +135,24 @@ def _all_lines(trials: Trials, chosen: Filters) -> npt.NDArray[np.int64]:
     return np.flatnonzero(trials.scored & chosen.mask(trials) & known)
 
 
-def _tradeoff(source: Source, wanted: tuple[Any, ...], trials: Trials) -> tuple[Tradeoff, Prepared | None]:
-    """Return the tradeoff and its figure; all browsers share the last few."""
-    key = (source, *wanted)
-    made = _MADE.get(key) or _made(wanted, trials)
-    with _KEEPING:
-        _MADE[key] = made
-        _MADE.move_to_end(key)
-        if len(_MADE) > _MOST_KEPT:
-            _MADE.popitem(last=False)
-    return made
-
-
-_MADE: OrderedDict[tuple[Any, ...], tuple[Tradeoff, Prepared | None]] = OrderedDict()
-_KEEPING = Lock()
-_MOST_KEPT = 4
-
-
-def _made(wanted: tuple[Any, ...], trials: Trials) -> tuple[Tradeoff, Prepared | None]:
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _tradeoff(source: Source, wanted: tuple[Any, ...], _trials: Trials) -> tuple[Tradeoff, Prepared | None]:
+    """Return the tradeoff, and its figure if it shows any trial; all browsers share the last few."""
     _, accounting, x_name, y_name, log, chosen, bounds, _ = wanted
-    tradeoff = filters.tradeoff(trials, accounting, x_name, y_name, log, chosen)
+    tradeoff = filters.tradeoff(_trials, accounting, x_name, y_name, log, chosen)
     if bounds:
-        tradeoff = tradeoff.narrowed(limits.within(trials, bounds))
+        tradeoff = tradeoff.narrowed(limits.within(_trials, bounds))
     ranges = choices.kept("ranges")
     if ranges:
-        rows = _all_lines(trials, chosen)
-        inside = choices.within(choices.of_trials(trials, rows, trials.floats(f"gflops_{accounting}")), ranges)
+        rows = _all_lines(_trials, chosen)
+        inside = choices.within(choices.of_trials(_trials, rows, _trials.floats(f"gflops_{accounting}")), ranges)
         tradeoff = tradeoff.narrowed(rows[inside])
-    figure = (
-        plot.prepare(chart(tradeoff.points(), tradeoff.axes, strips(tradeoff, accounting)))
-        if tradeoff.shown.any()
-        else None
-    )
-    return tradeoff, figure
+    if not tradeoff.shown.any():
+        return tradeoff, None
+    return tradeoff, plot.prepare(chart(tradeoff.points(), tradeoff.axes, strips(tradeoff, accounting)))
 
 
-def _chart(tradeoff: Tradeoff, figure: Prepared | None, budget: Budget | None) -> None:
-    assert figure is not None
+def _chart(tradeoff: Tradeoff, figure: Prepared, budget: Budget | None) -> None:
     count = int(tradeoff.shown.sum())
 
     def on_pick(event: dict[str, Any]) -> None:
@@ -233,34 +203,11 @@ def _tables(tradeoff: Tradeoff, selected: list[int], written: Mapping[int, Note]
 
 def _table(tradeoff: Tradeoff, rows: npt.NDArray[np.int64], written: Mapping[int, Note], key: str, alt: str) -> None:
     tokens = [str(row) for row in rows]
-    frame = _rows(tradeoff.trials, rows).dropna(axis=1, how="all")
+    trials = tradeoff.trials
+    figures = {label: values[rows] for label, values in trials.figures().items()}
+    frame = pd.DataFrame({"trial": rows, **figures, "design": trials.designs[rows]}).dropna(axis=1, how="all")
     if any(row in written for row in rows.tolist()):
         frame["note"] = [text.one_line(written[row].text) if row in written else "" for row in rows.tolist()]
-    tables.table(frame, tokens, key, alt, inspector.select, column_config=_columns(tradeoff.trials))
-
-
-def _columns(trials: Trials) -> dict[str, Any]:
-    number = st.column_config.NumberColumn
-    return {
-        "trial": number("trial", format="%d"),
-        "score": number(text.plain(trials.metric, 40), format="%.4g"),
-        "error": number("± standard error", format="%.2g"),
-        "gflops_published": number("GFLOPs published", format="%.4g"),
-        "gflops_built": number("GFLOPs built", format="%.4g"),
-        "params": number("params (M)", format="%.4g"),
-        "design": st.column_config.TextColumn("design", width="large"),
-    }
-
-
-def _rows(trials: Trials, rows: npt.NDArray[np.integer]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "trial": rows,
-            "score": trials.score[rows],
-            "error": trials.error[rows],
-            "gflops_published": trials.floats("gflops_published")[rows],
-            "gflops_built": trials.floats("gflops_built")[rows],
-            "params": trials.floats("params")[rows] / 1e6,
-            "design": trials.designs[rows],
-        }
-    )
+    formats: dict[str, Any] = {label: st.column_config.NumberColumn(format="%.4g") for label in figures}
+    formats["design"] = st.column_config.TextColumn(width="large")
+    tables.table(frame, tokens, key, alt, inspector.select, column_config=formats)

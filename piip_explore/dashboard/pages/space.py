@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,7 @@ import streamlit as st
 
 from piip_explore.dashboard import address, choices, limits, plot, spaces, tables, text
 from piip_explore.dashboard.context import Context
-from piip_explore.dashboard.figures.space import distribution, parallel, resolution_front
-from piip_explore.dashboard.plot import Marks
+from piip_explore.dashboard.figures.space import distribution, resolution_front
 from piip_explore.dashboard.spaces import CountedSpace
 
 
@@ -51,7 +49,7 @@ def _budget(counted: CountedSpace) -> float | None:
 
 
 def _figures(counted: CountedSpace, budget: float | None, context: Context) -> None:
-    left = counted.within(budget)
+    left = len(counted.within(budget))
     with st.container(horizontal=True):
         st.metric("Designs", f"{len(counted):,}", border=True)
         st.metric("Within the budget", f"{left:,} ({left / len(counted):.1%})", border=True)
@@ -77,15 +75,8 @@ def _lines(counted: CountedSpace, budget: float | None, left: int, context: Cont
     st.header("Designs within the budget")
     rows = counted.sample(choices.MOST_LINES, budget)
     dimensions = counted.dimensions(rows)
-    plot.draw(
-        parallel(dimensions, "GFLOPs"),
-        "lines",
-        f"Choices of {text.count(len(rows), 'design')}",
-        least=90 * len(dimensions),
-        on_brush=partial(choices.keep, "space_ranges"),
-    )
-    ranges = choices.kept("space_ranges")
-    plot.mark("lines", Marks(brush=ranges))
+    alt = f"Choices of {text.count(len(rows), 'design')}"
+    ranges = choices.draw(dimensions, "GFLOPs", "space_ranges", "lines", alt)
     shown = f"a random sample of {len(rows):,} of {left:,} designs" if len(rows) < left else f"all {left:,} designs"
     st.caption(f"Shown: {shown}. Branch 1 has the largest image. Drag along an axis to keep a range.")
     if ranges:
