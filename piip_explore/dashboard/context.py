@@ -85,22 +85,18 @@ def pinned(source: studies.Source, *, refresh: bool = False) -> Pinned:
 def news(source: studies.Source) -> None:
     """Announce trials that came after the pinned ones; nothing is redrawn until the reader asks."""
     with sentences():
-        _news(source)
-
-
-def _news(source: studies.Source) -> None:
-    pin = pinned(source)
-    version, finished = pin.live.poll()
-    if version == pin.version:
-        return
-    done = finished - pin.trials.finished
-    if done < 0:
-        st.warning(text.prose(f"The study has {text.count(-done, 'trial')} fewer than before: its file was replaced."))
-    if st.button(
-        f"{text.count(done, 'new trial')}: refresh" if done > 0 else "News: refresh", icon=":material/refresh:"
-    ):
-        pinned(source, refresh=True)
-        st.rerun()
+        pin = pinned(source)
+        version, finished = pin.live.poll()
+        if version == pin.version:
+            return
+        done = finished - pin.trials.finished
+        if done < 0:
+            fewer = f"The study has {text.count(-done, 'trial')} fewer than before: its file was replaced."
+            st.warning(text.prose(fewer))
+        news = text.count(done, "new trial") if done > 0 else "News"
+        if st.button(f"{news}: refresh", icon=":material/refresh:"):
+            pinned(source, refresh=True)
+            st.rerun()
 
 
 @st.cache_data(ttl=10, show_spinner=False)

@@ -115,13 +115,9 @@ def new(context: Context) -> None:
     st.caption(text.prose(f"{loaded.size:,} designs. {loaded.description}"))
     if st.button("Start", icon=":material/rocket_launch:", type="primary", key="start"):
         with sentences():
-            count = int(workers) or None
-            wanted = runs.Wanted(name.strip(), str(found[space]), int(trials), count, _named(preset), executor)
+            asked = None if preset == _SUITABLE else preset
+            wanted = runs.Wanted(name.strip(), str(found[space]), int(trials), int(workers) or None, asked, executor)
             _start(context, wanted)
-
-
-def _named(preset: str) -> str | None:
-    return None if preset == _SUITABLE else preset
 
 
 def _start(context: Context, wanted: runs.Wanted) -> None:

@@ -8,8 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
-import plotly
 import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
 
 from piip_explore import cost
 from piip_explore.dashboard import filters, text, training, validity
@@ -72,8 +72,8 @@ def page(
         *_evidence(results),
         f"<p class=note>Written by piip-explore {_version()}.</p>",
     ]
-    plotly_js = (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
-    head = f"<meta charset=utf-8><title>{_plain(study)}</title><style>{_STYLE}</style><script>{plotly_js}</script>"
+    script = f"<script>{get_plotlyjs()}</script>"
+    head = f"<meta charset=utf-8><title>{_plain(study)}</title><style>{_STYLE}</style>{script}"
     return f"<!doctype html><html lang=en><head>{head}</head><body><main>{''.join(parts)}</main></body></html>\n"
 
 
@@ -165,8 +165,6 @@ def _evidence(results: Sequence[Path]) -> list[str]:
     parts = []
     for name, path in found.items():
         validation = validity.read(path)
-        asked = list(dict.fromkeys(validation.accuracies["question"]))
-        said = [validity.verdict(validation, question) for question in ("all pairs", "hard pairs") if question in asked]
         preset = validation.recipe.get("preset")
-        parts.append(f"<p>{_plain(name)} (preset {_plain(preset)}): {_plain(' '.join(said))}</p>")
+        parts.append(f"<p>{_plain(name)} (preset {_plain(preset)}): {_plain(' '.join(validation.verdicts))}</p>")
     return parts

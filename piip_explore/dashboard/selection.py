@@ -54,9 +54,9 @@ def _resolve(token: str, trials: Trials | None) -> Chosen:
     return Chosen(token, Design.parse(trials.designs[number]), number)
 
 
-def selected(trials: Trials | None, tokens: Sequence[str] | None = None) -> list[Chosen]:
-    """Return the selected designs, or those of `tokens`; warn of tokens that name none, with a button to drop them."""
-    found, problems = resolve(address.picks() if tokens is None else tokens, trials)
+def selected(trials: Trials | None, tokens: Sequence[str]) -> list[Chosen]:
+    """Return the designs of `tokens`; warn of tokens that name none, with a button to drop them."""
+    found, problems = resolve(tokens, trials)
     for problem in problems:
         st.warning(text.prose(f"Selected, but not shown: {problem}."), icon=":material/error:")
     if problems:

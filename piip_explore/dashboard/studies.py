@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from piip_explore.dashboard import trials
@@ -34,21 +34,19 @@ class Source:
 
 def find(options: Options) -> tuple[list[Source], list[str]]:
     """Return the studies of all storages, and a sentence for each storage that cannot be read."""
-    found: list[tuple[StorageURL, str, bool]] = []
+    found: list[Source] = []
     problems: list[str] = []
     for address in (each for storage in options.storages for each in _addresses(storage)):
         try:
             storage = parse(address)
-            found += [(storage, name, False) for name in study_names(storage)]
+            found += [Source(storage, name, name) for name in study_names(storage)]
         except InputError as error:  # a file that is not a study hides no other
             problems.append(str(error))
     if not found and not problems:
         examples = [parse(path) for path in sorted(EXAMPLE.glob("*.journal"))]
-        found = [(storage, name, True) for storage in examples for name in study_names(storage)]
-    return [
-        Source(storage, name, label, example)
-        for (storage, name, example), label in zip(found, _labels(found), strict=True)
-    ], problems
+        found = [Source(storage, name, name, example=True) for storage in examples for name in study_names(storage)]
+    names = [source.name for source in found]
+    return [replace(source, label=_label(source, names)) for source in found], problems
 
 
 def _addresses(address: str) -> list[str | Path]:
@@ -63,13 +61,10 @@ def _addresses(address: str) -> list[str | Path]:
     return [address]
 
 
-def _labels(found: list[tuple[StorageURL, str, bool]]) -> list[str]:
-    names = [name for _, name, _ in found]
-    labels = []
-    for storage, name, example in found:
-        label = name if names.count(name) == 1 else f"{name} ({storage.path.name if storage.path else storage.shown})"
-        labels.append(f"{label} (example)" if example else label)
-    return labels
+def _label(source: Source, names: list[str]) -> str:
+    storage = source.storage
+    place = f" ({storage.path.name if storage.path else storage.shown})" if names.count(source.name) > 1 else ""
+    return f"{source.name}{place}{' (example)' if source.example else ''}"
 
 
 class Live:

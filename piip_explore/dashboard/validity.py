@@ -42,9 +42,10 @@ class Validation:
         return Comparison(self.rows, self.predictors)
 
     @property
-    def accuracies(self) -> pd.DataFrame:
-        """Pairwise accuracy in percent by question and predictor, with intervals: see `Comparison.accuracies`."""
-        return self.comparison.accuracies
+    def verdicts(self) -> list[str]:
+        """Whether the proxy beats what is cheaper: on all pairs, and on the hard ones if there are any."""
+        questions = [question for question in ("all pairs", "hard pairs") if question in self.comparison.asked]
+        return [self.comparison.verdict(question) for question in questions]
 
 
 def find(folders: Sequence[Path]) -> dict[str, Path]:
@@ -95,8 +96,3 @@ def _numbers(value: Any) -> Any:
     if isinstance(value, list):
         return [_numbers(inner) for inner in value]
     return float("nan") if value is None else value
-
-
-def verdict(validation: Validation, question: str) -> str:
-    """Say plainly whether the proxy beats what is cheaper, on the pairs of a question."""
-    return validation.comparison.verdict(question)

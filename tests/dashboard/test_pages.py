@@ -209,7 +209,7 @@ def test_trials_that_a_killed_search_left_are_lost(tmp_path: Path) -> None:
                 user_attrs={"worker": {"host": "h", "pid": 1, "device": "cpu", "lease": lease}},
             )  # fmt: skip
             file.write(json.dumps(line, separators=(",", ":")) + "\n")
-    progress = study.progress_of(_trials(tmp_path), frozenset({"held"}))
+    progress = study.progress_of("one", 1, frozenset({"held"}), _trials(tmp_path))
     assert progress.workers["state"].tolist() == ["running", study.LOST]
     assert progress.workers["trial"].tolist() == [3, 4]
 
@@ -283,7 +283,7 @@ def test_a_space_is_aggregated_exactly(spaces: Path) -> None:
     counts, edges = counted.histogram
     assert counts.sum() == len(counted) == SearchSpace.load(spaces / "synthetic.yaml").size
     budget = float(edges[30])
-    assert counted.within(budget) == (counted.table.macs <= budget * 1e9).sum()
+    assert len(counted.within(budget)) == (counted.table.macs <= budget * 1e9).sum()
     assert (counted.table.macs[counted.sample(100, budget)] <= budget * 1e9).all()
     for row in counted.cheapest:
         rivals = counted.resolution >= counted.resolution[row]
@@ -312,7 +312,7 @@ def test_models_of_one_size_keep_their_places_on_an_axis() -> None:
     """Ranges in an address hold places, which must not depend on how a process hashes names."""
     alike = [f"{family}_base" for family in ("vit", "siglip2", "dinov3", "pe_core", "beit", "clip")]
     designs = ["vit_small@224", *(f"{model}@224" for model in alike)]
-    found = choices.of_designs(designs, [Features.of(design) for design in designs], np.arange(1.0, 8.0))
+    found = choices.of_designs([Features.of(design) for design in designs], np.arange(1.0, 8.0))
     (axis,) = (dimension for dimension in found if dimension.label == "model 1")
     assert [axis.ticks[place] for place in range(7)] == ["vit_small", *sorted(alike)]
 
@@ -347,14 +347,16 @@ def validation(tmp_path: Path) -> Path:
 def test_the_verdict_is_plain(validation: Path) -> None:
     assert validity.find([validation.parent]) == {"validate-test": validation}
     found = validity.read(validation)
-    table = found.accuracies.set_index(["question", "predictor"])["accuracy"]
+    table = found.comparison.accuracies.set_index(["question", "predictor"])["accuracy"]
     assert table["all pairs", "proxy"] == 100
     assert table["all pairs", "FLOPs"] == 0
     assert table["all pairs", "params"] == 50
-    assert validity.verdict(found, "all pairs") == "On all pairs the proxy beats FLOPs and params."
+    assert found.verdicts[0] == "On all pairs the proxy beats FLOPs and params."
     worse = found.rows.assign(proxy=-found.rows["proxy"], FLOPs=-found.rows["FLOPs"])
-    sentence = validity.verdict(validity.Validation("w", {}, found.statistics, worse), "all pairs")
-    assert sentence == "On all pairs the proxy is worse than FLOPs and params."
+    assert (
+        validity.Validation("w", {}, found.statistics, worse).verdicts[0]
+        == "On all pairs the proxy is worse than FLOPs and params."
+    )
 
 
 def test_statistics_without_a_value_are_shown_as_none(studies: Path, spaces: Path, validation: Path) -> None:

@@ -86,7 +86,7 @@ def _live(context: Context, source: studies.Source) -> None:
         version, trials = live.trials()
         held = live.held(str(worker.get("lease", "")) for worker in trials.workers)
         control.draw(context, source, trials, held)
-        _draw(_progress(source.label, version, held, trials))
+        _draw(progress_of(source.label, version, held, trials))
 
 
 def _draw(progress: Progress) -> None:
@@ -96,28 +96,23 @@ def _draw(progress: Progress) -> None:
         _hypervolume(progress.history)
     if len(progress.bars):
         plot.draw(timeline(progress.bars), "timeline", "Who ran which trial when")
-    running, queued, used, failed, everything = st.tabs(
-        [
-            f"Workers ({len(progress.workers)})",
-            f"Waiting ({len(progress.waiting)})",
-            f"Devices ({len(progress.devices)})",
-            f"Failures ({progress.counts['fail']})",
-            f"Trials ({sum(progress.counts.values()):,})",
-        ]
-    )
-    with running:
-        _frame(progress.workers, "No evaluation is running.")
-    with queued:
-        _frame(progress.waiting, "Nothing is waiting.")
-    with used:
-        _frame(progress.devices, "No trial records where it ran.")
-        if len(progress.devices):
-            st.caption(
-                "A search stops using a device after a few failures in a row, and logs it. This table covers every "
-                "device and all searches."
-            )
-    with failed:
-        _frame(progress.failures, "No trial has failed.")
+    frames = {
+        f"Workers ({len(progress.workers)})": (progress.workers, "No evaluation is running."),
+        f"Waiting ({len(progress.waiting)})": (progress.waiting, "Nothing is waiting."),
+        f"Devices ({len(progress.devices)})": (progress.devices, "No trial records where it ran."),
+        f"Failures ({progress.counts['fail']})": (progress.failures, "No trial has failed."),
+    }
+    *tabs, everything = st.tabs([*frames, f"Trials ({sum(progress.counts.values()):,})"])
+    for tab, (frame, nothing) in zip(tabs, frames.values(), strict=True):
+        if len(frame):
+            tab.dataframe(frame, hide_index=True)
+        else:
+            tab.caption(nothing)
+    if len(progress.devices):
+        tabs[2].caption(
+            "A search stops using a device after a few failures in a row, and logs it. This table covers every device "
+            "and all searches."
+        )
     with everything:
         _trials(progress)
 
@@ -153,13 +148,6 @@ def _hypervolume(history: pd.DataFrame) -> None:
     plot.draw(hypervolume(shown, column, label), "hypervolume", "Hypervolume over time")
 
 
-def _frame(frame: pd.DataFrame, nothing: str) -> None:
-    if len(frame):
-        st.dataframe(frame, hide_index=True)
-    else:
-        st.caption(nothing)
-
-
 def _trials(progress: Progress) -> None:
     table = progress.table
     tables.table(table, [str(trial) for trial in table["trial"]], "study_trials", "Trials of the study")
@@ -172,20 +160,15 @@ def _trials(progress: Progress) -> None:
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
-def _progress(label: str, version: int, held: frozenset[str], _trials: Trials) -> Progress:
-    return progress_of(_trials, held)
-
-
-def progress_of(trials: Trials, held: frozenset[str]) -> Progress:
+def progress_of(label: str, version: int, held: frozenset[str], _trials: Trials) -> Progress:
     """Return what the page shows of a study; `held` are the leases of searches that still run."""
-    columns = trials.columns
-    history = report.history(columns)
+    trials = _trials
     workers = _workers(trials, held)
     lost = workers.loc[workers["state"] == LOST, "trial"].to_numpy()
     return Progress(
-        counts=report.counts(columns),
+        counts=report.counts(trials.columns),
         conditions=trials.conditions,
-        history=history,
+        history=report.history(trials.columns),
         gpu_hours=float(np.nansum(trials.floats("seconds")) / 3600),
         table=_table(trials, np.arange(len(trials))[::-1][:MOST_ROWS]),
         failures=_failures(trials),

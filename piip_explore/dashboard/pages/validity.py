@@ -32,8 +32,10 @@ def show(context: Context) -> None:
     name = st.selectbox("Validation", names, **address.one("validation", names, names[0]))
     path = found[name]
     validation = _read(path, (path / "rows.csv").stat().st_mtime_ns)
-    _verdict(validation)
-    shown = validation.accuracies
+    for sentence in validation.verdicts:
+        good = "does not beat" not in sentence and "worse" not in sentence
+        (st.success if good else st.warning)(text.prose(sentence), icon=":material/balance:")
+    shown = validation.comparison.accuracies
     plot.draw(accuracy(shown), "accuracy", "Pairwise accuracy per question")
     with st.expander("The numbers"):
         st.dataframe(shown.round(1), hide_index=True)
@@ -81,15 +83,6 @@ def _held() -> pd.DataFrame:
 @st.cache_resource(max_entries=4, show_spinner="Resampling")
 def _read(path: Path, changed: int) -> Validation:
     return validity.read(path)
-
-
-def _verdict(validation: Validation) -> None:
-    asked = list(dict.fromkeys(validation.accuracies["question"]))
-    for question in ("all pairs", "hard pairs"):
-        if question in asked:
-            sentence = validity.verdict(validation, question)
-            good = "does not beat" not in sentence and "worse" not in sentence
-            (st.success if good else st.warning)(text.prose(sentence), icon=":material/balance:")
 
 
 def tables(validation: Validation) -> pd.DataFrame:

@@ -125,14 +125,11 @@ def seen(key: str, height: int) -> bool:
 
     The calling fragment (or page) reruns once the place is on the screen and all charts are drawn.
     """
-    if not st.session_state.get(f"_{key}_seen"):
-        _overlay(key=f"{key}_place", data={"place": height}, on_seen_change=partial(_see, key))
-        return False
-    return True
-
-
-def _see(key: str) -> None:
-    st.session_state[f"_{key}_seen"] = True
+    flag = f"_{key}_seen"
+    if st.session_state.get(flag):
+        return True
+    _overlay(key=f"{key}_place", data={"place": height}, on_seen_change=partial(st.session_state.update, {flag: True}))
+    return False
 
 
 def _hear(key: str, name: str, handler: Callable[[Any], None]) -> Callable[[], None]:

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import plotly
+from plotly.offline import get_plotlyjs
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -39,8 +39,7 @@ it is first called, on the thread that draws the page."""
 @cache
 def plotly_js() -> bytes:
     """Return plotly.js as the plotly package brings it, marked for eager compilation, compressed."""
-    script = (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_bytes()
-    return gzip.compress(_EAGER + script, 1, mtime=0)
+    return gzip.compress(_EAGER + get_plotlyjs().encode(), 1, mtime=0)
 
 
 def _plotly(request: Request) -> Response:
