@@ -40,11 +40,11 @@ class ViTCounts:
 @cache
 def vision_transformer(spec: ViT, grid: int, window: int | None, class_token: bool) -> ViTCounts:
     """Return the counts of a ViT on a map of `grid` x `grid` patches."""
-    short = replace(spec, depth=1)
-    outside, block = _by_side(short, class_token)
+    one_block = replace(spec, depth=1)
+    outside, block = _by_side(one_block, class_token)
     windowed = None
     if window is not None:
-        by_size = Bilinear(**counted(WindowedBlock(short, window, class_token)))
+        by_size = Bilinear(**counted(WindowedBlock(one_block, window, class_token)))
         windowed = by_size.at(tokens=grid**2, keys=ceil(grid / window) ** 2)
     return ViTCounts(outside.at(grid), block.at(grid), windowed)
 
@@ -79,8 +79,12 @@ def convnext_parts(spec: ConvNeXt, grid: int) -> dict[str, Counts]:
 
 def interaction_unit(width_from: int, width: int, interaction: Interaction) -> Bilinear:
     """Return one direction of one interaction, by the tokens of the map it writes to and of the one it reads (keys)."""
-    options = replace(interaction, count=1, direction="both")  # neither changes what one direction is
-    return Bilinear(**counted(InteractionUnit(width_from, width, options)))
+    return Bilinear(**counted(InteractionUnit(width_from, width, unit_options(interaction))))
+
+
+def unit_options(interaction: Interaction) -> Interaction:
+    """Return an interaction with the options that one direction depends on: neither number nor direction."""
+    return replace(interaction, count=1, direction="both")
 
 
 def adapter(merge: str, width: int, target: int, is_target: bool) -> Bilinear:

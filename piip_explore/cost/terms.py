@@ -16,7 +16,7 @@ from piip_explore import catalog
 from piip_explore.cost import accounting, part_sizes
 from piip_explore.cost.accounting import Rules
 from piip_explore.cost.counts import Counts
-from piip_explore.cost.maps import Sized, maps
+from piip_explore.cost.maps import Sized, maps, merged_maps, pyramid_widths
 from piip_explore.design import Branch, Interaction, Merge
 
 Module = Literal["branch", "interactions", "merge", "pyramid", "heads"]
@@ -37,22 +37,39 @@ class Term:
 
 def terms(rules: Rules, interaction: Interaction | None, merge: Merge, branches: int) -> Iterator[Term]:
     """Yield the terms of a design with this many branches, which the merge numbers from the highest resolution."""
+    counts: dict[Module, Callable[..., Counts]] = {
+        "branch": partial(_branch, rules, merge),
+        "interactions": partial(_interactions, rules, interaction, merge),
+        "merge": partial(_joining, accounting.counted_merge(rules, merge.kind), interaction, merge),
+        "pyramid": partial(_pyramid, interaction, merge),
+        "heads": partial(_head, rules, merge),
+    }
+    for module, places in layout(interaction, merge, branches):
+        if module != "pyramid" or rules.pyramid:
+            yield Term(module, places, counts[module])
+    if merge.kind != "separate-heads":
+        yield Term("heads", (branches - 1,), counts["heads"])
+
+
+def layout(interaction: Interaction | None, merge: Merge, branches: int) -> Iterator[tuple[Module, tuple[int, ...]]]:
+    """Yield the modules of a design with this many branches, each with the places of the branches that it depends on.
+
+    What joins a merge depends on the branch that joins and on the last one, whose width the merged maps have.
+    """
     target = branches - 1
     out = range(branches) if merge.out is None else [number - 1 for number in merge.out]
     for place in range(branches):
-        yield Term("branch", (place,), partial(_branch, rules, merge))
-    if interaction is not None:
-        for pair in interaction.pairs(branches):
-            yield Term("interactions", pair, partial(_interactions, rules, interaction, merge))
-    kind = accounting.counted_merge(rules, merge.kind)
-    if kind not in ("none", "separate-heads"):
+        yield "branch", (place,)
+    for pair in interaction.pairs(branches) if interaction else ():
+        yield "interactions", pair
+    if merge.kind == "separate-heads":
         for place in out:
-            joining = partial(_joining, kind, interaction, merge)
-            yield Term("merge", (place,) if place == target else (place, target), joining)
-    if rules.pyramid and merge.kind in ("conv", "conv-multilevel"):
-        yield Term("pyramid", (0, target), partial(_pyramid, interaction, merge))
-    for place in out if merge.kind == "separate-heads" else (target,):
-        yield Term("heads", (place,), partial(_head, rules, merge))
+            yield "heads", (place,)
+    elif merge.kind != "none":
+        for place in out:
+            yield "merge", (place,) if place == target else (place, target)
+    if merge.kind in ("conv", "conv-multilevel"):
+        yield "pyramid", (0, target)
 
 
 def _branch(rules: Rules, merge: Merge, branch: Branch) -> Counts:
@@ -69,8 +86,9 @@ def _branch(rules: Rules, merge: Merge, branch: Branch) -> Counts:
     return total
 
 
-def _interactions(rules: Rules, interaction: Interaction, merge: Merge, source: Sized, query: Sized) -> Counts:
+def _interactions(rules: Rules, interaction: Interaction | None, merge: Merge, source: Sized, query: Sized) -> Counts:
     """Return the counts of all interactions in one direction: the maps of `source` flow into those of `query`."""
+    assert interaction is not None
     total = Counts()
     sources, queries = maps(source.spec, interaction), maps(query.spec, interaction)
     for (s, q), times in Counter(zip(sources, queries, strict=True)).items():
@@ -89,12 +107,12 @@ def _joining(kind: str, interaction: Interaction | None, merge: Merge, source: S
     Without a target the branch is itself the one of the lowest resolution.
     """
     total = Counts()
-    sources = maps(source.spec, interaction)
-    targets = maps(target[0].spec, interaction) if target else sources
-    for k in (*merge.levels(interaction), -1):
-        adapter = part_sizes.adapter(kind, sources[k].width, targets[k].width, not target)
-        total += adapter.at(sources[k].tokens(source.grid))
-        total += Counts(params=targets[k].width if merge.weighting == "channel" else 1)
+    sources = merged_maps(source.spec, interaction, merge)
+    targets = merged_maps(target[0].spec, interaction, merge) if target else sources
+    for own, merged in zip(sources, targets, strict=True):
+        adapter = part_sizes.adapter(kind, own.width, merged.width, not target)
+        total += adapter.at(own.tokens(source.grid))
+        total += Counts(params=merged.width if merge.weighting == "channel" else 1)
     return total
 
 
@@ -102,10 +120,8 @@ def _pyramid(interaction: Interaction | None, merge: Merge, reference: Sized, ta
     """Return the counts of the feature pyramid on maps of the size of the highest-resolution branch, `reference`."""
     if not merge.has_pyramid(reference.spec):
         return Counts()
-    targets = maps(target.spec, interaction)
-    levels = merge.levels(interaction) or (-1, -1)
-    widths = [targets[k].width for k in levels[:2]]
-    return part_sizes.pyramid(widths).at(maps(reference.spec, interaction)[-1].tokens(reference.grid))
+    up_sampled = part_sizes.pyramid(pyramid_widths(target.spec, interaction, merge))
+    return up_sampled.at(maps(reference.spec, interaction)[-1].tokens(reference.grid))
 
 
 def _head(rules: Rules, merge: Merge, branch: Branch) -> Counts:

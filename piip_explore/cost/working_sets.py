@@ -7,7 +7,7 @@ results. A maximum, unlike a sum, needs no trace, so working sets are stated her
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Any
@@ -16,8 +16,8 @@ import numpy as np
 
 from piip_explore.catalog import ConvNeXt, OwnBranch, ViT
 from piip_explore.cost import part_sizes
-from piip_explore.cost.maps import MapShape, Sized, maps
-from piip_explore.cost.terms import Term
+from piip_explore.cost.maps import MapShape, Sized, maps, merged_maps, pyramid_widths
+from piip_explore.cost.terms import Module, Term, layout
 from piip_explore.design import Branch, Interaction, Merge
 
 
@@ -30,20 +30,15 @@ class WorkingSet:
 
 def terms(interaction: Interaction | None, merge: Merge, branches: int) -> Iterator[Term]:
     """Yield the terms of a design with this many branches, whose largest counts; those of `cost.terms` are summed."""
-    target = branches - 1
-    out = range(branches) if merge.out is None else [number - 1 for number in merge.out]
-    for place in range(branches):
-        yield Term("branch", (place,), partial(_branch, merge))
-    if interaction is not None:
-        for pair in interaction.pairs(branches):
-            yield Term("interactions", pair, partial(_interactions, interaction))
-    if merge.kind not in ("none", "separate-heads"):
-        for place in out:
-            yield Term("merge", (place,) if place == target else (place, target), partial(_joining, interaction, merge))
-    if merge.kind in ("conv", "conv-multilevel"):
-        yield Term("pyramid", (0, target), partial(_pyramid, interaction, merge))
-    for place in out if merge.kind == "separate-heads" else ():
-        yield Term("heads", (place,), _head)
+    peaks: dict[Module, Callable[..., WorkingSet]] = {
+        "branch": partial(_branch, merge),
+        "interactions": partial(_interactions, interaction),
+        "merge": partial(_joining, interaction, merge),
+        "pyramid": partial(_pyramid, interaction, merge),
+        "heads": _head,
+    }
+    for module, places in layout(interaction, merge, branches):
+        yield Term(module, places, peaks[module])
 
 
 def _most(*values: Any) -> Any:
@@ -88,7 +83,8 @@ def _convnext(spec: ConvNeXt, grid: int) -> int:
     return max(found)
 
 
-def _interactions(interaction: Interaction, source: Sized, query: Sized) -> WorkingSet:
+def _interactions(interaction: Interaction | None, source: Sized, query: Sized) -> WorkingSet:
+    assert interaction is not None
     pairs = set(zip(maps(source.spec, interaction), maps(query.spec, interaction), strict=True))
     units = [_unit(interaction, s, q, s.tokens(source.grid), q.tokens(query.grid)) for s, q in pairs]
     return WorkingSet(_most(*units))
@@ -110,24 +106,23 @@ def _unit(interaction: Interaction, source: MapShape, query: MapShape, keys: Any
 
 
 def _joining(interaction: Interaction | None, merge: Merge, source: Sized, *target: Sized) -> WorkingSet:
-    sources = maps(source.spec, interaction)
-    targets = maps(target[0].spec, interaction) if target else sources
+    sources = merged_maps(source.spec, interaction, merge)
+    targets = merged_maps(target[0].spec, interaction, merge) if target else sources
     found = []
-    for k in (*merge.levels(interaction), -1):
-        width, wanted = sources[k].width, targets[k].width
+    for own, merged in zip(sources, targets, strict=True):
+        width, wanted = own.width, merged.width
         if merge.kind == "conv" or target:
             widths = max(width + wanted, 2 * wanted, 2 * width * (merge.kind == "linear"))
         else:
             widths = 2 * width
-        found.append(sources[k].tokens(source.grid) * widths)
+        found.append(own.tokens(source.grid) * widths)
     return WorkingSet(_most(*found))
 
 
 def _pyramid(interaction: Interaction | None, merge: Merge, reference: Sized, target: Sized) -> WorkingSet:
     if not merge.has_pyramid(reference.spec):
         return WorkingSet(0)
-    targets = maps(target.spec, interaction)
-    first, second = (targets[k].width for k in (merge.levels(interaction) or (-1, -1))[:2])
+    first, second = pyramid_widths(target.spec, interaction, merge)
     cells = maps(reference.spec, interaction)[-1].tokens(reference.grid)
     return WorkingSet(cells * max((4 + 16) * first, (1 + 4) * second))
 

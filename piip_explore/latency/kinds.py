@@ -6,11 +6,12 @@ A kind describes a part except for the sizes of its maps: the `sides`, in cells.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from piip_explore.catalog import ConvNeXt, Model, OwnBranch, ViT
 from piip_explore.cost import part_sizes
 from piip_explore.cost.counts import Counts
+from piip_explore.cost.parts import Adapter
 from piip_explore.design import Interaction
 
 
@@ -56,16 +57,6 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Adapter:
-    """What a branch's map passes to join a merged one (`cost.parts.Adapter`). Sides: the branch's map."""
-
-    merge: str
-    width: int
-    target: int
-    is_target: bool
-
-
-@dataclass(frozen=True)
 class Gather:
     """Resizing one adapted map of `width` channels to the merged size and adding it. Sides: the merged map."""
 
@@ -79,15 +70,9 @@ class Pyramid:
     widths: tuple[int, int]
 
 
+# An Adapter's sides are the branch's map.
 Kind = Stem | Block | StageBlock | Own | Unit | Adapter | Gather | Pyramid
 Sides = tuple[int, ...]
-
-
-def short(spec: Model) -> Model:
-    """Return a model with one block (per stage): a part does not depend on how many there are."""
-    if isinstance(spec, ConvNeXt):
-        return replace(spec, depths=(1,) * len(spec.depths))
-    return replace(spec, depth=1)
 
 
 def name(kind: Kind) -> str:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from piip_explore.catalog import ConvNeXt, ViT
+from piip_explore.cost.parts import Adapter
 from piip_explore.design import Design
-from piip_explore.latency.kinds import Adapter, Block, Gather, Kind, Own, Pyramid, StageBlock, Stem, Unit
+from piip_explore.latency.kinds import Block, Gather, Kind, Own, Pyramid, StageBlock, Stem, Unit
 from piip_explore.latency.plan import Point
 from piip_explore.models import build
 from piip_explore.models.apply import Apply

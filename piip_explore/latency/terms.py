@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
 from piip_explore.catalog import ConvNeXt, OwnBranch
-from piip_explore.cost.maps import Sized, maps
-from piip_explore.cost.terms import Module, Term
+from piip_explore.cost import part_sizes
+from piip_explore.cost.maps import Sized, maps, merged_maps, pyramid_widths
+from piip_explore.cost.parts import Adapter
+from piip_explore.cost.terms import Module, Term, layout
 from piip_explore.design import Branch, Interaction, Merge
-from piip_explore.latency.kinds import Adapter, Block, Gather, Kind, Own, Pyramid, StageBlock, Stem, Unit, short
+from piip_explore.latency.kinds import Block, Gather, Kind, Own, Pyramid, StageBlock, Stem, Unit
 
 
 class Times(Protocol):
@@ -33,92 +35,69 @@ def terms(
     times: Times, factors: Mapping[str, float], interaction: Interaction | None, merge: Merge, branches: int
 ) -> Iterator[Term]:
     """Yield the terms of a design with this many branches, each times the factor of its module (1 if it has none)."""
-    for module, places, seconds in _terms(times, interaction, merge, branches):
-        yield Term(module, places, partial(_scaled, factors.get(module, 1.0), seconds))
+    seconds: dict[Module, Callable[..., Any]] = {
+        "branch": partial(_branch, times, merge),
+        "interactions": partial(_interactions, times, interaction),
+        "merge": partial(_joining, times, interaction, merge),
+        "pyramid": partial(_pyramid, times, interaction, merge),
+    }
+    for module, places in layout(interaction, merge, branches):
+        factor = factors.get(module, 1.0)
+        if module in seconds:
+            yield Term(module, places, partial(_scaled, factor, seconds[module]))
+        if module == "merge":
+            gathering = partial(_gathering, times, interaction, merge)
+            yield Term(module, (0, branches - 1), partial(_scaled, factor, gathering))
 
 
 def _scaled(factor: float, seconds: Any, *branches: Sized) -> Seconds:
     return Seconds(factor * seconds(*branches))
 
 
-def _terms(
-    times: Times, interaction: Interaction | None, merge: Merge, branches: int
-) -> Iterator[tuple[Module, tuple[int, ...], Any]]:
-    target = branches - 1
-    out = range(branches) if merge.out is None else [number - 1 for number in merge.out]
-    for place in range(branches):
-        yield "branch", (place,), partial(_branch, times, merge)
-    if interaction is not None:
-        for pair in interaction.pairs(branches):
-            yield "interactions", pair, partial(_interactions, times, interaction)
-    if merge.kind in ("none", "separate-heads") or branches == 1:
-        return
-    for place in out:
-        joining = partial(_joining, times, interaction, merge)
-        yield "merge", (place,) if place == target else (place, target), joining
-        yield "merge", (0, target), partial(_gathering, times, interaction, merge)
-    if merge.kind in ("conv", "conv-multilevel"):
-        yield "pyramid", (0, target), partial(_pyramid, times, interaction, merge)
-
-
 def _branch(times: Times, merge: Merge, branch: Branch) -> Any:
     spec, grid = branch.spec, branch.grid
     if isinstance(spec, OwnBranch):
         return times.seconds(Own(spec), grid)
-    model = short(spec)
     if isinstance(spec, ConvNeXt):
-        assert isinstance(model, ConvNeXt)
-        blocks = (depth * times.seconds(StageBlock(model, stage), grid) for stage, depth in enumerate(spec.depths))
-        return times.seconds(Stem(model, False), grid) + sum(blocks)
-    assert not isinstance(model, ConvNeXt)
+        cnn = replace(spec, depths=(1,) * len(spec.depths))
+        blocks = (depth * times.seconds(StageBlock(cnn, stage), grid) for stage, depth in enumerate(spec.depths))
+        return times.seconds(Stem(cnn, False), grid) + sum(blocks)
+    vit = replace(spec, depth=1)
     class_token = spec.class_token or merge.kind == "separate-heads"
     windows = Counter(branch.block_window(block) for block in range(spec.depth))
-    blocks = (number * times.seconds(Block(model, window, class_token), grid) for window, number in windows.items())
-    return times.seconds(Stem(model, class_token), grid) + sum(blocks)
+    blocks = (number * times.seconds(Block(vit, window, class_token), grid) for window, number in windows.items())
+    return times.seconds(Stem(vit, class_token), grid) + sum(blocks)
 
 
-def _side(shrink: int, grid: Any) -> Any:
-    return grid // shrink
-
-
-def _interactions(times: Times, interaction: Interaction, source: Sized, query: Sized) -> Any:
+def _interactions(times: Times, interaction: Interaction | None, source: Sized, query: Sized) -> Any:
+    assert interaction is not None
     pairs = Counter(zip(maps(source.spec, interaction), maps(query.spec, interaction), strict=True))
-    options = unit_options(interaction)
+    options = part_sizes.unit_options(interaction)
     return sum(
-        number
-        * times.seconds(Unit(s.width, q.width, options), _side(q.shrink, query.grid), _side(s.shrink, source.grid))
+        number * times.seconds(Unit(s.width, q.width, options), q.side(query.grid), s.side(source.grid))
         for (s, q), number in pairs.items()
     )
 
 
-def unit_options(interaction: Interaction) -> Interaction:
-    """Return an interaction with the options that one direction depends on: neither number nor direction."""
-    return replace(interaction, count=1, direction="both")
-
-
 def _joining(times: Times, interaction: Interaction | None, merge: Merge, source: Sized, *target: Sized) -> Any:
-    sources = maps(source.spec, interaction)
-    targets = maps(target[0].spec, interaction) if target else sources
+    sources = merged_maps(source.spec, interaction, merge)
+    targets = merged_maps(target[0].spec, interaction, merge) if target else sources
     return sum(
-        times.seconds(
-            Adapter(merge.kind, sources[k].width, targets[k].width, not target), _side(sources[k].shrink, source.grid)
-        )
-        for k in (*merge.levels(interaction), -1)
+        times.seconds(Adapter(merge.kind, own.width, merged.width, not target), own.side(source.grid))
+        for own, merged in zip(sources, targets, strict=True)
     )
 
 
 def _gathering(times: Times, interaction: Interaction | None, merge: Merge, reference: Sized, target: Sized) -> Any:
-    references, targets = maps(reference.spec, interaction), maps(target.spec, interaction)
+    references, targets = (merged_maps(one.spec, interaction, merge) for one in (reference, target))
     return sum(
-        times.seconds(Gather(targets[k].width), _side(references[k].shrink, reference.grid))
-        for k in (*merge.levels(interaction), -1)
+        times.seconds(Gather(merged.width), largest.side(reference.grid))
+        for largest, merged in zip(references, targets, strict=True)
     )
 
 
 def _pyramid(times: Times, interaction: Interaction | None, merge: Merge, reference: Sized, target: Sized) -> Any:
     if not merge.has_pyramid(reference.spec):
         return 0.0
-    targets = maps(target.spec, interaction)
-    first, second = (targets[k].width for k in (merge.levels(interaction) or (-1, -1))[:2])
     last = maps(reference.spec, interaction)[-1]
-    return times.seconds(Pyramid((first, second)), _side(last.shrink, reference.grid))
+    return times.seconds(Pyramid(pyramid_widths(target.spec, interaction, merge)), last.side(reference.grid))
