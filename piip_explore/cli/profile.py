@@ -11,7 +11,7 @@ import click
 from piip_explore.cli import arguments
 
 if TYPE_CHECKING:
-    from piip_explore.device import Timing
+    from piip_explore.device import StepTiming
 
 
 @click.command("profile")
@@ -44,7 +44,7 @@ def command(design: str, device: str, batch: int, dtype: str, steps: int, forwar
             click.echo(f"  {name:9s} {_text(timing)}")
 
 
-def _text(timing: Timing) -> str:
+def _text(timing: StepTiming) -> str:
     memory = "" if timing.peak_memory is None else f", peak {timing.peak_memory / 2**30:.2f} GiB"
     energy = "" if timing.energy is None else f", {timing.energy:.3g} J"
     return (

@@ -29,7 +29,7 @@ _REASONS = {
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PrintedRow:
     """One printed row beside our count; NaN where nothing is printed.
 
     `reason` says why a row is not expected to agree; it is empty for those that are.
@@ -50,7 +50,7 @@ class Comparison:
         return self.gflops / self.printed_gflops - 1
 
 
-def designs() -> list[Comparison]:
+def designs() -> list[PrintedRow]:
     """Compare the designs of PIIP's tables, ablations included.
 
     Parameters of the from-scratch rows are printed without the classifier, as in their per-module table.
@@ -64,7 +64,7 @@ def designs() -> list[Comparison]:
     return rows
 
 
-def llava() -> list[Comparison]:
+def llava() -> list[PrintedRow]:
     """Compare the encoders of PIIP-LLaVA; `LLAVA` says what they count."""
     rows = []
     for row in published.llava().to_dict("records"):
@@ -73,7 +73,7 @@ def llava() -> list[Comparison]:
     return rows
 
 
-def scratch_modules() -> list[Comparison]:
+def scratch_modules() -> list[PrintedRow]:
     """Compare the from-scratch PIIP-B module by module.
 
     The table rounds some of its figures and cuts others, so they are held to one unit of their last digit.
@@ -110,13 +110,13 @@ def _compare(
     params: int,
     reason: str,
     units: float = 0.5,
-) -> Comparison:
+) -> PrintedRow:
     gflops, mparams = macs / 1e9, params / 1e6
     agrees = all(
         math.isnan(printed) or abs(counted - printed) <= max(TOLERANCE * printed, units * _last_digit(printed))
         for printed, counted in ((printed_gflops, gflops), (printed_mparams, mparams))
     )
-    return Comparison(row, design, printed_gflops, gflops, printed_mparams, mparams, reason, agrees)
+    return PrintedRow(row, design, printed_gflops, gflops, printed_mparams, mparams, reason, agrees)
 
 
 def _last_digit(printed: float) -> float:

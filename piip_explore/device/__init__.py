@@ -1,5 +1,5 @@
 """What designs cost on a device: latency, throughput and memory, measured."""
 
-from piip_explore.device.profile import Profile, Timing, profile
+from piip_explore.device.profile import Profile, StepTiming, profile
 
-__all__ = ["Profile", "Timing", "profile"]
+__all__ = ["Profile", "StepTiming", "profile"]

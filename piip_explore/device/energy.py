@@ -1,4 +1,4 @@
-"""Energy of a GPU's work: NVML's counter of all that the GPU has taken since its driver was loaded."""
+"""Energy of a GPU's work, by NVML's counter of all that the GPU has used since its driver was loaded."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 LEAST_SECONDS = 1.0
-"""How long work has to be watched: the counter moves every few ten milliseconds."""
+"""The shortest time to measure over: the counter is updated only every few tens of milliseconds."""
 
 
 def meter(device: torch.device) -> Callable[[], float] | None:
-    """Return a function that reads the joules a GPU has taken, None where nobody counts them.
+    """Return a function that reads the joules a GPU has used, None where they are not counted.
 
     The counter is the whole GPU's, idle parts and other programs on it included. Needs the extra `energy` and a GPU
     since Volta.

@@ -28,7 +28,7 @@ WARM_UP = 3
 
 
 @dataclass(frozen=True)
-class Timing:
+class StepTiming:
     """Times of one step in seconds, images per second at the median, peak memory and energy.
 
     `peak_memory` is in bytes, of weights, activations and (training) gradients and optimizer; None where the device
@@ -65,8 +65,8 @@ class Profile:
     moved: int
     kept: int
     peak: int
-    forward: Timing
-    training: Timing | None
+    forward: StepTiming
+    training: StepTiming | None
 
 
 def profile(
@@ -89,7 +89,7 @@ def profile(
             autocast with float32 weights for training.
         training: time a step of training too: forward, backward, AdamW.
         steps: most steps to time.
-        seconds: stop timing after this long, but for three steps.
+        seconds: stop timing after this long, but time at least three steps.
 
     Raises:
         InputError: an unknown device or dtype, or a batch that does not fit into the device's memory.
@@ -134,7 +134,7 @@ def _build(design: Design, device: torch.device) -> Pyramid:
 
 def _forward(
     design: Design, device: torch.device, batch: int, dtype: torch.dtype, steps: int, seconds: float
-) -> Timing:
+) -> StepTiming:
     model = _build(design, device).eval().to(dtype)
     images = _images(design, device, batch).to(dtype)
 
@@ -147,7 +147,7 @@ def _forward(
 
 def _training(
     design: Design, device: torch.device, batch: int, dtype: torch.dtype, steps: int, seconds: float
-) -> Timing:
+) -> StepTiming:
     model = _build(design, device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     images = _images(design, device, batch)
@@ -164,7 +164,7 @@ def _training(
     return _time(step, device, batch, steps, seconds)
 
 
-def _time(step: Callable[[], None], device: torch.device, batch: int, steps: int, seconds: float) -> Timing:
+def _time(step: Callable[[], None], device: torch.device, batch: int, steps: int, seconds: float) -> StepTiming:
     gpu = device.type == "cuda"
     for _ in range(WARM_UP):
         phases.tell("timing the design")
@@ -193,7 +193,7 @@ def _time(step: Callable[[], None], device: torch.device, batch: int, steps: int
     median, p95 = np.percentile(times, [50, 95])
     peak = torch.cuda.max_memory_allocated(device) if gpu else None
     taken = (joules() - before) / len(times) if joules else None
-    return Timing(float(median), float(p95), batch / float(median), peak, taken, len(times))
+    return StepTiming(float(median), float(p95), batch / float(median), peak, taken, len(times))
 
 
 def _device_name(device: torch.device) -> str:

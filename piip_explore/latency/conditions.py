@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-from piip_explore.latency.profile import Conditions
+from piip_explore.latency.profile import DeviceConditions
 from piip_explore.latency.runners import Runner
 from piip_explore.ops import backend_name
 
 
-def conditions(runner: Runner) -> Conditions:
+def conditions(runner: Runner) -> DeviceConditions:
     """Return what a runner's times depend on."""
     gpu = runner.device.type == "cuda"
     driver, clocks = _gpu(runner.device) if gpu else ("", _cpu_clock())
@@ -22,7 +22,7 @@ def conditions(runner: Runner) -> Conditions:
         import onnxruntime
 
         runtime = f"onnxruntime {onnxruntime.__version__}"
-    return Conditions(
+    return DeviceConditions(
         device=torch.cuda.get_device_name(runner.device) if gpu else _cpu(),
         backend=runner.backend,
         dtype=str(runner.dtype).removeprefix("torch."),

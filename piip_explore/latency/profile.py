@@ -25,7 +25,7 @@ FOLDER = Path("devices")
 
 
 @dataclass(frozen=True)
-class Conditions:
+class DeviceConditions:
     """What times depend on."""
 
     device: str
@@ -58,7 +58,7 @@ class DeviceProfile:
 
     Attributes:
         name: the name that limits and commands use.
-        date: when the measuring ended, in UTC.
+        date: when the measurement ended, in UTC.
         space: name of the space whose parts were timed.
         conditions: what the times depend on.
         rounds: how often every part and design was timed.
@@ -72,7 +72,7 @@ class DeviceProfile:
     name: str
     date: str
     space: str
-    conditions: Conditions
+    conditions: DeviceConditions
     rounds: int
     reference: float
     parts: Mapping[str, Mapping[Sides, float]] = field(repr=False)
@@ -146,7 +146,7 @@ def _from_json(content: dict[str, Any]) -> DeviceProfile:
     content["parts"] = {
         kind: {tuple(sides): seconds for sides, seconds in times} for kind, times in content["parts"].items()
     }
-    content["conditions"] = Conditions(**content["conditions"])
+    content["conditions"] = DeviceConditions(**content["conditions"])
     content["designs"] = [Timed(**timed) for timed in content["designs"]]
     content["error"] = Error(**content["error"])
     return DeviceProfile(**content)

@@ -41,7 +41,7 @@ _REFERENCE = Point(Block(ViT(1, 192, 3), None, False), (16,))
 """What is timed before and after every sample, for the device's speed at the moment."""
 
 
-class Timing(NamedTuple):
+class SampleTiming(NamedTuple):
     """One forward pass: its seconds over those of the reference around it, the latter, and peak bytes if counted."""
 
     ratio: float
@@ -86,7 +86,7 @@ class Runner:
         """The clock that the seconds are read from."""
         return "its thread" if self.device.type == "cpu" and self.threads == 1 else "the wall clock"
 
-    def time(self, what: Point | Design, key: str) -> Timing:
+    def time(self, what: Point | Design, key: str) -> SampleTiming:
         """Time a part or a design; `key` names it among the files in `folder`."""
         step = self._onnx_step(what, key) if self.backend == "onnxruntime" else self._torch_step(what)
         with torch.inference_mode():
@@ -99,7 +99,7 @@ class Runner:
                 taken = self._sample(step, calls)
                 reference.append(self._sample(self._reference, _REFERENCES))
                 ratios.append(2 * taken / (reference[-2] + reference[-1]))
-        return Timing(float(np.median(ratios)), float(np.median(reference)), memory)
+        return SampleTiming(float(np.median(ratios)), float(np.median(reference)), memory)
 
     def _memory(self, step: Callable[[], object]) -> int | None:
         if self.device.type != "cuda" or self.backend == "onnxruntime":

@@ -1,4 +1,4 @@
-"""The log of a measuring: every visit to a part or a design, so that it resumes after a kill. No torch."""
+"""The log of a measurement: every visit to a part or a design, so that it resumes after a kill. No torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from piip_explore.errors import InputError
 
 @dataclass(frozen=True)
 class Visit:
-    """One timing (`runners.Timing`): of what, by its key, and how many seconds it all took."""
+    """One timing (`runners.SampleTiming`): of what, by its key, and how many seconds it all took."""
 
     what: str
     ratio: float
@@ -30,7 +30,7 @@ class Log:
     """Visits in a file: a line each, with its hash; the first line says what is measured, and under which conditions.
 
     Raises:
-        InputError: the file cannot be written, or is of another measuring.
+        InputError: the file cannot be written, or belongs to another measurement.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
@@ -88,7 +88,7 @@ class Log:
         return {visit.what: visit.memory for visit in self.visits if visit.memory is not None}
 
     def remove(self) -> None:
-        """Remove the file: the measuring is finished."""
+        """Remove the file: the measurement is finished."""
         self.path.unlink(missing_ok=True)
 
     def _write(self, values: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from piip_explore.errors import InputError
 
 if TYPE_CHECKING:
     from piip_explore.design import Design
-    from piip_explore.device.profile import Timing
+    from piip_explore.device.profile import StepTiming
 
 Status = Literal["ok", "diverged", "infeasible"]
 Progress = Callable[[float], None]
@@ -96,7 +96,7 @@ class Evaluator(Protocol):
         """Return what identifies the evaluation (task, preset, data) as JSON-ready values, for the study's record."""
 
     def conditions(self, device: str) -> dict[str, str]:
-        """Return what scores on a device depend on beside that: code_version and kernel_backend."""
+        """Return what scores on a device depend on besides that: code_version and kernel_backend."""
 
     def evaluate(self, task: Task, progress: Progress) -> Outcome:
         """Score one design."""
@@ -235,7 +235,7 @@ class ProxyEvaluator:
             message=score.message,
         )
 
-    def _measure(self, task: Task) -> Timing | None:
+    def _measure(self, task: Task) -> StepTiming | None:
         """Return what the full-scale design's forward pass took, None where nothing is asked for."""
         if not self.measure:
             return None

@@ -1,7 +1,7 @@
 """Search spaces: the set of designs that a YAML file describes. No torch."""
 
 from piip_explore.space.axes import Axis, axes_of
-from piip_explore.space.choices import SettingChoices, Slot
+from piip_explore.space.choices import BranchChoices, SettingChoices
 from piip_explore.space.columns import SpaceColumns
 from piip_explore.space.constraints import ACCOUNTINGS, Accounting, Constraints
 from piip_explore.space.searchspace import SearchSpace, choices_of
@@ -11,10 +11,10 @@ __all__ = [
     "ACCOUNTINGS",
     "Accounting",
     "Axis",
+    "BranchChoices",
     "Constraints",
     "SearchSpace",
     "SettingChoices",
-    "Slot",
     "SpaceColumns",
     "axes_of",
     "choices_of",

@@ -26,7 +26,7 @@ from piip_explore.errors import InputError
 
 
 @dataclass(frozen=True)
-class Slot:
+class BranchChoices:
     """The choices of one branch: models, resolutions (pixels) and windows (`none`, `w14`, `w14g3`).
 
     Windows are for ViT models; a ConvNeXt model has none, whatever the slot lists.

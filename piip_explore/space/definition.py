@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from piip_explore.design.options import Plain, plain
-from piip_explore.space.choices import SettingChoices, Slot
+from piip_explore.space.choices import BranchChoices, SettingChoices
 from piip_explore.space.constraints import Constraints
 from piip_explore.space.tables import Tables, tabulate
 
@@ -24,7 +24,7 @@ class Definition:
     """
 
     name: str
-    slots: tuple[Slot, ...]
+    slots: tuple[BranchChoices, ...]
     counts: tuple[int, ...]
     settings: SettingChoices = field(default_factory=SettingChoices)
     constraints: Constraints = field(default_factory=Constraints)

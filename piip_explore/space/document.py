@@ -19,7 +19,7 @@ Read = Callable[[Any], T]
 
 
 @dataclass(frozen=True)
-class Place:
+class Position:
     """A place in a file: its name, the line (from 1) and the key."""
 
     file: str
@@ -35,7 +35,7 @@ class Place:
 class Section:
     """A mapping of the file, with the only keys that it may have."""
 
-    def __init__(self, node: yaml.Node, place: Place, keys: Sequence[str]) -> None:
+    def __init__(self, node: yaml.Node, place: Position, keys: Sequence[str]) -> None:
         if not isinstance(node, yaml.MappingNode):
             place.fail(f"expected a mapping with the keys {', '.join(keys)}")
         self.place = place
@@ -43,8 +43,8 @@ class Section:
         self._lines: dict[str, int] = {}
         for key_node, value in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                Place(place.file, _line(key_node), place.key).fail("expected a name before the colon")
-            key, here = str(key_node.value), Place(place.file, key_node.start_mark.line + 1, place.key)
+                Position(place.file, _line(key_node), place.key).fail("expected a name before the colon")
+            key, here = str(key_node.value), Position(place.file, key_node.start_mark.line + 1, place.key)
             if key not in keys:
                 here.fail(f"unknown key '{key}': {expected(key, keys)}")
             if key in self._nodes:
@@ -55,25 +55,25 @@ class Section:
     def document(cls, text: str, file: str, keys: Sequence[str]) -> Section:
         """Read the mapping that is the whole text."""
         if len(text) > _LARGEST:
-            Place(file, 1).fail(f"{len(text):,} characters are too many for a space: expected at most {_LARGEST:,}")
+            Position(file, 1).fail(f"{len(text):,} characters are too many for a space: expected at most {_LARGEST:,}")
         try:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             hint = "; put quotes around a text with brackets or commas, such as 'vit[depth=12,dim=160,heads=2]'"
-            Place(file, mark.line + 1 if mark else 1).fail(f"not YAML: {error.problem}" + hint * ("[" in text))
+            Position(file, mark.line + 1 if mark else 1).fail(f"not YAML: {error.problem}" + hint * ("[" in text))
         except yaml.YAMLError as error:
-            Place(file, 1).fail(f"not YAML: {' '.join(str(error).split())}")
+            Position(file, 1).fail(f"not YAML: {' '.join(str(error).split())}")
         except RecursionError:
-            Place(file, 1).fail("lists and mappings are nested too deeply to be a space")
+            Position(file, 1).fail("lists and mappings are nested too deeply to be a space")
         if node is None:
-            Place(file, 1).fail(f"the file is empty: expected a mapping with the keys {', '.join(keys)}")
-        return cls(node, Place(file, 1), keys)
+            Position(file, 1).fail(f"the file is empty: expected a mapping with the keys {', '.join(keys)}")
+        return cls(node, Position(file, 1), keys)
 
     def __contains__(self, key: str) -> bool:
         return key in self._nodes
 
-    def at(self, key: str) -> Place:
+    def at(self, key: str) -> Position:
         """Return the place of a key; of the section itself if the key is absent."""
         return self._at(key, self._lines[key]) if key in self else self.place
 
@@ -116,8 +116,8 @@ class Section:
         """Tell whether the value under a key is a mapping."""
         return isinstance(self._nodes.get(key), yaml.MappingNode)
 
-    def _at(self, key: str, line: int) -> Place:
-        return Place(self.place.file, line, f"{self.place.key}.{key}" if self.place.key else key)
+    def _at(self, key: str, line: int) -> Position:
+        return Position(self.place.file, line, f"{self.place.key}.{key}" if self.place.key else key)
 
     def _read(self, key: str, node: yaml.Node, read: Read[T]) -> T:
         try:

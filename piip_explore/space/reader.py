@@ -15,7 +15,7 @@ from piip_explore.errors import InputError, expected
 from piip_explore.preset_names import TASKS, check_preset, merge_serves
 from piip_explore.space.bounds import parse_bound, parse_training_bound
 from piip_explore.space.chains import count_chains
-from piip_explore.space.choices import SettingChoices, Slot, branch_of, misfit, setting_of
+from piip_explore.space.choices import BranchChoices, SettingChoices, branch_of, misfit, setting_of
 from piip_explore.space.constraints import ACCOUNTINGS, Constraints
 from piip_explore.space.definition import Definition
 from piip_explore.space.document import Section
@@ -58,7 +58,7 @@ def read(source: str, file: str) -> Definition:
     return space
 
 
-def _branches(document: Section) -> tuple[tuple[Slot, ...], tuple[int, ...]]:
+def _branches(document: Section) -> tuple[tuple[BranchChoices, ...], tuple[int, ...]]:
     if ("branches" in document) == ("pool" in document):
         document.place.fail("expected either 'branches' (a list with one entry per branch) or 'pool'")
     if "branches" in document:
@@ -77,7 +77,7 @@ def _count(value: Any) -> int:
     return whole(value)
 
 
-def _slot(section: Section) -> Slot:
+def _slot(section: Section) -> BranchChoices:
     models = section.values("models", lambda value: catalog.canonical_name(word(value)))
     if section.is_mapping("resolutions"):
         resolutions = _range(section.section("resolutions", ["from", "to", "step"]))
@@ -90,7 +90,7 @@ def _slot(section: Section) -> Slot:
     else:
         resolutions = tuple(sorted(section.values("resolutions", _resolution(models))))
     windows = section.values("windows", _window(models), (NO_WINDOW,))
-    return Slot(models, resolutions, windows)
+    return BranchChoices(models, resolutions, windows)
 
 
 def _range(section: Section) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from piip_explore.design import Branch, rank
 from piip_explore.design.options import Setting
-from piip_explore.space.choices import SettingChoices, Slot, misfit
+from piip_explore.space.choices import BranchChoices, SettingChoices, misfit
 from piip_explore.space.constraints import Constraints
 
 
@@ -44,7 +44,9 @@ class Tables:
     groups: tuple[Group, ...]
 
 
-def tabulate(slots: Sequence[Slot], counts: Sequence[int], choices: SettingChoices, constraints: Constraints) -> Tables:
+def tabulate(
+    slots: Sequence[BranchChoices], counts: Sequence[int], choices: SettingChoices, constraints: Constraints
+) -> Tables:
     """Tabulate a space of designs whose n branches, for every n of `counts`, are those of the first n slots."""
     branches = tuple(sorted({branch for slot in slots for branch in slot.branches}, key=rank))
     settings: dict[Setting, int] = {}

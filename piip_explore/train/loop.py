@@ -22,11 +22,11 @@ from piip_explore.export.checkpoints import OurWeights, our_file
 from piip_explore.train import stepper as steppers
 from piip_explore.train.folder import BEST, FINAL, WEIGHTS, RunFolder
 from piip_explore.train.progress import Shown
-from piip_explore.train.samples import Samples, in_own_words, shares
+from piip_explore.train.samples import PreparedPictures, in_own_words, shares
 from piip_explore.train.settings import Settings
 from piip_explore.train.stepper import Machine, Plan, Stepper
 from piip_explore.train.tasks import make
-from piip_explore.train.tasks.task import Task
+from piip_explore.train.tasks.task import TrainingTask
 
 _LOG_EVERY = 50
 """Steps between rows of metrics."""
@@ -85,7 +85,9 @@ class _Run:
         self.accelerator.wait_for_everyone()
         return metrics
 
-    def _steps(self, task: Task, plan: Plan, stepper: Stepper, pictures: Samples, shown: Shown) -> dict[str, Any]:
+    def _steps(
+        self, task: TrainingTask, plan: Plan, stepper: Stepper, pictures: PreparedPictures, shown: Shown
+    ) -> dict[str, Any]:
         rank = self.accelerator.process_index
         keys = shares(
             len(pictures), self.settings.recipe.batch_size, plan.at_once, rank, plan.world, self.settings.recipe.seed,
@@ -122,7 +124,7 @@ class _Run:
         return metrics
 
     def _epoch(
-        self, task: Task, plan: Plan, stepper: Stepper, board: SummaryWriter | None, shown: Shown
+        self, task: TrainingTask, plan: Plan, stepper: Stepper, board: SummaryWriter | None, shown: Shown
     ) -> dict[str, Any]:
         """Judge the network at the end of an epoch, and keep it if it is the best."""
         epoch = stepper.step // plan.per_epoch
@@ -141,7 +143,7 @@ class _Run:
         return metrics
 
     @torch.no_grad()
-    def judge(self, task: Task, plan: Plan, stepper: Stepper) -> dict[str, float]:
+    def judge(self, task: TrainingTask, plan: Plan, stepper: Stepper) -> dict[str, float]:
         """Return the metrics on the validation pictures, each of which one process looks at."""
         pictures, network = task.samples("val"), stepper.judged
         mine = range(self.accelerator.process_index, len(pictures), plan.world)
@@ -154,7 +156,9 @@ class _Run:
         network.train()
         return found
 
-    def _loader(self, task: Task, pictures: Samples, keys: Iterator[list[tuple[int, int]]]) -> DataLoader[Any]:
+    def _loader(
+        self, task: TrainingTask, pictures: PreparedPictures, keys: Iterator[list[tuple[int, int]]]
+    ) -> DataLoader[Any]:
         return DataLoader(
             pictures, batch_sampler=keys, collate_fn=task.collate, num_workers=self.machine.workers,
             pin_memory=self.accelerator.device.type == "cuda", worker_init_fn=_reader_signals,
@@ -172,7 +176,7 @@ class _Run:
         state = stepper.state() | {"settings": self.settings.plain(), "metrics": metrics}
         self.folder.save(state | {"loss": self.loss.item(), "since": self.since, "best": self.best})
 
-    def _weights(self, task: Task, stepper: Stepper) -> bytes:
+    def _weights(self, task: TrainingTask, stepper: Stepper) -> bytes:
         state = {name: tensor.cpu() for name, tensor in task.pyramid(stepper.judged).state_dict().items()}
         return our_file(OurWeights(self.settings.design, state, {}))
 

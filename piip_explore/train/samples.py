@@ -28,7 +28,7 @@ def reseed(*place: int) -> None:
     random.seed(first)
 
 
-class Samples(Dataset[Any]):
+class PreparedPictures(Dataset[Any]):
     """Rows of a split, each as `prepare` makes it of picture and annotation; its index is a `Key`.
 
     Raises:
@@ -80,7 +80,7 @@ def in_own_words(loader: Iterable[Any]) -> Iterator[Any]:
     """Yield the batches of a loader.
 
     Raises:
-        InputError: a picture cannot be trained on; in its own sentence, also where another process has read it.
+        InputError: a picture cannot be trained on; with its own sentence, even where another process read it.
     """
     try:
         yield from loader

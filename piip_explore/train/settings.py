@@ -47,8 +47,8 @@ def read_settings(path: Path) -> Settings:
     """Read a design.yaml; what its recipe leaves out is as published.
 
     Raises:
-        InputError: it is missing or no YAML, lacks something, has an entry that there is not, or a value that cannot
-            be right; the sentence names it.
+        InputError: it is missing or not YAML, lacks something, or has an unknown entry or a value that cannot be
+            right; the sentence names it.
     """
     content = _content(path)
     for name in content:

@@ -19,7 +19,7 @@ from piip_explore.export.recipe import Task as TaskName
 from piip_explore.train import optimizer
 from piip_explore.train.samples import reseed
 from piip_explore.train.settings import Settings
-from piip_explore.train.tasks.task import Task
+from piip_explore.train.tasks.task import TrainingTask
 
 _AT_ONCE: dict[TaskName, int] = {"detection": 2, "segmentation": 2, "classification": 64}
 """Pictures that a device runs at once, where nothing else is asked for."""
@@ -100,7 +100,7 @@ def _average(network: nn.Module, decay: float) -> Any:
 class Stepper:
     """Network, optimizer and moving average."""
 
-    def __init__(self, task: Task, plan: Plan, accelerate: Accelerator) -> None:
+    def __init__(self, task: TrainingTask, plan: Plan, accelerate: Accelerator) -> None:
         self.task, self.plan, self.accelerator, self.recipe = task, plan, accelerate, task.settings.recipe
         self.device: torch.device = accelerate.device
         self.step = 0

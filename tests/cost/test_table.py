@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from piip_explore.cost import count, traffic
 from piip_explore.cost.table import enumerate_space
 from piip_explore.errors import InputError
-from piip_explore.space import Constraints, SearchSpace, SettingChoices, Slot
+from piip_explore.space import BranchChoices, Constraints, SearchSpace, SettingChoices
 from tests.cost.designs import CONVNEXTS, VITS
 
 
@@ -19,7 +19,7 @@ def choices(values, most=2):
 
 
 SLOTS = st.builds(
-    Slot,
+    BranchChoices,
     choices(VITS + CONVNEXTS, 3),
     st.just((64, 112, 208)),
     choices(["none", "w4", "w5g3"]),
@@ -61,7 +61,7 @@ def test_every_row_is_the_cost_of_its_design(space, accounting, random):
         assert (table.activations[row], table.moved[row], table.kept[row], table.peak[row]) == astuple(traffic(design))
 
 
-POOL = Slot(("vit_tiny", "vit_small", "vit_base"), (112, 224, 336), ("none", "w5"))
+POOL = BranchChoices(("vit_tiny", "vit_small", "vit_base"), (112, 224, 336), ("none", "w5"))
 
 
 def space(**limits):
@@ -100,7 +100,7 @@ def test_a_table_without_designs_says_which_limits():
 
 def test_more_options_than_a_byte_holds():
     """Codes of 127 options fill an int8, whose next number is negative."""
-    slot = Slot(("vit_tiny",), tuple(range(32, 32 + 16 * 127, 16)))
+    slot = BranchChoices(("vit_tiny",), tuple(range(32, 32 + 16 * 127, 16)))
     table = enumerate_space(SearchSpace("many", (slot,), (1,)))
     assert table.columns.branches.dtype == np.int8
     assert len(table) == 127
@@ -111,7 +111,7 @@ def test_more_options_than_a_byte_holds():
 def test_costs_that_64_bits_do_not_hold_are_not_summed(branches):
     # One branch costs too much by itself; two in windows cost little, but each attends to all of the other.
     model, window = ("vit[depth=9,dim=96000,heads=1]", "none") if branches == 1 else ("vit_huge", "w14")
-    slot = Slot((model,), (65536,), (window,))
+    slot = BranchChoices((model,), (65536,), (window,))
     settings_ = SettingChoices(interactions=(32,), attention=("regular",))
     space = SearchSpace("vast", (slot,) * branches, (branches,), settings_)
     with pytest.raises(InputError, match="more than can be summed exactly: lower its resolutions"):

@@ -7,7 +7,7 @@ import numpy as np
 from piip_explore.latency.kinds import name, work
 from piip_explore.latency.model import CONSTANT, Error
 from piip_explore.latency.plan import points
-from piip_explore.latency.profile import Conditions, DeviceProfile, Timed, path_of
+from piip_explore.latency.profile import DeviceConditions, DeviceProfile, Timed, path_of
 from piip_explore.space import SearchSpace
 
 SPACE = """
@@ -19,7 +19,7 @@ interactions: [3, 6]
 merge: [linear, conv]
 constraints: {decreasing_resolution: yes}
 """
-CONDITIONS = Conditions("box", "eager", "float32", 1, 1, "its thread", "2.0", "", "torch", "", "", "Linux")
+CONDITIONS = DeviceConditions("box", "eager", "float32", 1, 1, "its thread", "2.0", "", "torch", "", "", "Linux")
 
 
 class Rate:

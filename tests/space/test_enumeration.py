@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from piip_explore.design import Design, Interaction, Merge
 from piip_explore.design.options import OPTIONS, values_of
 from piip_explore.errors import InputError
-from piip_explore.space import Constraints, SearchSpace, SettingChoices, Slot, axes_of
+from piip_explore.space import BranchChoices, Constraints, SearchSpace, SettingChoices, axes_of
 from piip_explore.space.choices import branch_of
 
 MODELS = ["vit_tiny", "vit_base", "vit_large", "convnext_tiny", "vit[depth=3,dim=96,heads=2]"]
@@ -25,7 +25,7 @@ def subsets(values, most=2, least=1):
 
 
 SLOTS = st.builds(
-    Slot,
+    BranchChoices,
     subsets(MODELS),
     subsets([64, 224, 448], 3, least=2).map(lambda v: tuple(sorted(v))),
     subsets(["none", "w4", "w14", "w4g3"]),
@@ -178,7 +178,7 @@ def test_membership_is_being_listed(space, other):
 
 def test_ten_million_designs_are_counted_and_listed_as_small_columns():
     resolutions = tuple(range(224, 1825, 32))
-    slot = Slot(("vit_tiny", "vit_small", "vit_base", "vit_large"), resolutions, ("none", "w14"))
+    slot = BranchChoices(("vit_tiny", "vit_small", "vit_base", "vit_large"), resolutions, ("none", "w14"))
     space = SearchSpace("big", (slot,) * 3, (1, 2, 3), constraints=Constraints(decreasing_resolution=True))
     # 8 branches at each of 50 resolutions and 4 at 224 pixels, whose map is one window: choose up to 3 resolutions.
     expected = 50 * 8 + 4 + comb(50, 2) * 64 + 50 * 8 * 4 + comb(50, 3) * 512 + comb(50, 2) * 64 * 4
@@ -196,7 +196,7 @@ def test_ten_million_designs_are_counted_and_listed_as_small_columns():
 
 
 def test_a_space_too_large_to_list_can_still_be_counted():
-    slot = Slot(("vit_tiny", "vit_small"), tuple(range(224, 1793, 16)), ("none", "w14", "w28"))
+    slot = BranchChoices(("vit_tiny", "vit_small"), tuple(range(224, 1793, 16)), ("none", "w14", "w28"))
     space = SearchSpace("huge", (slot,) * 4, (4,), SettingChoices(interactions=(3, 6)))
     options = len(slot.branches)
     assert space.size == 2 * comb(options + 3, 4)  # multisets of four

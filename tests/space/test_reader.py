@@ -9,7 +9,7 @@ import pytest
 
 from piip_explore.design import Design
 from piip_explore.errors import InputError
-from piip_explore.space import Constraints, SearchSpace, SettingChoices, Slot, choices_of
+from piip_explore.space import BranchChoices, Constraints, SearchSpace, SettingChoices, choices_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,8 +38,8 @@ proxy: {preset: demo, budget: 12}
 def test_reads_slots_settings_and_constraints():
     space = SearchSpace.parse(TWO, "two.yaml")
     assert space.slots == (
-        Slot(("vit_tiny",), (224, 448), ("w14", "none")),
-        Slot(("vit_small", "vit_base"), (112, 224, 336)),
+        BranchChoices(("vit_tiny",), (224, 448), ("w14", "none")),
+        BranchChoices(("vit_small", "vit_base"), (112, 224, 336)),
     )
     assert space.counts == (2,)
     assert space.settings == SettingChoices(

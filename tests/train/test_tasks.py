@@ -22,16 +22,16 @@ from piip_explore.export.checkpoints import OurWeights, our_file
 from piip_explore.models import build
 from piip_explore.train.settings import read_settings
 from piip_explore.train.tasks import make
-from piip_explore.train.tasks.detection import Detection, FullPrecision
+from piip_explore.train.tasks.detection import DetectionTraining, FullPrecision
 from piip_explore.train.tasks.instances import average_precision, read_instances
-from piip_explore.train.tasks.segmentation import Segmentation, slide
-from piip_explore.train.tasks.task import Task
+from piip_explore.train.tasks.segmentation import SegmentationTraining, slide
+from piip_explore.train.tasks.task import TrainingTask
 from tests.train import made
 
 CPU = torch.device("cpu")
 
 
-def task(tmp_path: Path, data: Callable[..., str], merge: str = "conv", **options: Any) -> Task:
+def task(tmp_path: Path, data: Callable[..., str], merge: str = "conv", **options: Any) -> TrainingTask:
     name = data(tmp_path / "data", 4, **options)
     return make(read_settings(made.settings(tmp_path, name, merge, batch_size=2)))
 
@@ -81,7 +81,7 @@ def test_a_shape_that_is_none_is_named(shape: Any, tmp_path: Path) -> None:
     detection = task(tmp_path, made.coco)
     path = tmp_path / "data" / "annotations" / "instances_train.json"
     change(path, lambda content: content["annotations"][0].update(segmentation=shape))
-    assert isinstance(detection, Detection)
+    assert isinstance(detection, DetectionTraining)
     found = read_instances(Coco(tmp_path / "data").split("train"))
     with pytest.raises(InputError, match=r"box 1 of '0\.png' has a segmentation that cannot be used"):
         found.mask(0, 0, made.SIDE, made.SIDE)
@@ -126,7 +126,7 @@ class Painter(nn.Module):
 
 def test_a_perfect_segmenter_scores_a_hundred_through_windows(tmp_path: Path) -> None:
     segmentation = task(tmp_path, made.ade20k)
-    assert isinstance(segmentation, Segmentation)
+    assert isinstance(segmentation, SegmentationTraining)
     samples = segmentation.samples("val")
     batches = [segmentation.collate([samples[0, row]]) for row in range(4)]
     metrics = segmentation.judge(Painter(), batches, CPU, list)

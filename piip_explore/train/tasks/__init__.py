@@ -6,12 +6,16 @@ import importlib
 
 from piip_explore.datasets import open_data
 from piip_explore.train.settings import Settings
-from piip_explore.train.tasks.task import Task
+from piip_explore.train.tasks.task import TrainingTask
 
-_MODULES = {"detection": "Detection", "segmentation": "Segmentation", "classification": "Classification"}
+_MODULES = {
+    "detection": "DetectionTraining",
+    "segmentation": "SegmentationTraining",
+    "classification": "ClassificationTraining",
+}
 
 
-def make(settings: Settings) -> Task:
+def make(settings: Settings) -> TrainingTask:
     """Return the task of settings, with its data opened and checked by name.
 
     Raises:
@@ -21,5 +25,5 @@ def make(settings: Settings) -> Task:
     data = open_data(settings.data)
     data.check()
     made = getattr(module, _MODULES[settings.task])(settings, data)
-    assert isinstance(made, Task)
+    assert isinstance(made, TrainingTask)
     return made

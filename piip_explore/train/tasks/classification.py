@@ -16,14 +16,14 @@ from piip_explore.datasets import Split
 from piip_explore.errors import InputError
 from piip_explore.models import Pyramid
 from piip_explore.preset_names import merge_serves
-from piip_explore.train.samples import Samples
-from piip_explore.train.tasks.task import Gather, Losses, Task
+from piip_explore.train.samples import PreparedPictures
+from piip_explore.train.tasks.task import Gather, Losses, TrainingTask
 
 _CROP = 0.875
 """The share of a validation picture's shorter side that is looked at."""
 
 
-class Classification(Task):
+class ClassificationTraining(TrainingTask):
     """A classifier on folders of pictures."""
 
     metric = "top-1 accuracy"
@@ -43,7 +43,7 @@ class Classification(Task):
         assert isinstance(network, Pyramid)
         return network
 
-    def samples(self, split: Split) -> Samples:
+    def samples(self, split: Split) -> PreparedPictures:
         """Return pictures (3, R, R), normalised, with their class."""
         recipe, size = self.settings.recipe, self.settings.design.resolution
         training: dict[str, Any] = {"is_training": True, "auto_augment": recipe.augment or None, "re_prob": 0.0}
@@ -53,7 +53,7 @@ class Classification(Task):
         def prepare(row: int, picture: Image.Image, label: int) -> tuple[Tensor, int]:
             return transform(picture), label
 
-        return Samples(self.data.split(split), prepare, recipe.seed)
+        return PreparedPictures(self.data.split(split), prepare, recipe.seed)
 
     def collate(self, items: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
         """Return pictures (B, 3, R, R) and classes (B)."""

@@ -30,14 +30,14 @@ from piip_explore.errors import InputError
 from piip_explore.export.training import image_norm, pad_divisor
 from piip_explore.models import Pyramid, build
 from piip_explore.models.merging import SimplePyramid
-from piip_explore.train.samples import Samples
+from piip_explore.train.samples import PreparedPictures
 from piip_explore.train.tasks.instances import Instances, average_precision, read_instances
-from piip_explore.train.tasks.task import Gather, Losses, Task
+from piip_explore.train.tasks.task import Gather, Losses, TrainingTask
 
 Target = dict[str, Tensor]
 
 
-class Detection(Task):
+class DetectionTraining(TrainingTask):
     """Mask R-CNN on COCO data; Faster R-CNN where the boxes have no shapes."""
 
     metric = "box AP"
@@ -61,15 +61,17 @@ class Detection(Task):
     def network(self) -> nn.Module:
         """Return the detector."""
         recipe, design = self.settings.recipe, self.settings.design
-        return detector(Features(self.build(), design, recipe.head_width), design, len(self.data.classes), self.masks)
+        return detector(
+            DetectorFeatures(self.build(), design, recipe.head_width), design, len(self.data.classes), self.masks
+        )
 
     def pyramid(self, network: nn.Module) -> Pyramid:
         """Return the design's network in a detector."""
         features = network.backbone
-        assert isinstance(features, Features)
+        assert isinstance(features, DetectorFeatures)
         return features.pyramid
 
-    def samples(self, split: Split) -> Samples:
+    def samples(self, split: Split) -> PreparedPictures:
         """Return pictures (3, H, W) of 0 to 1 at their own size, with boxes, labels from 1 and masks."""
         instances = self.train if split == "train" else self.val
         flip = v2.RandomHorizontalFlip(0.5 if split == "train" else 0.0)
@@ -80,7 +82,7 @@ class Detection(Task):
             plain = {name: tensor.as_subclass(Tensor) for name, tensor in turned.items()}
             return v2.functional.to_dtype(image.as_subclass(Tensor), torch.float32, scale=True), plain
 
-        return Samples(rows, prepare, self.settings.recipe.seed)
+        return PreparedPictures(rows, prepare, self.settings.recipe.seed)
 
     def collate(self, items: list[tuple[Tensor, Target]]) -> Any:
         """Return the pictures and their targets, as lists."""
@@ -155,7 +157,7 @@ class _Rows:
         return picture, target
 
 
-class Features(nn.Module):
+class DetectorFeatures(nn.Module):
     """The design's network and a feature pyramid of `width` channels on its maps of strides 4 to 32.
 
     A network with one map gets the maps of the other strides from it (ViTDet's simple pyramid).
@@ -166,10 +168,6 @@ class Features(nn.Module):
 
     def __init__(self, pyramid: Pyramid, design: Design, width: int) -> None:
         super().__init__()
-        if design.merge.kind == "separate-heads":
-            raise InputError(
-                "merge=separate-heads makes a classifier: choose merge=conv, or train on imagefolder:FOLDER"
-            )
         with torch.device("meta"):
             widths = [x.shape[1] for x in build(design)(torch.zeros(1, 3, design.resolution, design.resolution))]
         if len(widths) not in (1, 4):
@@ -198,7 +196,7 @@ class FullPrecision(nn.Module):
             return self.inner(*arguments)
 
 
-def detector(features: Features, design: Design, classes: int, masks: bool) -> nn.Module:
+def detector(features: DetectorFeatures, design: Design, classes: int, masks: bool) -> nn.Module:
     """Return a Mask R-CNN, or Faster R-CNN, with the published sizes and padding of images.
 
     Images are resized to at most R x R * 800 / 1333, where R is the design's largest resolution, and padded to whole

@@ -17,24 +17,20 @@ from piip_explore.datasets import IGNORE, Split
 from piip_explore.errors import InputError
 from piip_explore.models import Pyramid
 from piip_explore.models.segmenter import Segmenter
-from piip_explore.train.samples import Samples
-from piip_explore.train.tasks.task import Gather, Losses, Task
+from piip_explore.train.samples import PreparedPictures
+from piip_explore.train.tasks.task import Gather, Losses, TrainingTask
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's statistics of pixels."""
 
 
-class Segmentation(Task):
+class SegmentationTraining(TrainingTask):
     """A segmenter on pictures with a map of classes each."""
 
     metric = "mIoU"
 
     def network(self) -> nn.Module:
         """Return the design's network with a linear layer on each of its maps."""
-        if self.settings.design.merge.kind == "separate-heads":
-            raise InputError(
-                "merge=separate-heads makes a classifier: choose merge=conv, or train on imagefolder:FOLDER"
-            )
         return Segmenter(self.build(), self.settings.design, len(self.data.classes))
 
     def pyramid(self, network: nn.Module) -> Pyramid:
@@ -42,7 +38,7 @@ class Segmentation(Task):
         assert isinstance(network, Segmenter)
         return network.network
 
-    def samples(self, split: Split) -> Samples:
+    def samples(self, split: Split) -> PreparedPictures:
         """Return pictures (3, H, W), normalised, with their maps: crops (R, R) for training, else the whole."""
         size = self.settings.design.resolution
         finish = [v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True), v2.Normalize(MEAN, STD)]
@@ -58,7 +54,7 @@ class Segmentation(Task):
             image, mask = transform(tv_tensors.Image(picture), tv_tensors.Mask(torch.from_numpy(index)))
             return image.as_subclass(Tensor), mask.as_subclass(Tensor).long()
 
-        return Samples(self.data.split(split), prepare, self.settings.recipe.seed)
+        return PreparedPictures(self.data.split(split), prepare, self.settings.recipe.seed)
 
     def collate(self, items: list[tuple[Tensor, Tensor]]) -> Any:
         """Return pictures (B, 3, R, R) and maps (B, R, R); a picture of its own where sizes differ."""

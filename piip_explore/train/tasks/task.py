@@ -14,7 +14,7 @@ from piip_explore.errors import InputError
 from piip_explore.export.checkpoints import find_weights, read_checkpoint
 from piip_explore.models import Pyramid, build
 from piip_explore.models.weights import load_branch
-from piip_explore.train.samples import Samples
+from piip_explore.train.samples import PreparedPictures
 from piip_explore.train.settings import Settings
 
 Losses = dict[str, Tensor]
@@ -22,7 +22,7 @@ Gather = Callable[[list[Any]], list[Any]]
 """Returns the items of all processes, given those of this one."""
 
 
-class Task(ABC):
+class TrainingTask(ABC):
     """One kind of training.
 
     Attributes:
@@ -49,7 +49,7 @@ class Task(ABC):
         """Return the design's network within a network of this task."""
 
     @abstractmethod
-    def samples(self, split: Split) -> Samples:
+    def samples(self, split: Split) -> PreparedPictures:
         """Return the pictures of a split: augmented for training, as they are judged for validation."""
 
     @abstractmethod
@@ -67,8 +67,16 @@ class Task(ABC):
         """Return the metrics on batches of validation pictures, `score` first; all processes take part."""
 
     def build(self, **options: Any) -> Pyramid:
-        """Return the design's network with the recipe's options and pre-trained branches."""
+        """Return the design's network with the recipe's options and pre-trained branches.
+
+        Raises:
+            InputError: the design's merge does not serve the task, or pre-trained weights do not fit it.
+        """
         recipe = self.settings.recipe
+        if self.settings.design.merge.kind == "separate-heads" and self.settings.task != "classification":
+            raise InputError(
+                "merge=separate-heads makes a classifier: choose merge=conv, or train on imagefolder:FOLDER"
+            )
         pyramid = build(
             self.settings.design,
             drop_path=recipe.drop_path,
