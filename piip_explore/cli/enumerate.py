@@ -83,8 +83,7 @@ def command(
 def _expected(table: Any, metric: str) -> Any:
     from piip_explore import predict
 
-    columns = table.columns
-    frame = predict.columns(columns.branch_options, columns.settings, columns.branches, columns.setting, metric)
+    frame = predict.columns(table.columns, metric)
     return {name: frame[name].to_numpy(float) for name in frame}
 
 

@@ -89,16 +89,11 @@ class DesignTable:
 
     def design(self, row: int) -> Design:
         """Return the design of a row."""
-        branches = (self.columns.branch_options[code] for code in self.columns.branches[row] if code >= 0)
-        return Design(tuple(branches), *self.columns.settings[self.columns.setting[row]])
+        return self.columns.design(row)
 
     def rows(self, wanted: npt.NDArray[np.bool_]) -> DesignTable:
         """Return the table of the rows where `wanted` (n,) is true."""
-        columns = replace(
-            self.columns,
-            branches=np.asfortranarray(np.stack([column[wanted] for column in self.columns.branches.T], axis=1)),
-            setting=self.columns.setting[wanted],
-        )
+        columns = self.columns.rows(wanted)
         return replace(self, columns=columns, macs=self.macs[wanted], params=self.params[wanted])
 
 
@@ -172,7 +167,7 @@ def sums(
         combine: np.maximum for the largest term instead of their sum.
     """
     tables = PairTables(columns, terms_of, measures, dtype, combine)
-    found = np.empty((len(columns.setting), len(measures)), dtype, order="F")
+    found = np.empty((len(columns), len(measures)), dtype, order="F")
 
     def count(start: int) -> None:
         rows = slice(start, start + _ROWS)

@@ -57,7 +57,7 @@ def leave_tables_out() -> list[Held]:
 def expected_elsewhere(designs: Sequence[Design], metrics: Sequence[str], tables: Sequence[str]) -> Floats:
     """Return what is expected of designs, those of one table given the published rows of all other designs.
 
-    Every design has an expectation here, also one that nothing published is like: a ranking is asked, not a promise.
+    Every design gets an expectation here, even one unlike anything published: it serves to rank, not to promise.
     """
     mean = np.full(len(designs), np.nan)
     for table, metric in dict.fromkeys(zip(tables, metrics, strict=True)):

@@ -7,25 +7,25 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.stats import norm
 
-from piip_explore.design import Branch, Design, Interaction, Merge
+from piip_explore.design import Design
 from piip_explore.errors import InputError
-from piip_explore.predict.features import codes, of_columns, of_designs
+from piip_explore.predict.features import of_columns, of_designs
 from piip_explore.predict.regression import NOISE, SCALE, TABLE, Regression
 from piip_explore.predict.rows import METRICS, published_rows
 from piip_explore.predict.support import Support
+from piip_explore.space import SpaceColumns
 
 LEVEL = 0.8
-"""How often an interval is meant to hold, and how probable an order has to be to be told."""
+"""How often an interval should hold, and the probability from which an order is stated."""
 
 SIGMAS = float(norm.ppf((1 + LEVEL) / 2))
 """Half an interval, in standard deviations."""
 
 VAGUE = 1.3
-"""A standard deviation, in points of box AP, from which on no published row counts as near."""
+"""The standard deviation, in points of box AP, above which no published row counts as near."""
 
 _ROWS = 1 << 15
 
@@ -34,8 +34,8 @@ _ROWS = 1 << 15
 class Expectation:
     """A design's expected metric (percent) with the interval that holds in 80 % of cases.
 
-    `unlike` says in what no published row is like the design; then there are no numbers (NaN). `assumed` says what the
-    numbers rest on beside published rows.
+    `unlike` says how the design differs from every published row; then there are no numbers (NaN). `assumed` says what
+    the numbers rest on besides published rows.
     """
 
     design: Design
@@ -48,7 +48,7 @@ class Expectation:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ExpectedOrder:
     """Two expectations, with the probability that the first design is better; NaN where one has no numbers."""
 
     first: Expectation
@@ -81,7 +81,7 @@ def expect(design: Design, metric: str = "box_ap") -> Expectation:
     return Expectation(design, metric, center, center - half, center + half, assumed=support.assumed(design))
 
 
-def compare(first: Design, second: Design, metric: str = "box_ap") -> Comparison:
+def compare(first: Design, second: Design, metric: str = "box_ap") -> ExpectedOrder:
     """Return both expectations and how probably the first design, trained beside the second, comes out better.
 
     Raises:
@@ -89,34 +89,28 @@ def compare(first: Design, second: Design, metric: str = "box_ap") -> Comparison
     """
     one, other = expect(first, metric), expect(second, metric)
     if one.unlike or other.unlike:
-        return Comparison(one, other, float("nan"))
+        return ExpectedOrder(one, other, float("nan"))
     covariance = _fitted(metric)[0].covariance(metric, of_designs([first, second]))
     variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1] + 2 * NOISE**2
-    return Comparison(one, other, float(norm.cdf((one.mean - other.mean) / np.sqrt(variance))))
+    return ExpectedOrder(one, other, float(norm.cdf((one.mean - other.mean) / np.sqrt(variance))))
 
 
-def columns(
-    options: Sequence[Branch],
-    settings: Sequence[tuple[Interaction | None, Merge]],
-    branches: npt.NDArray[np.signedinteger],
-    setting: npt.NDArray[np.integer],
-    metric: str = "box_ap",
-) -> pd.DataFrame:
+def columns(designs: SpaceColumns, metric: str = "box_ap") -> pd.DataFrame:
     """Return `expected`, `expected_low` and `expected_high` for every design of a space's columns.
 
-    The arguments are those of `SpaceColumns`. Designs that nothing published is like have NaN.
+    Designs that nothing published is like have NaN.
 
     Raises:
         InputError: there is no such metric.
     """
     regression, support = _fitted(metric)
-    found = np.full((len(setting), 3), np.nan)
-    for start in range(0, len(setting), _ROWS):
+    found = np.full((len(designs), 3), np.nan)
+    for start in range(0, len(designs), _ROWS):
         rows = slice(start, start + _ROWS)
-        features = of_columns(options, settings, branches[rows], setting[rows])
+        features = of_columns(designs.rows(rows))
         mean, deviation = regression.predict(metric, features)
         half = SIGMAS * np.sqrt(deviation**2 + TABLE**2 + NOISE**2)
-        told = support.covers(options, settings, branches[rows], setting[rows], features)
+        told = support.covers(designs.rows(rows), features)
         told &= deviation <= VAGUE * SCALE[metric]
         found[rows][told] = np.column_stack([mean, mean - half, mean + half])[told]
     return pd.DataFrame(found, columns=["expected", "expected_low", "expected_high"])
@@ -128,7 +122,7 @@ def table(designs: Sequence[Design], metric: str = "box_ap") -> pd.DataFrame:
     Raises:
         InputError: there is no such metric.
     """
-    return columns(*codes(designs), metric)
+    return columns(SpaceColumns.of(designs), metric)
 
 
 @cache

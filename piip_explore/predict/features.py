@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from piip_explore import cost
 from piip_explore.catalog import ConvNeXt
-from piip_explore.design import Branch, Design, Interaction, Merge
+from piip_explore.design import Branch, Design
+from piip_explore.design.options import Setting
+from piip_explore.space import SpaceColumns
 
 Floats = npt.NDArray[np.float64]
 
@@ -46,7 +48,7 @@ FEATURES = (
     Feature("regular attention", 0.0, -0.3, 0.6, 0.7),
     Feature("one way", 0.0, 0.0, 0.75, 0.7),
 )
-"""Nothing here hurts by being more, but kinds: more weights, compute, resolution, interactions and merged branches.
+"""More weights, compute, resolution, interactions and merged branches never hurt here; only kinds may.
 
 `weights` (millions) and `compute` (GFLOPs) are of all branches, without the interactions: what these cost says little
 of what they are worth. `output resolution` is the highest of the branches that are merged, `mean resolution` the
@@ -60,49 +62,20 @@ of a number anywhere between the two, which are published 2.6 points apart.
 NAMES = tuple(feature.name for feature in FEATURES)
 
 
-Codes = tuple[
-    tuple[Branch, ...],
-    tuple[tuple[Interaction | None, Merge], ...],
-    npt.NDArray[np.signedinteger],
-    npt.NDArray[np.integer],
-]
-
-
 def of_designs(designs: Sequence[Design]) -> Floats:
     """Return the features of designs, `(designs, features)`."""
-    return of_columns(*codes(designs))
+    return of_columns(SpaceColumns.of(designs))
 
 
-def codes(designs: Sequence[Design]) -> Codes:
-    """Return designs as the arguments of `of_columns`: options, settings, branches and setting."""
-    ordered = [design.sorted() for design in designs]
-    options = {branch: code for code, branch in enumerate({b: None for design in ordered for b in design.branches})}
-    settings = {setting: code for code, setting in enumerate({(d.interaction, d.merge): None for d in ordered})}
-    places = max((len(design.branches) for design in ordered), default=1)
-    branches = np.full((len(ordered), places), -1)
-    for row, design in enumerate(ordered):
-        branches[row, : len(design.branches)] = [options[branch] for branch in design.branches]
-    setting = np.array([settings[design.interaction, design.merge] for design in ordered], int)
-    return tuple(options), tuple(settings), branches, setting
-
-
-def of_columns(
-    options: Sequence[Branch],
-    settings: Sequence[tuple[Interaction | None, Merge]],
-    branches: npt.NDArray[np.signedinteger],
-    setting: npt.NDArray[np.integer],
-) -> Floats:
-    """Return the features of designs given as codes, as `SpaceColumns` has them: `(designs, features)`.
-
-    `branches` (designs, places) are codes into `options` from the highest resolution to the lowest, -1 where there is
-    none; `setting` (designs,) are codes into `settings`.
-    """
-    facts = np.array([_facts(branch) for branch in options]).T
-    there = branches >= 0
-    resolution, weights, macs, width, cnn = (np.where(there, fact[branches], 0.0) for fact in facts)
+def of_columns(columns: SpaceColumns) -> Floats:
+    """Return the features of the designs of columns, `(designs, features)`."""
+    settings, setting = columns.settings, columns.setting
+    facts = np.array([_facts(branch) for branch in columns.branch_options]).T
+    there, places = columns.branches >= 0, columns.branches.shape[1]
+    resolution, weights, macs, width, cnn = (np.where(there, fact[columns.branches], 0.0) for fact in facts)
     count = there.sum(axis=1)
     several = (count > 1).astype(float)
-    merged = _merged(settings, branches.shape[1])[setting] & there
+    merged = _merged(settings, places)[setting] & there
     of_setting = {
         (name, value): np.array([one is not None and getattr(one, name) == value for one, _ in settings])[setting]
         for name, value in (("attention", "regular"), ("direction", "up"), ("direction", "down"))
@@ -112,7 +85,7 @@ def of_columns(
         "compute": np.log2(macs.sum(axis=1) / 1e9),
         "output resolution": np.log2(np.where(merged, resolution, 1.0).max(axis=1)),
         "mean resolution": np.log2(np.where(there, resolution, 1.0)).sum(axis=1) / count,
-        "interactions": np.log2(1 + _interactions(settings, branches.shape[1])[setting, count - 1]),
+        "interactions": np.log2(1 + _interactions(settings, places)[setting, count - 1]),
         "merged branches": np.log2(merged.sum(axis=1) / count),
         "several branches": np.log2(count),
         "merge width": np.log2(np.take_along_axis(width, count[:, None] - 1, axis=1)[:, 0]),
@@ -133,12 +106,12 @@ def _facts(branch: Branch) -> tuple[float, ...]:
     return branch.resolution, spec.weights, macs, spec.out_dim, isinstance(spec, ConvNeXt)
 
 
-def _merged(settings: Sequence[tuple[Interaction | None, Merge]], places: int) -> npt.NDArray[np.bool_]:
+def _merged(settings: Sequence[Setting], places: int) -> npt.NDArray[np.bool_]:
     """Return which places of a design each setting merges, `(settings, places)`."""
     return np.array([[merge.out is None or place + 1 in merge.out for place in range(places)] for _, merge in settings])
 
 
-def _interactions(settings: Sequence[tuple[Interaction | None, Merge]], places: int) -> Floats:
+def _interactions(settings: Sequence[Setting], places: int) -> Floats:
     """Return the number of interactions by setting and number of branches less one, one way counted as half."""
     return np.array(
         [

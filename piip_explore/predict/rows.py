@@ -64,7 +64,7 @@ def none_predicted(metric: str) -> str:
 def published_rows() -> Published:
     """Return every published row with a metric, the ablations among them.
 
-    Rows whose printed FLOPs do not come out stay: their branches and resolutions are printed all the same.
+    Rows whose printed FLOPs cannot be reproduced stay: their branches and resolutions are printed too.
     """
     merging = published.merge_ablation().assign(
         source="merge ablation", task=TASKS["box_ap"], head=USUAL["box_ap"], pretrain=""
@@ -81,14 +81,6 @@ def published_rows() -> Published:
                 pretrain = "usual" if usual else f"{metric}, {pretrain}"
                 table = f"{row['source']}, {metric}, {recipe}"
                 records.append((row["row"], row["design"], metric, recipe, pretrain, table, row[metric]))
-    columns = pd.DataFrame(records, columns=["name", "design", "metric", "recipe", "pretrain", "table", "value"])
-    designs = tuple(Design.parse(text) for text in columns["design"])
-    return Published(
-        name=tuple(columns["name"]),
-        design=designs,
-        metric=tuple(columns["metric"]),
-        recipe=tuple(columns["recipe"]),
-        pretrain=tuple(columns["pretrain"]),
-        table=tuple(columns["table"]),
-        value=columns["value"].to_numpy(float),
-    )
+    name, text, metrics, recipes, pretrains, tables, values = zip(*records, strict=True)
+    designs = tuple(map(Design.parse, text))
+    return Published(name, designs, metrics, recipes, pretrains, tables, np.array(values, float))

@@ -1,8 +1,8 @@
-"""Whether anything published is like a design: beyond that the regression would extrapolate."""
+"""Whether anything published is like a design; where nothing is, the regression would extrapolate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +13,7 @@ from piip_explore.catalog import OwnBranch, ViT
 from piip_explore.design import Branch, Design, Interaction, Merge
 from piip_explore.predict.features import NAMES, Floats, of_designs
 from piip_explore.predict.rows import METRICS, Published
+from piip_explore.space import SpaceColumns
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ ASSUMED = {
     ("direction", "up"): "direction=up is taken as half of both directions",
     ("direction", "down"): "direction=down is taken as half of both directions",
 }
-"""Options that no published row has and that get a number all the same, with a wider interval, and how."""
+"""Options that no published row has but that still get a number, with a wider interval, and how."""
 
 _OPTIONS: dict[str, Callable[[Interaction], Hashable]] = {
     "attention": lambda interaction: interaction.attention,
@@ -60,7 +61,7 @@ class Support:
     metric: str
 
     def reasons(self, design: Design) -> list[str]:
-        """Return in what a design is like no row of the metric; nothing where it is like some."""
+        """Return how a design differs from every row of the metric, a sentence each; nothing where it is like some."""
         if not self._designs:
             return [f"no row here has a {METRICS[self.metric]}"]
         found = [
@@ -83,7 +84,7 @@ class Support:
         return list(dict.fromkeys(found))
 
     def assumed(self, design: Design) -> tuple[str, ...]:
-        """Return what a design's number rests on beside the published rows: options that none of them has."""
+        """Return what a design's number rests on besides the published rows: options that none of them has."""
         interaction = design.interaction
         if interaction is None:
             return ()
@@ -91,20 +92,13 @@ class Support:
         known = {(name, get(one)) for name, get in _OPTIONS.items() for one in self._interactions}
         return tuple(ASSUMED[option] for option in options if option in ASSUMED and option not in known)
 
-    def covers(
-        self,
-        options: Sequence[Branch],
-        settings: Sequence[tuple[Interaction | None, Merge]],
-        branches: npt.NDArray[np.signedinteger],
-        setting: npt.NDArray[np.integer],
-        features: Floats,
-    ) -> npt.NDArray[np.bool_]:
-        """Return for which of a space's columns, with their features, `reasons` has none."""
-        like = np.array([_kind(branch) in self._branches for branch in options])
-        usual = np.array([not self._of_setting(*one) for one in settings])
-        count = (branches >= 0).sum(axis=1)
-        covered: npt.NDArray[np.bool_] = (like[branches] | (branches < 0)).all(axis=1)
-        covered &= np.isin(count, list(self._counts)) & (usual[setting] | (count == 1))
+    def covers(self, columns: SpaceColumns, features: Floats) -> npt.NDArray[np.bool_]:
+        """Return for which designs of columns, with their features, `reasons` has none."""
+        like = np.array([_kind(branch) in self._branches for branch in columns.branch_options])
+        usual = np.array([not self._of_setting(*one) for one in columns.settings])
+        count = (columns.branches >= 0).sum(axis=1)
+        covered: npt.NDArray[np.bool_] = (like[columns.branches] | (columns.branches < 0)).all(axis=1)
+        covered &= np.isin(count, list(self._counts)) & (usual[columns.setting] | (count == 1))
         low, high = self._bounds
         for name, one in _RANGES.items():
             column = NAMES.index(name)
@@ -153,7 +147,7 @@ class Support:
 
 
 def _kind(branch: Branch) -> Hashable:
-    """Return what sets a branch's family apart beside its sizes."""
+    """Return what sets a branch's family apart besides its sizes."""
     spec = branch.spec
     if isinstance(spec, OwnBranch):
         return branch.model

@@ -1,14 +1,14 @@
-"""All designs of a space as integer columns."""
+"""Designs as integer columns: all of a space, or those of a list."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from piip_explore.design import Branch
+from piip_explore.design import Branch, Design
 from piip_explore.design.options import Setting
 from piip_explore.space.chains import list_chains
 from piip_explore.space.tables import Tables
@@ -16,7 +16,7 @@ from piip_explore.space.tables import Tables
 
 @dataclass(frozen=True)
 class SpaceColumns:
-    """All structurally valid designs of a space, one row each, as codes into two small tables.
+    """Designs, one row each, as codes into two small tables; of a space, all that are structurally valid.
 
     `branches` is `(n, max_branches)` and column-major: row i holds the codes into `branch_options` of design i's
     branches from the highest resolution to the lowest, as in `Design.sorted()`, then -1 where there are fewer branches.
@@ -28,6 +28,32 @@ class SpaceColumns:
     settings: tuple[Setting, ...]
     branches: npt.NDArray[np.signedinteger]
     setting: npt.NDArray[np.integer]
+
+    @classmethod
+    def of(cls, designs: Sequence[Design]) -> SpaceColumns:
+        """Return a list of designs, which may be empty, as columns."""
+        ordered = [design.sorted() for design in designs]
+        options = {branch: code for code, branch in enumerate({b: None for one in ordered for b in one.branches})}
+        settings = {setting: code for code, setting in enumerate({(d.interaction, d.merge): None for d in ordered})}
+        places = max((len(design.branches) for design in ordered), default=1)
+        branches = np.full((len(ordered), places), -1, order="F")
+        for row, design in enumerate(ordered):
+            branches[row, : len(design.branches)] = [options[branch] for branch in design.branches]
+        setting = np.array([settings[design.interaction, design.merge] for design in ordered], int)
+        return cls(tuple(options), tuple(settings), branches, setting)
+
+    def __len__(self) -> int:
+        return len(self.setting)
+
+    def design(self, row: int) -> Design:
+        """Return the design of a row."""
+        branches = (self.branch_options[code] for code in self.branches[row] if code >= 0)
+        return Design(tuple(branches), *self.settings[self.setting[row]])
+
+    def rows(self, wanted: slice | npt.NDArray[np.bool_]) -> SpaceColumns:
+        """Return a slice of the rows, or those where a mask (n,) is true."""
+        branches = np.stack([column[wanted] for column in self.branches.T])
+        return replace(self, branches=branches.T, setting=self.setting[wanted])
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def test_the_kind_of_the_highest_branch_counts_by_itself():
         assert tuple(features(text)[name] for name in names) == expected
 
 
-def test_the_cost_of_interactions_is_no_compute():
+def test_the_cost_of_interactions_does_not_count_as_compute():
     none, many = features(TSB + "; interactions=0"), features(TSB)
     assert none["compute"] == many["compute"]
     assert none["interactions"] == 0
@@ -56,11 +56,10 @@ def test_the_cost_of_interactions_is_no_compute():
 
 def test_columns_of_a_space_have_the_features_of_its_designs():
     columns = SearchSpace.load("search_spaces/demo.yaml").columns()
-    found = of_columns(columns.branch_options, columns.settings, columns.branches, columns.setting)
-    expected = predict.columns(columns.branch_options, columns.settings, columns.branches, columns.setting)
+    found = of_columns(columns)
+    expected = predict.columns(columns)
     for row in range(0, len(found), max(1, len(found) // 7)):
-        branches = tuple(columns.branch_options[code] for code in columns.branches[row] if code >= 0)
-        design = Design(branches, *columns.settings[columns.setting[row]])
+        design = columns.design(row)
         np.testing.assert_allclose(found[row], of_designs([design])[0])
         one = predict.expect(design)
         np.testing.assert_allclose(expected.iloc[row], [one.mean, one.low, one.high])

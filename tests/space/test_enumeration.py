@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from piip_explore.design import Design, Interaction, Merge
 from piip_explore.design.options import OPTIONS, values_of
 from piip_explore.errors import InputError
-from piip_explore.space import BranchChoices, Constraints, SearchSpace, SettingChoices, axes_of
+from piip_explore.space import BranchChoices, Constraints, SearchSpace, SettingChoices, SpaceColumns, axes_of
 from piip_explore.space.choices import branch_of
 
 MODELS = ["vit_tiny", "vit_base", "vit_large", "convnext_tiny", "vit[depth=3,dim=96,heads=2]"]
@@ -123,6 +123,8 @@ def test_rows_columns_and_designs_agree(space, data):
     codes = [int(code) for code in columns.branches[row] if code >= 0]
     assert tuple(columns.branch_options[code] for code in codes) == design.branches
     assert columns.settings[columns.setting[row]] == (design.interaction, design.merge)
+    assert columns.design(row) == columns.rows(slice(row, None)).design(0) == design
+    assert columns.rows(np.arange(space.size) == row).design(0) == SpaceColumns.of([design]).design(0) == design
     assert design == design.sorted()
     assert space.index_of(design) == row
     assert design in space
