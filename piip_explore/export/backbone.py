@@ -13,7 +13,7 @@ from piip_explore.design import Branch, Design, Interaction
 from piip_explore.errors import InputError
 from piip_explore.export.pyconfig import Noted
 from piip_explore.official.arguments import CLASS_NAMES, BranchClass, CodeBase
-from piip_explore.official.pretrained import Weights, drop_path
+from piip_explore.official.pretrained import PretrainedWeights, drop_path
 
 _PLAIN: tuple[BranchClass, ...] = ("vit_models", "InternViT6B")
 
@@ -27,7 +27,7 @@ def branch_classes(code_base: CodeBase, branches: int) -> tuple[BranchClass, ...
     return (*_PLAIN, "BEiT", "UnifiedBertEncoder", "ConvNextHFWrapper")
 
 
-def backbone(design: Design, code_base: CodeBase, chosen: Mapping[str, Weights]) -> dict[str, Any]:
+def backbone(design: Design, code_base: CodeBase, chosen: Mapping[str, PretrainedWeights]) -> dict[str, Any]:
     """Return the authors' constructor arguments of a design that they can express.
 
     `type` names the class, except for classification: that code takes it for a detection config and finds the class by
@@ -70,7 +70,7 @@ def backbone(design: Design, code_base: CodeBase, chosen: Mapping[str, Weights])
     return arguments
 
 
-def _class_token(weights: Weights, class_token: bool) -> dict[str, Any]:
+def _class_token(weights: PretrainedWeights, class_token: bool) -> dict[str, Any]:
     """Return whether a classifier's branch has a class token, and say how to strip its file where it has none.
 
     The classification code loads InternViT6B strictly; without a class token it has neither a norm nor a head.
@@ -107,7 +107,9 @@ def interaction_indexes(spec: catalog.Model, count: int) -> list[list[int]]:
     return [[start, end] for start, end in zip((0, *(end + 1 for end in ends[:-1])), ends, strict=True)]
 
 
-def branch_arguments(branch: Branch, code_base: CodeBase, weights: Weights, families: set[str]) -> dict[str, Any]:
+def branch_arguments(
+    branch: Branch, code_base: CodeBase, weights: PretrainedWeights, families: set[str]
+) -> dict[str, Any]:
     """Return the arguments of one branch, without its block ranges.
 
     `families` are the pre-training families of all branches, which the published drop-path rates depend on.
@@ -134,7 +136,7 @@ def branch_arguments(branch: Branch, code_base: CodeBase, weights: Weights, fami
     return arguments | _windows(branch, weights.branch_class)
 
 
-def _pretraining_sizes(branch: Branch, code_base: CodeBase, weights: Weights) -> dict[str, int]:
+def _pretraining_sizes(branch: Branch, code_base: CodeBase, weights: PretrainedWeights) -> dict[str, int]:
     """Return the sizes by which a branch resamples its file's position embedding.
 
     The segmentation code's `vit_models` never interpolates in the forward pass: it lays its embedding out for
@@ -147,13 +149,13 @@ def _pretraining_sizes(branch: Branch, code_base: CodeBase, weights: Weights) ->
     return {"pretrain_img_size": branch.resolution, "pretrain_patch_size": patch}
 
 
-def resizing_patch(resolution: int, weights: Weights) -> int | None:
+def resizing_patch(resolution: int, weights: PretrainedWeights) -> int | None:
     """Return the patch by which `resolution` pixels have the grid of the weights' position embedding, if one does."""
     patch = resolution // weights.grid
     return patch if patch and resolution // patch == weights.grid else None
 
 
-def resizable(resolution: int, weights: Weights) -> int:
+def resizable(resolution: int, weights: PretrainedWeights) -> int:
     """Return the least resolution, by steps of 16 pixels from the one given, that has a `resizing_patch`."""
     while resizing_patch(resolution, weights) is None:
         resolution += 16
@@ -181,7 +183,7 @@ def _size(branch: Branch, code_base: CodeBase) -> dict[str, int | str]:
     return {"img_size": branch.resolution}
 
 
-def _class_arguments(spec: catalog.ViT, code_base: CodeBase, weights: Weights) -> dict[str, Any]:
+def _class_arguments(spec: catalog.ViT, code_base: CodeBase, weights: PretrainedWeights) -> dict[str, Any]:
     """Return the arguments that only the branch's class takes."""
     detector: dict[str, Any] = {} if code_base == "classification" else {"with_fpn": False}
     match weights.branch_class:
@@ -219,7 +221,7 @@ def _class_arguments(spec: catalog.ViT, code_base: CodeBase, weights: Weights) -
             return {}
 
 
-def single(branch: Branch, code_base: CodeBase, weights: Weights) -> dict[str, Any]:
+def single(branch: Branch, code_base: CodeBase, weights: PretrainedWeights) -> dict[str, Any]:
     """Return the arguments of a single-branch backbone, the authors' branch class alone.
 
     A detector or segmenter needs a pyramid of maps, which the branch's own `with_fpn` makes from its last map.

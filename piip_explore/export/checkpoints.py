@@ -109,7 +109,7 @@ def _read_torch(path: Path) -> Any:
                 return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"(?:Unsupported (?:global|class|operand)[^.]*?|GLOBAL )(\w[\w.]+\.\w+)", str(error))
-        what = f"it holds more than tensors ({found[1]})" if found else "it is damaged, or no file of PyTorch's"
+        what = f"it holds more than tensors ({found[1]})" if found else "it is damaged, or not a PyTorch file"
         raise InputError(f"refused to read '{path}': {what}; nothing in it was executed") from None
     except Exception as error:  # whatever the bytes of a damaged file make the reader raise
         raise InputError(f"cannot read '{path}' as PyTorch weights: {_first_line(error)}") from None

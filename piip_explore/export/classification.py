@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from piip_explore.design import Design
-from piip_explore.export import limits, training
-from piip_explore.export.exporter import Files, Misfit, Origin
+from piip_explore.export import limits
+from piip_explore.export.exporter import Misfit, Origin
 from piip_explore.export.official_exporter import PLAIN_VITS, OfficialExporter, plain_vit
-from piip_explore.export.pyconfig import render
 from piip_explore.official.arguments import CodeBase
 
 
@@ -24,6 +23,7 @@ class OfficialClassification(OfficialExporter):
 
     name: ClassVar[str] = "official-classification"
     code_base: ClassVar[CodeBase] = "classification"
+    what: ClassVar[str] = "ImageNet-1k classification (put it into configs/ of the classification code)"
     rules: ClassVar = (
         limits.at_most(4),
         limits.known_models(plain_vit, PLAIN_VITS, "it has plain ViTs and InternViT"),
@@ -36,17 +36,12 @@ class OfficialClassification(OfficialExporter):
         _windows_beside_class_tokens,
     )
 
-    def files(self, design: Design, origin: Origin | None = None) -> Files:
-        """Return one config file, and the weights if there are any."""
-        what = "ImageNet-1k classification (put it into configs/ of the classification code)"
-        header = [*training.header(design, self.code_base, what, origin), *self._command(design)]
-        return {f"{self.stem(design)}.py": render(self.config(design), header), **self.weight_files(design)}
-
-    def _command(self, design: Design) -> list[str]:
-        """Return the command that trains with the published recipe, batches of 1024 on 8 GPUs, as comment lines."""
+    def header(self, design: Design, origin: Origin | None) -> list[str]:
+        """Return the usual lines, and the command that trains with the published recipe: batches of 1024 on 8 GPUs."""
         stem = self.stem(design)
         resume = f" --resume {stem}.pth" if self.weights else ""
         return [
+            *super().header(design, origin),
             "Train it from the folder of the classification code, with the published recipe:",
             "  python -m torch.distributed.launch --nproc_per_node=8 --use_env main.py \\",
             f"    --model {stem}.py --data-path IMAGENET --output_dir {stem}{resume} \\",

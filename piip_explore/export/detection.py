@@ -11,12 +11,11 @@ from piip_explore.design import Branch, Design
 from piip_explore.errors import InputError
 from piip_explore.export import dino, limits, training
 from piip_explore.export.backbone import branch_classes
-from piip_explore.export.exporter import Files, Misfit, Origin
+from piip_explore.export.exporter import Misfit, Origin
 from piip_explore.export.official_exporter import PLAIN_VITS, OfficialExporter, free_vit
-from piip_explore.export.pyconfig import render
 from piip_explore.official import four_branches
 from piip_explore.official.arguments import CodeBase
-from piip_explore.official.pretrained import WEIGHTS, Weights
+from piip_explore.official.pretrained import WEIGHTS, PretrainedWeights
 
 Head = Literal["mask-rcnn", "cascade-rcnn", "dino"]
 _BASES = {"mask-rcnn": "mask_rcnn_r50_fpn", "cascade-rcnn": "cascade_mask_rcnn_r50_fpn"}
@@ -90,14 +89,18 @@ class OfficialDetection(OfficialExporter):
         if self.head not in get_args(Head):
             raise InputError(f"head '{self.head}': expected one of {', '.join(get_args(Head))}")
 
-    def files(self, design: Design, origin: Origin | None = None) -> Files:
-        """Return one config file, and the weights if there are any."""
-        what = f"{_TYPES[self.head]} on COCO, 1x schedule (put it into configs/piip/ of the detection code)"
-        lines = training.header(design, self.code_base, what, origin)
-        if len(design.branches) == 4:
-            mend = f"Mend their code first: {four_branches.MEND}. Without that, {four_branches.FAULT}."
-            lines = [*textwrap.wrap(mend, 110, break_on_hyphens=False), *lines]
-        return {f"{self.stem(design)}.py": render(self.config(design), lines), **self.weight_files(design)}
+    @property
+    def what(self) -> str:
+        """The detector, and where the config goes."""
+        return f"{_TYPES[self.head]} on COCO, 1x schedule (put it into configs/piip/ of the detection code)"
+
+    def header(self, design: Design, origin: Origin | None) -> list[str]:
+        """Return the usual lines, after what to mend in the authors' code where there are four branches."""
+        lines = super().header(design, origin)
+        if len(design.branches) < 4:
+            return lines
+        mend = f"Mend their code first: {four_branches.MEND}. Without that, {four_branches.FAULT}."
+        return [*textwrap.wrap(mend, 110, break_on_hyphens=False), *lines]
 
     def stem(self, design: Design) -> str:
         """Return the config's file name without its suffix."""
@@ -150,7 +153,7 @@ class OfficialDetection(OfficialExporter):
             "num_outs": 4,
         }
 
-    def _data(self, design: Design, chosen: dict[str, Weights]) -> dict[str, Any]:
+    def _data(self, design: Design, chosen: dict[str, PretrainedWeights]) -> dict[str, Any]:
         masks = self.head != "dino"
         size = design.resolution
         scale = (size, size * 800 // 1333)

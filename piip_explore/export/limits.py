@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from typing import Any
 
 from piip_explore import catalog
 from piip_explore.design import Branch, Design, Interaction, MergeKind
@@ -20,9 +21,7 @@ def at_most(count: int) -> Rule:
             return None
         work = [b.spec.weights * b.grid**2 for b in design.branches]
         kept = sorted(sorted(range(len(work)), key=lambda i: -work[i])[:count])
-        mended = replace(
-            design, branches=tuple(design.branches[i] for i in kept), merge=replace(design.merge, out=None)
-        )
+        mended = replace(_merging(design, out=None), branches=tuple(design.branches[i] for i in kept))
         return Misfit(f"it has {len(design.branches)} branches, the target takes at most {count}", mended)
 
     return rule
@@ -95,8 +94,7 @@ def merged_by(*kinds: MergeKind) -> Rule:
         if len(design.branches) == 1 or design.merge.kind in kinds:
             return None
         expected = " or ".join(f"merge={kind}" for kind in kinds)
-        mended = replace(design, merge=replace(design.merge, kind=kinds[0]))
-        return Misfit(f"it lacks merge={design.merge.kind} (it has {expected})", mended)
+        return Misfit(f"it lacks merge={design.merge.kind} (it has {expected})", _merging(design, kind=kinds[0]))
 
     return rule
 
@@ -104,8 +102,7 @@ def merged_by(*kinds: MergeKind) -> Rule:
 def multilevel_of_three(design: Design) -> Misfit | None:
     """Merging after interactions is an argument of the three-branch class only."""
     if design.merge.kind == "conv-multilevel" and len(design.branches) != 3:
-        mended = replace(design, merge=replace(design.merge, kind="conv"))
-        return Misfit("it has merge=conv-multilevel for three branches only", mended)
+        return Misfit("it has merge=conv-multilevel for three branches only", _merging(design, kind="conv"))
     return None
 
 
@@ -114,16 +111,18 @@ def all_merged(design: Design) -> Misfit | None:
     if design.merge.out is None:
         return None
     numbers = ",".join(map(str, design.merge.out))
-    mended = replace(design, merge=replace(design.merge, out=None))
-    return Misfit(f"all branches feed its merge (not out={numbers})", mended)
+    return Misfit(f"all branches feed its merge (not out={numbers})", _merging(design, out=None))
 
 
 def weighted_as_published(design: Design) -> Misfit | None:
     """Merged maps have one learned scalar each, and separate heads equal shares."""
     if design.merge.weighting == "published":
         return None
-    mended = replace(design, merge=replace(design.merge, weighting="published"))
-    return Misfit(f"its merge has no weighting={design.merge.weighting}", mended)
+    return Misfit(f"its merge has no weighting={design.merge.weighting}", _merging(design, weighting="published"))
+
+
+def _merging(design: Design, **changes: Any) -> Design:
+    return replace(design, merge=replace(design.merge, **changes))
 
 
 def widths_fall(design: Design) -> Misfit | None:

@@ -8,12 +8,11 @@ from typing import Any, ClassVar
 
 from piip_explore.catalog import ConvNeXt
 from piip_explore.design import Branch, Design, Interaction, Merge
-from piip_explore.errors import InputError
 from piip_explore.export import limits, training
 from piip_explore.export.backbone import interaction_arguments, interaction_indexes
 from piip_explore.export.exporter import Exporter, Files, Misfit, Origin
+from piip_explore.export.official_exporter import kept
 from piip_explore.export.pyconfig import Noted, render
-from piip_explore.official.import_design import import_backbone
 from piip_explore.official.pretrained import WEIGHTS, weights
 
 ENCODERS = ("clip_base", "clip_large", "convnext_base", "convnext_large")
@@ -84,10 +83,7 @@ class OfficialLlava(Exporter):
             InputError: the kept arguments are those of another design or code base.
         """
         if self.keep is not None:
-            imported = import_backbone(self.keep)
-            if imported.code_base != "llava" or imported.design.id != design.id:
-                raise InputError(f"the arguments to keep are those of '{imported.design}', not of '{design}'")
-            return dict(self.keep)
+            return kept(self.keep, design, "llava")
         assert design.interaction is not None
         low, high = (design.branches[i] for i in reversed(design.order))
         return {

@@ -13,18 +13,34 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from piip_explore import catalog
 from piip_explore.design import Branch, Design
 from piip_explore.errors import InputError
+from piip_explore.export import training
 from piip_explore.export.backbone import backbone
-from piip_explore.export.exporter import Exporter, Files
-from piip_explore.export.pyconfig import Noted, plain
+from piip_explore.export.exporter import Exporter, Files, Origin
+from piip_explore.export.pyconfig import Noted, plain, render
 from piip_explore.official.arguments import CLASS_WORDS, CodeBase, branch_class
 from piip_explore.official.import_design import import_backbone
 from piip_explore.official.network import read_network
-from piip_explore.official.pretrained import WEIGHTS, Weights, check_families, weights
+from piip_explore.official.pretrained import WEIGHTS, PretrainedWeights, check_families, weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from piip_explore.export.checkpoints import OurWeights
+
+
+def kept(keep: Mapping[str, Any], design: Design, code_base: CodeBase) -> dict[str, Any]:
+    """Return the arguments of an imported config, after a check that they are those of the design.
+
+    Raises:
+        InputError: they are those of another design or code base.
+    """
+    imported = import_backbone(keep, resolution=design.resolution)
+    if imported.code_base != code_base or imported.design.id != design.id:
+        raise InputError(
+            f"the arguments to keep are those of '{imported.design}' in the {imported.code_base} code, "
+            f"not of '{design}' in the {code_base} code"
+        )
+    return dict(keep)
 
 
 @dataclass(frozen=True)
@@ -42,14 +58,32 @@ class OfficialExporter(Exporter):
     keep: Mapping[str, Any] | None = None
     weights: Path | None = None
 
-    def chosen_weights(self, design: Design) -> dict[str, Weights]:
+    def chosen_weights(self, design: Design) -> dict[str, PretrainedWeights]:
         """Return the pre-trained weights of every model of the design."""
         check_families(self.pretrain, design.branches)
         return {branch.model: weights(branch.model, self.pretrain.get(branch.model)) for branch in design.branches}
 
+    @property
+    @abstractmethod
+    def what(self) -> str:
+        """What the config trains, and where it goes, as the file's first line says it."""
+
     @abstractmethod
     def stem(self, design: Design) -> str:
         """Return the config's file name without its suffix."""
+
+    @abstractmethod
+    def config(self, design: Design) -> dict[str, Any]:
+        """Return the assignments of the config file, with their notes."""
+
+    def header(self, design: Design, origin: Origin | None) -> list[str]:
+        """Return the comment lines that open the config file."""
+        return training.header(design, self.code_base, self.what, origin)
+
+    def files(self, design: Design, origin: Origin | None = None) -> Files:
+        """Return one config file, and the weights if there are any."""
+        text = render(self.config(design), self.header(design, origin))
+        return {f"{self.stem(design)}.py": text, **self.weight_files(design)}
 
     def arguments(self, design: Design) -> dict[str, Any]:
         """Return the backbone arguments of the design, or those kept; with `weights`, arguments that load them.
@@ -60,17 +94,8 @@ class OfficialExporter(Exporter):
         if self.keep is None:
             arguments = backbone(design, self.code_base, self.chosen_weights(design))
         else:
-            arguments = self._kept(design, self.keep)
+            arguments = kept(self.keep, design, self.code_base)
         return arguments if self.weights is None else self._loading(design, arguments)
-
-    def _kept(self, design: Design, keep: Mapping[str, Any]) -> dict[str, Any]:
-        imported = import_backbone(keep, resolution=design.resolution)
-        if imported.code_base != self.code_base or imported.design.id != design.id:
-            raise InputError(
-                f"the arguments to keep are those of '{imported.design}' in the {imported.code_base} code, "
-                f"not of '{design}' in the {self.code_base} code"
-            )
-        return dict(keep)
 
     @cached_property
     def _stored(self) -> OurWeights:

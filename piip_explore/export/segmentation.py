@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 from piip_explore.design import Design
 from piip_explore.export import limits, training
 from piip_explore.export.backbone import resizable
-from piip_explore.export.exporter import Files, Misfit, Origin
+from piip_explore.export.exporter import Misfit
 from piip_explore.export.official_exporter import PLAIN_VITS, OfficialExporter, plain_vit
-from piip_explore.export.pyconfig import render
 from piip_explore.official.arguments import CodeBase
 from piip_explore.official.pretrained import weights
 
@@ -21,6 +20,7 @@ class OfficialSegmentation(OfficialExporter):
 
     name: ClassVar[str] = "official-segmentation"
     code_base: ClassVar[CodeBase] = "segmentation"
+    what: ClassVar[str] = "UperNet on ADE20K, 80k iterations (put it into configs/piip/ of the segmentation code)"
     rules: ClassVar = (
         limits.at_most(3),
         limits.known_models(plain_vit, PLAIN_VITS, "it has plain ViTs and InternViT"),
@@ -52,12 +52,6 @@ class OfficialSegmentation(OfficialExporter):
         branches = tuple(replace(b, resolution=sizes.get(b, b.resolution)) for b in design.branches)
         reason = f"it cannot resize pre-trained positions to '{refused[0]}'"
         return Misfit(reason, replace(design, branches=branches))
-
-    def files(self, design: Design, origin: Origin | None = None) -> Files:
-        """Return one config file, and the weights if there are any."""
-        what = "UperNet on ADE20K, 80k iterations (put it into configs/piip/ of the segmentation code)"
-        text = render(self.config(design), training.header(design, self.code_base, what, origin))
-        return {f"{self.stem(design)}.py": text, **self.weight_files(design)}
 
     def stem(self, design: Design) -> str:
         """Return the config's file name without its suffix."""

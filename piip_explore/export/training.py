@@ -10,7 +10,7 @@ from piip_explore.design import Design
 from piip_explore.export.exporter import Origin
 from piip_explore.export.pyconfig import Name
 from piip_explore.official.arguments import CodeBase
-from piip_explore.official.pretrained import Weights
+from piip_explore.official.pretrained import PretrainedWeights
 
 IMAGENET_NORM = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375], "to_rgb": True}
 HALF_NORM = {"mean": [127.5, 127.5, 127.5], "std": [127.5, 127.5, 127.5], "to_rgb": True}
@@ -21,7 +21,7 @@ def has_convnext(design: Design) -> bool:
     return any(isinstance(branch.spec, ConvNeXt) for branch in design.branches)
 
 
-def image_norm(design: Design, chosen: dict[str, Weights]) -> dict[str, Any]:
+def image_norm(design: Design, chosen: dict[str, PretrainedWeights]) -> dict[str, Any]:
     """Return mean and standard deviation of the images: ImageNet's beside ConvNeXt or 384-pixel DeiT III weights."""
     imagenet = has_convnext(design) or any(weights.family == "deit3-384" for weights in chosen.values())
     return IMAGENET_NORM if imagenet else HALF_NORM
@@ -101,7 +101,7 @@ ENVIRONMENT: dict[CodeBase, tuple[str, ...]] = {
     ),
     "llava": (
         "Runs with LLaVA-1.5's packages, transformers 4.37.2 and flash-attn 2.3.6; the authors trained on A100. Newer",
-        "GPUs need their deformable attention compiled anew; build() of piip_explore.models is this encoder in plain",
+        "GPUs need their deformable attention recompiled; build() of piip_explore.models is this encoder in plain",
         "PyTorch.",
     ),
 }

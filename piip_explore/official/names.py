@@ -83,7 +83,9 @@ def _branch_name(index: int, name: str, merge: str) -> str:
 
 
 def _direction_name(low: int, high: int, name: str) -> str:
-    source, kind, rest = re.fullmatch(r"branch([12])to[12]_(proj|injector)\.(.+)", name).groups()  # type: ignore[union-attr]
+    match = re.fullmatch(r"branch([12])to[12]_(proj|injector)\.(.+)", name)
+    assert match is not None
+    source, kind, rest = match.groups()
     direction = f"{low}_{high}" if source == "1" else f"{high}_{low}"
     rest = rest.replace("ffn.dwconv.dwconv.", "ffn.dwconv.")
     return f"{direction}.proj.{rest}" if kind == "proj" else f"{direction}.{rest}"

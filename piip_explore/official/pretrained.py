@@ -12,7 +12,7 @@ from piip_explore.official.arguments import BranchClass
 
 
 @dataclass(frozen=True)
-class Weights:
+class PretrainedWeights:
     """One file of pre-trained weights.
 
     `path` is what a config names: a file below `pretrained/`, or a name on the Hugging Face hub. The authors'
@@ -48,61 +48,61 @@ _INTERN = "https://huggingface.co/OpenGVLab/InternVL"
 _AUGREG = "https://huggingface.co/timm"
 
 
-def _deit3(size: str, pixels: int = 224) -> Weights:
+def _deit3(size: str, pixels: int = 224) -> PretrainedWeights:
     family = "deit3" if pixels == 224 else f"deit3-{pixels}"
-    return Weights(family, f"pretrained/deit_3_{size}_{pixels}_21k.pth", _DEIT3, "vit_models", pixels)
+    return PretrainedWeights(family, f"pretrained/deit_3_{size}_{pixels}_21k.pth", _DEIT3, "vit_models", pixels)
 
 
-def _augreg(size: str) -> Weights:
+def _augreg(size: str) -> PretrainedWeights:
     name = f"vit_{size}_patch16_224"
     # Fine-tuned on ImageNet-1k: the classification code loads the head of 1000 classes too, strictly.
     source = f"{_AUGREG}/{name}.augreg_in21k_ft_in1k"
-    return Weights("augreg", f"pretrained/{name}_augreg_in21k_ft_in1k.pth", source, "InternViT6B")
+    return PretrainedWeights("augreg", f"pretrained/{name}_augreg_in21k_ft_in1k.pth", source, "InternViT6B")
 
 
-def _mae(size: str, patch: int = 16) -> Weights:
-    return Weights("mae", f"pretrained/mae_pretrain_vit_{size}.pth", _MAE, "InternViT6B", patch=patch)
+def _mae(size: str, patch: int = 16) -> PretrainedWeights:
+    return PretrainedWeights("mae", f"pretrained/mae_pretrain_vit_{size}.pth", _MAE, "InternViT6B", patch=patch)
 
 
-def _dinov2(size: str) -> Weights:
-    return Weights("dinov2", f"pretrained/dinov2_vit{size}14_pretrain.pth", _DINOV2, "InternViT6B", 518, 14)
+def _dinov2(size: str) -> PretrainedWeights:
+    return PretrainedWeights("dinov2", f"pretrained/dinov2_vit{size}14_pretrain.pth", _DINOV2, "InternViT6B", 518, 14)
 
 
-def _perceiver(name: str) -> Weights:
+def _perceiver(name: str) -> PretrainedWeights:
     path = f"pretrained/uni-perceiver-{name}-pretrained_converted.pth"
-    return Weights("uni-perceiver", path, _PERCEIVER, "UnifiedBertEncoder")
+    return PretrainedWeights("uni-perceiver", path, _PERCEIVER, "UnifiedBertEncoder")
 
 
-def _beitv2(size: str) -> Weights:
-    return Weights("beitv2", f"pretrained/beitv2_{size}_patch16_224_pt1k_ft21k.pth", _BEIT2, "BEiT")
+def _beitv2(size: str) -> PretrainedWeights:
+    return PretrainedWeights("beitv2", f"pretrained/beitv2_{size}_patch16_224_pt1k_ft21k.pth", _BEIT2, "BEiT")
 
 
-def _convnext(size: str) -> Weights:
+def _convnext(size: str) -> PretrainedWeights:
     name = f"facebook/convnext-{size}-224"
-    return Weights("convnext", name, f"https://huggingface.co/{name}", "ConvNextHFWrapper")
+    return PretrainedWeights("convnext", name, f"https://huggingface.co/{name}", "ConvNextHFWrapper")
 
 
-def _hub(family: str, name: str, branch_class: BranchClass, image_size: int, patch: int = 16) -> Weights:
+def _hub(family: str, name: str, branch_class: BranchClass, image_size: int, patch: int = 16) -> PretrainedWeights:
     source = name if "/" in name else f"timm/{name}"
-    return Weights(family, name, f"https://huggingface.co/{source}", branch_class, image_size, patch)
+    return PretrainedWeights(family, name, f"https://huggingface.co/{source}", branch_class, image_size, patch)
 
 
-WEIGHTS: dict[str, tuple[Weights, ...]] = {
+WEIGHTS: dict[str, tuple[PretrainedWeights, ...]] = {
     "vit_tiny": (
-        Weights("deit", "pretrained/deit_tiny_patch16_224-a1311bcf.pth", _DEIT, "vit_models"),
+        PretrainedWeights("deit", "pretrained/deit_tiny_patch16_224-a1311bcf.pth", _DEIT, "vit_models"),
         _augreg("tiny"),
     ),
     "vit_small": (
         _deit3("small"),
         _deit3("small", 384),
-        Weights("deit", "pretrained/deit_small_patch16_224-cd65a155.pth", _DEIT, "vit_models"),
+        PretrainedWeights("deit", "pretrained/deit_small_patch16_224-cd65a155.pth", _DEIT, "vit_models"),
         _augreg("small"),
         _dinov2("s"),
     ),
     "vit_base": (
         _deit3("base"),
         _deit3("base", 384),
-        Weights("deit", "pretrained/deit_base_patch16_224-b5f2ef4d.pth", _DEIT, "vit_models"),
+        PretrainedWeights("deit", "pretrained/deit_base_patch16_224-b5f2ef4d.pth", _DEIT, "vit_models"),
         _augreg("base"),
         _mae("base"),
         _dinov2("b"),
@@ -117,7 +117,9 @@ WEIGHTS: dict[str, tuple[Weights, ...]] = {
         _perceiver("large-L24-H1024-224size"),
     ),
     "vit_huge": (_mae("huge", 14),),
-    "intern_vit_6b": (Weights("internvl", "pretrained/intern_vit_6b_224px.pth", _INTERN, "InternViT6B", patch=14),),
+    "intern_vit_6b": (
+        PretrainedWeights("internvl", "pretrained/intern_vit_6b_224px.pth", _INTERN, "InternViT6B", patch=14),
+    ),
     "beit_base": (_beitv2("base"),),
     "beit_large": (_beitv2("large"),),
     "convnext_tiny": (_convnext("tiny"),),
@@ -133,7 +135,7 @@ WEIGHTS: dict[str, tuple[Weights, ...]] = {
 """Weights of every catalogued model; the first are those of the published designs."""
 
 
-def weights(model: str, family: str | None = None) -> Weights:
+def weights(model: str, family: str | None = None) -> PretrainedWeights:
     """Return the weights of a model, of the family given or the published default.
 
     A free model has none: its path names the file that your own pre-training would write.
@@ -151,7 +153,7 @@ def weights(model: str, family: str | None = None) -> Weights:
     raise InputError(f"no '{family}' weights for '{model}': expected one of {known}")
 
 
-def _own(model: str, family: str | None) -> Weights:
+def _own(model: str, family: str | None) -> PretrainedWeights:
     if family is not None:
         why = (
             "the authors' code has no such branch" if model in catalog.MODELS else "a free model has no public weights"
@@ -160,7 +162,7 @@ def _own(model: str, family: str | None) -> Weights:
     spec = catalog.model(model)
     assert isinstance(spec, catalog.ViT)
     path = f"pretrained/deit_depth{spec.depth}_dim{spec.dim}_heads{spec.heads}.pth"
-    return Weights(
+    return PretrainedWeights(
         "own", path, "no public weights: pre-train this model, or set None to start from scratch", "vit_models"
     )
 
