@@ -17,7 +17,7 @@ def test_a_name_means_its_file_in_studies():
     assert locate.study("coco", None) == ("studies/coco.journal", "coco")
 
 
-@pytest.mark.parametrize("path", ["elsewhere/x.journal", "./x.journal", "x.journal"])
+@pytest.mark.parametrize("path", ["elsewhere/x.journal", "./x.journal", "x.journal", "x"])
 def test_a_path_given_as_a_name_means_the_only_study_of_that_file(folder, path):
     (folder / "elsewhere").mkdir()
     open_study(path, "mine", DIRECTIONS)

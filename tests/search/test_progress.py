@@ -47,6 +47,8 @@ def test_counts_plan_for_every_rung(tmp_path):
         launch.study.complete(launch.study.next(Place("cpu")), Outcome("ok", 40.0, None, 60.0))
     launch.study.complete(launch.study.next(Place("cpu")), Outcome("diverged", math.nan, None, 60.0))
     assert shown.counts().startswith("4 done, 1 failed, 0 running, 1 left")
+    launch.study.complete(launch.study.next(Place("cpu")), Outcome("ok", 40.0, None, 120.0))
+    assert shown.counts().startswith("5 done, 1 failed, 0 running, 0 left"), "full runs count too"
 
 
 def test_the_live_table_shows_workers_and_the_front(tmp_path):

@@ -1,0 +1,49 @@
+"""What docs/architecture.md and the other pages say of the package's files is true."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+from tests import commands
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "piip_explore"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+_FILE = re.compile(r"(?<![\w./-])((?:[a-z_]+/)*[a-z_]+\.py)\b")
+_OF_USERS = {"config.py", "configs/piip/mask_rcnn_piip_tsb.py"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_files_that_a_page_names_exist(page):
+    folders = (ROOT / name for name in ("piip_explore", "benchmarks", "tests"))
+    there = [f"/{path.relative_to(ROOT)}" for folder in folders for path in folder.rglob("*.py")]
+    named = set(_FILE.findall(page.read_text(encoding="utf-8"))) - _OF_USERS
+    assert not [name for name in named if not any(path.endswith(f"/{name}") for path in there)]
+
+
+def test_a_text_becomes_a_number_along_the_pictured_files():
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^cli/cost\.py ──> .*$", page, re.MULTILINE)
+    command = ["cost", "vit_tiny@448 vit_base@224"]
+    assert commands.run(command).status == 0  # counts the parts
+    entered: list[str] = []
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        file = frame.f_code.co_filename
+        if file.startswith(f"{PACKAGE}/") and frame.f_code.co_flags & inspect.CO_OPTIMIZED:  # a function, not a class
+            entered.append(file.removeprefix(f"{PACKAGE}/"))
+
+    before = sys.gettrace()
+    sys.settrace(note)
+    try:
+        commands.run(command)
+    finally:
+        sys.settrace(before)
+    pictured = line.split(" ──> ")
+    assert sorted(pictured, key=entered.index) == pictured
