@@ -6,7 +6,7 @@
 
 Each step is a process of its own with at most ten minutes. One that is cut off resumes in the next run, where those
 that ended are not repeated; `--again` repeats them. Needs torch, and says which wheels each step lacks. `summary.md` in
-the folder, written anew after every step, says what came of each and which open question it answers.
+the folder, rewritten after every step, says what came of each and which open question it answers.
 """
 
 from __future__ import annotations

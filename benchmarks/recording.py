@@ -103,7 +103,7 @@ def _output(command: str, folder: Path) -> list[str]:
 
 
 def main() -> None:
-    """Record the page anew."""
+    """Record the page again."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("page", nargs="?", type=Path, default=PAGE)
     path = parser.parse_args().page

@@ -56,7 +56,7 @@ def search(
 
 
 def plain_tpe(pool: Pool, seed: int, losses: np.ndarray) -> tuple[list[int], float, int]:
-    """Optuna's defaults on the same axes. Combinations that are no design are told the worst values, at no cost."""
+    """Optuna's defaults on the same axes. Combinations that are not designs are told the worst values, at no cost."""
     study = optuna.create_study(directions=["minimize"] * 2, sampler=optuna.samplers.TPESampler(seed=seed))
     rows: list[int] = []
     while len(rows) < BUDGET:

@@ -23,7 +23,7 @@ def folder() -> Path:
     The environment is asked every time. A user without a home folder gets one among the temporary files.
 
     Raises:
-        InputError: the environment names the home folder of nobody.
+        InputError: the environment names the home folder of a user who does not exist.
     """
     if chosen := os.environ.get(ENVIRONMENT_VARIABLE):
         try:

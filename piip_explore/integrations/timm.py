@@ -40,7 +40,7 @@ class PIIP(nn.Module):
         features_only: the network returns maps: build no classifier.
 
     Raises:
-        InputError: a text that is no design, or one whose merge has no classifier where one is wanted.
+        InputError: a text that is not a design, or one whose merge has no classifier where one is wanted.
     """
 
     def __init__(

@@ -35,7 +35,7 @@ class PIIPConfig(BackboneConfigMixin, PretrainedConfig):
         out_indices: their places, from 0, in place of their names.
 
     Raises:
-        InputError: a text that is no design.
+        InputError: a text that is not a design.
     """
 
     model_type = "piip"

@@ -105,7 +105,7 @@ def measure(
 
 
 def folder_of(name: str) -> Path:
-    """Return the folder for files of a measuring that runs."""
+    """Return the folder for files of a measurement under way."""
     return path_of(name).with_suffix(".files")
 
 

@@ -12,7 +12,7 @@ An evaluator is a picklable object with three methods (see `piip_explore.search.
         def describe(self):  # what identifies the evaluation; a study resumes only with the same
             return {"kind": "my-training", "epochs": self.epochs}
 
-        def conditions(self, device):  # what scores depend on beside that
+        def conditions(self, device):  # what scores depend on besides that
             return {"code_version": "1", "kernel_backend": "none"}
 
         def evaluate(self, task, progress):  # in a worker process; `task.checkpoints` is a folder to resume from

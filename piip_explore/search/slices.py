@@ -1,6 +1,6 @@
 """What one choice does to a design's score while its other choices stay: slices through a forest of a study's trials.
 
-The forest is the one that judges which choices matter. A slice is no measurement: it says what the study's other
+The forest is the one that judges which choices matter. A slice is not a measurement: it says what the study's other
 trials make of a design that differs from it in one choice.
 """
 

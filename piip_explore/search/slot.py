@@ -9,7 +9,7 @@ from piip_explore.search.evaluators import Place, Task
 from piip_explore.search.worker import STARTING, Share
 
 START_SECONDS = 600.0
-"""How long a worker process may take to start, beside that."""
+"""How long a worker process may take to start, besides that."""
 
 
 @dataclass

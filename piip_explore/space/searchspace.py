@@ -167,7 +167,7 @@ class SearchSpace(Definition):
 
 
 def choices_of(summary: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
-    """Return the choices in a `SearchSpace.summary()`, also in one of before.
+    """Return the choices in a `SearchSpace.summary()`, even one that an earlier version wrote.
 
     Such a summary may keep choices as axes, and lack an option that came later: its designs had the default.
     """

@@ -82,7 +82,7 @@ def row(code_base: str, words: str) -> dict[str, str]:
 
 def check(arguments: Mapping[str, Any], table: Mapping[str, str], also: Mapping[str, Any]) -> None:
     for name, value in arguments.items():
-        assert name in table or name in also, f"{name} is no argument"
+        assert name in table or name in also, f"{name} is not an argument"
         if name in OTHER_TYPES:
             assert isinstance(value, OTHER_TYPES[name]), (name, value)
         elif name in also:

@@ -135,7 +135,7 @@ while not (out / "end").exists():
 
 
 def test_a_command_whose_search_was_killed_is_not_run_beside_itself(tmp_path, monkeypatch):
-    """The command goes on alone; the next evaluation waits for it."""
+    """The command continues alone; the next evaluation waits for it."""
     out, command = run_folder(tmp_path) / "out", python(ORPHAN, "{out}")
     monkeypatch.setattr("piip_explore.export.command_evaluator._end", lambda process: None)
 

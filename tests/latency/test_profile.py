@@ -1,4 +1,4 @@
-"""Device profiles as files, and the log of a measuring."""
+"""Device profiles as files, and the log of a measurement."""
 
 import json
 from dataclasses import replace

@@ -107,7 +107,7 @@ BREAKS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "no levels": ({"with_simple_fpn": False}, {}, "with_simple_fpn=False"),
     "levels that are none": ({"with_simple_fpn": False, "out_interaction_indexes": 3}, {}, "out_interaction_indexes=3"),
     "size": ({}, {"real_size": None}, "branch2: real_size=None"),
-    "size that is no size": ({}, {"real_size": True}, "branch2: real_size=True"),
+    "size that is not a size": ({}, {"real_size": True}, "branch2: real_size=True"),
     "size off the grid": ({}, {"real_size": 450}, "branch2: resolution 450"),
     "ranges": ({}, {"interaction_indexes": [[0, 5], [7, 11]]}, "branch2: interaction_indexes"),
     "no ranges": ({}, {"interaction_indexes": []}, "branch2: interaction_indexes"),

@@ -99,7 +99,7 @@ def test_deterministic_gradients_of_some_maps_at_a_time(monkeypatch, maps):
 
 
 class Crowd:
-    """Two heads whose 36 samples lie in one cell, of nine queries, but for one in another and one outside the map."""
+    """Two heads whose 36 samples, of nine queries, are in one cell, except one in another and one outside the map."""
 
     key_grid, query_grid = (2, 3), (3, 3)
 
