@@ -214,6 +214,13 @@ def test_trials_that_a_killed_search_left_are_lost(tmp_path: Path) -> None:
     assert progress.workers["trial"].tolist() == [3, 4]
 
 
+def test_training_time_is_in_hours(tmp_path: Path) -> None:
+    synthetic.write(tmp_path / "a.journal", "one", 12)  # 30 seconds each
+    progress = study.progress_of("one", 1, frozenset(), _trials(tmp_path))
+    assert progress.gpu_hours == pytest.approx(0.1)
+    assert progress.history["gpu_hours"].iloc[[0, -1]].tolist() == pytest.approx([0.1 / 12, 0.1])
+
+
 def test_another_study_keeps_only_designs_selected(app: AppTest) -> None:
     app.query_params["pick"] = ["3", "vit_base@448"]
     app.run()
