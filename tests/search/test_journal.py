@@ -232,6 +232,20 @@ def test_a_plain_optuna_script_may_write_to_the_same_file(path):
     assert store.table.values[2] == [3.0, 4.0]
 
 
+def test_a_running_trial_is_not_started_again(path):
+    store = open_study(path, "demo", DIRECTIONS)
+    store.create(TRIAL, RUNNING)
+    store.refresh()
+    started = store.table.started[0]
+    again = {"op_code": 6, "worker_id": "w", "trial_id": 0, "state": 0, "values": None}
+    with path.open("a") as file:
+        file.write(json.dumps(again | {"datetime_start": "2001-01-01T00:00:00.000000"}) + "\n")
+    assert store.refresh() == set()
+    assert started is not None
+    assert store.table.started == [started]
+    assert open_study(path, "demo").table.started == [started]
+
+
 def test_every_line_is_one_that_optuna_knows(path):
     finished(path, 1)
     assert {json.loads(line)["op_code"] for line in path.read_bytes().splitlines()} == {0, 4, 6}
