@@ -13,7 +13,8 @@ validity        results of validations, and what they say of the proxy
 tradeoff        what the Explore page shows, before it is drawn
 filters         the choices that decide it
 limits          limits on other costs, and what each of them costs
-choices         designs as lines over their choices, and the ranges kept on them
+choices         designs by their choices: axes, and what is within ranges of them
+brush           designs drawn as lines over these axes, and the ranges that a brush keeps
 sentence        the sentence that opens the Explore page
 inspector       what the Explore page says of one trial
 comparison      what there is to compare of several designs

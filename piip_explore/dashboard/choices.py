@@ -1,18 +1,14 @@
-"""Designs as lines over their choices: the axes of parallel coordinates, and the ranges kept on them."""
+"""Designs by their choices: the axes of parallel coordinates, and what is within ranges of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-import streamlit as st
 
 from piip_explore import catalog
-from piip_explore.dashboard import address, plot
-from piip_explore.dashboard.figures.space import Dimension, log_ticks, parallel
-from piip_explore.dashboard.plot import Marks
+from piip_explore.dashboard.figures.contents import Dimension, log_ticks
 from piip_explore.dashboard.trials import Bools, Features, Floats, Trials
 from piip_explore.errors import InputError
 
@@ -24,39 +20,6 @@ _MOST_TICKS = 14
 
 Ranges = dict[str, list[list[float]]]
 """The ranges that are kept, by the label of their axis."""
-
-
-def kept(name: str) -> Ranges:
-    """Return the ranges that the address holds under a name; words that are not ranges are ignored."""
-    found: Ranges = {}
-    for word in address.get(name):
-        label, _, ends = word.rpartition("~")
-        try:
-            low, high = (float(end) for end in ends.split("_"))
-        except ValueError:
-            continue
-        found.setdefault(label, []).append([low, high])
-    return found
-
-
-def keep(name: str, ranges: Mapping[str, Sequence[Sequence[float]]]) -> None:
-    """Write ranges to the address under a name."""
-    words = [f"{label}~{low:.4g}_{high:.4g}" for label, some in ranges.items() for low, high in some]
-    address.put(**{name: words})
-
-
-def draw(dimensions: Sequence[Dimension], color: str, name: str, key: str, alt: str) -> Ranges:
-    """Draw designs as lines that the axis `color` colours; return the ranges under `name`, which a brush changes."""
-    least = 90 * len(dimensions)
-    plot.draw(parallel(dimensions, color), key, alt, least=least, on_brush=partial(keep, name))
-    ranges = kept(name)
-    plot.mark(key, Marks(brush=ranges))
-    return ranges
-
-
-def clear_button(name: str) -> None:
-    """Draw the button that clears the ranges under a name."""
-    st.button("Clear the ranges", on_click=keep, args=(name, {}))
 
 
 def within(dimensions: Sequence[Dimension], ranges: Ranges) -> Bools:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from piip_explore.dashboard import text
-from piip_explore.dashboard.figures.front import Axis
+from piip_explore.dashboard.figures.contents import Axis
 from piip_explore.dashboard.trials import Floats, Trials
 from piip_explore.design import Design
 from piip_explore.errors import InputError

@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from piip_explore.dashboard import address, text
-from piip_explore.dashboard.figures import style
+from piip_explore.dashboard.figures import palette
 
-COLORS = (style.ORANGE, style.GREEN, style.PURPLE, style.VERMILLION, style.SKY, style.YELLOW)
+COLORS = (palette.ORANGE, palette.GREEN, palette.PURPLE, palette.VERMILLION, palette.SKY, palette.YELLOW)
 """The colour of the first pin, the second, ...; there are no more pins than colours."""
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 
 from piip_explore import published
 from piip_explore.dashboard import text
-from piip_explore.dashboard.figures import style
-from piip_explore.dashboard.figures.front import Strip
+from piip_explore.dashboard.figures import palette
+from piip_explore.dashboard.figures.contents import Strip
 
 
 def published_strips(accounting: str, low: float, high: float) -> list[Strip]:
@@ -19,8 +19,8 @@ def published_strips(accounting: str, low: float, high: float) -> list[Strip]:
     rows = rows[(rows["cost"] >= low) & (rows["cost"] <= high)]
     strips = []
     for name, mask, color in (
-        ("published", rows["branches"] > 1, style.GREEN),
-        ("single branch", rows["branches"] == 1, style.PURPLE),
+        ("published", rows["branches"] > 1, palette.GREEN),
+        ("single branch", rows["branches"] == 1, palette.PURPLE),
     ):
         some = rows[mask]
         if len(some):

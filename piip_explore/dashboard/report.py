@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from piip_explore import cost
 from piip_explore.dashboard import filters, text, training, validity
-from piip_explore.dashboard.figures import style
+from piip_explore.dashboard.figures import palette
 from piip_explore.dashboard.figures.cost import by_module
 from piip_explore.dashboard.figures.drawing import Scale, drawing
 from piip_explore.dashboard.figures.front import chart
@@ -98,13 +98,13 @@ def _figure(figure: go.Figure) -> str:
 def front_figure(tradeoff: Tradeoff, accounting: str, budget: float | None, chosen: Sequence[int]) -> go.Figure:
     """Draw the chart with its marks: the knee, the best within the budget, and the chosen trials."""
     figure = chart(tradeoff.points(), tradeoff.axes, strips(tradeoff, accounting))
-    colors = {row: style.SERIES[(place + 1) % len(style.SERIES)] for place, row in enumerate(chosen)}
+    colors = {row: palette.SERIES[(place + 1) % len(palette.SERIES)] for place, row in enumerate(chosen)}
     for mark in marks(tradeoff, budget, [], colors):
         ring = {"size": 19, "symbol": "circle-open", "color": mark.color, "line": {"width": 2.5}}
         place = {"x": [mark.x], "y": [mark.y], "text": [mark.label], "textposition": "bottom right"}
         figure.add_trace(go.Scatter(**place, mode="markers+text", marker=ring, hoverinfo="skip"))
     if budget is not None:
-        figure.add_vline(budget, line_dash="dash", line_color=style.VERMILLION)
+        figure.add_vline(budget, line_dash="dash", line_color=palette.VERMILLION)
     return figure
 
 

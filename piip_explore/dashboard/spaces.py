@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from piip_explore.cost.table import DesignTable
 from piip_explore.dashboard.choices import of_designs
-from piip_explore.dashboard.figures.space import Dimension
+from piip_explore.dashboard.figures.contents import Dimension
 from piip_explore.dashboard.trials import Features
 from piip_explore.latency import enumerate_space
 from piip_explore.space import SearchSpace

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from piip_explore.dashboard.figures import style
-from piip_explore.dashboard.figures.front import MOST_POINTS, Axis, Points, Strip
+from piip_explore.dashboard.figures import palette
+from piip_explore.dashboard.figures.contents import MOST_POINTS, Axis, Points, Strip
 from piip_explore.dashboard.plot import Mark
 from piip_explore.dashboard.published_marks import published_strips
 from piip_explore.dashboard.trials import Floats, Trials, front_rows, losses
@@ -102,10 +102,10 @@ def marks(tradeoff: Tradeoff, budget: float | None, selected: Sequence[int], pin
     number), and what is selected."""
     found = []
     if tradeoff.knee is not None:
-        found.append(_mark(tradeoff, tradeoff.knee, style.ORANGE, "knee"))
+        found.append(_mark(tradeoff, tradeoff.knee, palette.ORANGE, "knee"))
     best = tradeoff.best(budget) if budget is not None else None
     if best is not None:
-        found.append(_mark(tradeoff, best, style.VERMILLION, "best in budget"))
+        found.append(_mark(tradeoff, best, palette.VERMILLION, "best in budget"))
     found += [_mark(tradeoff, trial, color, f"trial {trial}") for trial, color in pins.items()]
     named = {mark.trial for mark in found}
     for trial in selected:
@@ -144,7 +144,7 @@ def strips(tradeoff: Tradeoff, accounting: str) -> list[Strip]:
             labels = tradeoff.trials.labels(drawn)
             cards = [f"trial {row} ({name})<br>{label}" for row, label in zip(drawn, labels, strict=True)]
             shown = name if len(drawn) == len(rows) else f"{name}, last {MOST_MARKS}"
-            found.append(Strip(shown, tradeoff.x[drawn], cards, drawn, style.VERMILLION, _SYMBOLS[name], 8))
+            found.append(Strip(shown, tradeoff.x[drawn], cards, drawn, palette.VERMILLION, _SYMBOLS[name], 8))
     costs = tradeoff.x[tradeoff.shown]
     if tradeoff.axes[0].label.startswith("GFLOPs") and len(costs):
         found += published_strips(accounting, float(costs.min()) / 2, float(costs.max()) * 2)

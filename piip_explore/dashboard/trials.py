@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from piip_explore.dashboard import text
-from piip_explore.dashboard.figures.front import Axis
+from piip_explore.dashboard.figures.contents import Axis
 from piip_explore.design import Interaction, Merge
 from piip_explore.errors import InputError
 from piip_explore.search import expected, pareto, report

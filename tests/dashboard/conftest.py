@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 
 from piip_explore.dashboard import studies as sources
-from piip_explore.dashboard.figures.front import Axis
+from piip_explore.dashboard.figures.contents import Axis
 from piip_explore.dashboard.options import Options
 from piip_explore.dashboard.trials import front_rows
 from tests.dashboard import synthetic

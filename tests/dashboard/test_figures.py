@@ -11,12 +11,12 @@ import pytest
 
 from piip_explore.dashboard.figures import cost as cost_figures
 from piip_explore.dashboard.figures import front as fronts
+from piip_explore.dashboard.figures import palette
 from piip_explore.dashboard.figures import space as space_figures
 from piip_explore.dashboard.figures import study as study_figures
-from piip_explore.dashboard.figures import style
 from piip_explore.dashboard.figures import validity as validity_figures
+from piip_explore.dashboard.figures.contents import Axis, Points, Strip
 from piip_explore.dashboard.figures.drawing import Scale, drawing
-from piip_explore.dashboard.figures.front import Axis, Points, Strip
 from piip_explore.dashboard.figures.miniature import miniature
 from piip_explore.dashboard.figures.study import beside
 from piip_explore.design import Design
@@ -195,7 +195,7 @@ def test_the_miniature_names_every_branch_and_has_a_line_per_interaction(text: s
     shown = miniature(design)
     for branch in design.branches:
         assert f">{branch.model} @ {branch.resolution}<" in shown
-    assert shown.count(f"width:2px; background:{style.GREY}") == (2 * 6 if len(design.branches) > 1 else 0)
+    assert shown.count(f"width:2px; background:{palette.GREY}") == (2 * 6 if len(design.branches) > 1 else 0)
     assert f"aria-label='Branches of {design}'" in shown
 
 

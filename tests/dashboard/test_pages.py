@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 from piip_explore.dashboard import choices, exports, limits, selection, studies, validity
 from piip_explore.dashboard import spaces as counted_spaces
 from piip_explore.dashboard.comparison import side_by_side
-from piip_explore.dashboard.figures import space as space_figures
+from piip_explore.dashboard.figures import contents
 from piip_explore.dashboard.options import Options
 from piip_explore.dashboard.pages import design, study
 from piip_explore.dashboard.server.application import MAIN
@@ -326,7 +326,7 @@ def test_models_of_one_size_keep_their_places_on_an_axis() -> None:
 
 @pytest.mark.parametrize(("low", "high", "first", "last"), [(1.5, 70.0, "2", "50"), (463.0, 1600.0, "500", "1,500")])
 def test_ticks_of_a_logarithmic_axis_are_round(low: float, high: float, first: str, last: str) -> None:
-    ticks = space_figures.log_ticks(low, high)
+    ticks = contents.log_ticks(low, high)
     assert next(iter(ticks.values())) == first
     assert [*ticks.values()][-1] == last
     assert 3 <= len(ticks) <= 7

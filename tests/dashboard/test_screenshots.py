@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from piip_explore.dashboard import studies
-from piip_explore.dashboard.figures.front import Axis
+from piip_explore.dashboard.figures.contents import Axis
 from piip_explore.dashboard.options import Options
 from piip_explore.dashboard.trials import front_rows
 from tests.dashboard.conftest import PATIENCE, PHONE, ROOT, View, served

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from piip_explore.dashboard.figures.front import Axis
+from piip_explore.dashboard.figures.contents import Axis
 from piip_explore.dashboard.inspector import step
 from piip_explore.dashboard.sentence import contradiction, sentence
 from piip_explore.dashboard.tradeoff import Tradeoff, inside, marks, strips

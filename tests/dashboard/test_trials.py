@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from piip_explore.dashboard.figures.front import Axis
+from piip_explore.dashboard.figures.contents import Axis
 from piip_explore.dashboard.trials import Features, Filters, Trials, front_rows, of
 from piip_explore.design import Design
 from piip_explore.errors import InputError

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from piip_explore.dashboard import text
-from piip_explore.dashboard.figures import style
+from piip_explore.dashboard.figures import palette, style
 
 
 def by_module(modules: Mapping[str, tuple[int, int]], label: str) -> go.Figure:
@@ -18,7 +18,7 @@ def by_module(modules: Mapping[str, tuple[int, int]], label: str) -> go.Figure:
     """
     names = [text.plain(name) for name in modules]
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.03)
-    columns = ((label, 1e9, style.BLUE), ("parameters (M)", 1e6, style.ORANGE))
+    columns = ((label, 1e9, palette.BLUE), ("parameters (M)", 1e6, palette.ORANGE))
     for column, (title, unit, color) in enumerate(columns):
         values = [counts[column] / unit for counts in modules.values()]
         total = sum(values) or 1.0
@@ -73,7 +73,7 @@ def side_by_side(designs: Mapping[str, Mapping[str, tuple[int, int]]], label: st
 
 _BRANCHES = [f"branch {number}" for number in range(1, 7)]
 _COLORS = dict(
-    zip([*_BRANCHES, "interactions", "merge and heads"], [*style.SERIES, style.YELLOW, style.GREY], strict=True)
+    zip([*_BRANCHES, "interactions", "merge and heads"], [*palette.SERIES, palette.YELLOW, palette.GREY], strict=True)
 )
 _ORDER = {label: place for place, label in enumerate(_COLORS)}
 

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from piip_explore import catalog
 from piip_explore.dashboard import text
-from piip_explore.dashboard.figures import style
+from piip_explore.dashboard.figures import palette, style
 from piip_explore.design import Branch, Design, Interaction
 
 _LANE = 1.0
@@ -95,7 +95,7 @@ def _half(branch: Branch, scale: Scale) -> float:
 def _branch(canvas: _Canvas, lane: int, branch: Branch, scale: Scale, interactions: int) -> None:
     spec, y, half = branch.spec, -lane * _LANE, _half(branch, scale)
     groups = block_groups(spec, interactions)
-    color, _ = style.series(lane)
+    color, _ = palette.series(lane)
     fill = {"line": {"width": 0}, "fillcolor": color, "layer": "below"}
     spans = [_span(group, len(groups)) for group in range(len(groups))]
     lanes = " ".join(_rectangle(x0, x1, y - half, y + half) for x0, x1 in spans)
@@ -220,13 +220,13 @@ def _arrow(x: float, start: float, end: float) -> dict[str, Any]:
         "arrowhead": 2,
         "arrowsize": 0.9,
         "arrowwidth": 1.4,
-        "arrowcolor": style.GREY,
+        "arrowcolor": palette.GREY,
     }
 
 
 def _merge(canvas: _Canvas, design: Design) -> None:
     middle = -(len(design.branches) - 1) * _LANE / 2
-    line = {"type": "line", "x0": 1.0, "x1": 1.06, "y1": middle, "line": {"color": style.GREY, "width": 2}}
+    line = {"type": "line", "x0": 1.0, "x1": 1.06, "y1": middle, "line": {"color": palette.GREY, "width": 2}}
     canvas.shapes += [{**line, "y0": -index * _LANE} for index in design.out]
     feeding = "" if design.merge.out is None else f"<br>of branches {', '.join(str(i + 1) for i in design.out)}"
     merge = _MERGE_NAMES[design.merge.kind] + _WEIGHTINGS[design.merge.weighting] + feeding

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -11,50 +10,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from piip_explore.dashboard import text
-from piip_explore.dashboard.figures import style
-
-MOST_POINTS = 2000
-"""More trials than this are drawn as a density: one by one they would be a wall of colour, and slow to draw."""
+from piip_explore.dashboard.figures import palette, style
+from piip_explore.dashboard.figures.contents import MOST_POINTS, Axis, Points, Strip
 
 BINS = 160
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One axis of the chart: an objective, which way is better, its scale, and what follows a value in a sentence."""
-
-    label: str
-    maximize: bool = False
-    log: bool = False
-    unit: str = ""
-
-
-@dataclass(frozen=True)
-class Points:
-    """What the chart shows, as columns of equal length: trial numbers, both coordinates, standard errors of y (NaN:
-    unknown) and a few words about the design. `front` holds rows, from the smallest x to the largest; `tied` the rows
-    off the front that no trial beats by more than noise."""
-
-    trial: npt.NDArray[np.int64]
-    x: npt.NDArray[np.float64]
-    y: npt.NDArray[np.float64]
-    error: npt.NDArray[np.float64]
-    label: npt.NDArray[np.object_]
-    front: npt.NDArray[np.int64]
-    tied: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-
-
-@dataclass(frozen=True)
-class Strip:
-    """A row of marks below the chart: things with a cost but without a score that this axis could show."""
-
-    name: str
-    x: npt.NDArray[np.float64]
-    cards: Sequence[str]
-    trial: npt.NDArray[np.int64] | None = None
-    color: str = style.GREY
-    symbol: str = "line-ns-open"
-    size: int = 12
 
 
 def chart(points: Points, axes: tuple[Axis, Axis], strips: Sequence[Strip] = ()) -> go.Figure:
@@ -83,7 +42,7 @@ def _cloud(figure: go.Figure, points: Points, rows: npt.NDArray[np.intp], axes: 
     if len(rows) > MOST_POINTS:
         figure.add_trace(_density(points, rows, axes))
         return
-    marker = {**_dot(len(rows)), "color": style.SKY, "line": {"width": 0}}
+    marker = {**_dot(len(rows)), "color": palette.SKY, "line": {"width": 0}}
     figure.add_trace(_markers(points, rows, "trials", _card(axes), marker))
 
 
@@ -120,7 +79,7 @@ def _dot(many: int) -> dict[str, float]:
 def _tied(figure: go.Figure, points: Points, axes: tuple[Axis, Axis]) -> None:
     if not len(points.tied):
         return
-    marker = {"size": 8, "color": style.BLUE, "symbol": "circle-open", "line": {"width": 1.5}}
+    marker = {"size": 8, "color": palette.BLUE, "symbol": "circle-open", "line": {"width": 1.5}}
     card = _card(axes, "within noise of the front")
     figure.add_trace(_markers(points, points.tied, "ties with the front", card, marker))
 
@@ -147,7 +106,7 @@ def _density(points: Points, rows: npt.NDArray[np.intp], axes: tuple[Axis, Axis]
         y=edges[1],
         z=counts.T.astype(np.int32),
         zsmooth=False,
-        colorscale=style.DENSITY,
+        colorscale=palette.DENSITY,
         showscale=False,
         name="trials per cell",
         hovertemplate="%{z} trials here: zoom by a filter to see them one by one<extra></extra>",
@@ -174,13 +133,13 @@ def _front(figure: go.Figure, points: Points, axes: tuple[Axis, Axis]) -> None:
             text=points.label[rows],
             hovertemplate=_card(axes, "on the front"),
             # What a design of the front reaches holds for every larger budget (smaller, where x is maximised).
-            line={"shape": "vh" if axes[0].maximize else "hv", "color": style.BLUE, "width": 2},
-            marker={"size": 11, "color": style.BLUE, "symbol": "diamond", "line": {"width": 1, "color": "white"}},
+            line={"shape": "vh" if axes[0].maximize else "hv", "color": palette.BLUE, "width": 2},
+            marker={"size": 11, "color": palette.BLUE, "symbol": "diamond", "line": {"width": 1, "color": "white"}},
             error_y={
                 "type": "data",
                 "array": np.nan_to_num(error),
                 "visible": bool((error > 0).any()),
-                "color": style.BLUE,
+                "color": palette.BLUE,
                 "thickness": 1.2,
                 "width": 3,
             },
@@ -226,7 +185,7 @@ def fronts(studies: Sequence[tuple[str, pd.DataFrame]], axes: tuple[Axis, Axis])
     """Draw the fronts of several studies over each other; each frame has `trial`, `x`, `y` and `label`, sorted by x."""
     figure = go.Figure()
     for index, (name, front) in enumerate(studies):
-        color, symbol = style.series(index)
+        color, symbol = palette.series(index)
         figure.add_trace(
             go.Scatter(
                 x=front["x"],

@@ -7,7 +7,7 @@ import html
 from itertools import groupby
 
 from piip_explore.dashboard import text
-from piip_explore.dashboard.figures import style
+from piip_explore.dashboard.figures import palette
 from piip_explore.dashboard.figures.drawing import block_groups
 from piip_explore.design import Branch, Design
 
@@ -31,7 +31,7 @@ def miniature(design: Design) -> str:
     centers = [lane * _LANE + _NAME + _HALF for lane in range(len(design.branches))]
     parts = []
     for lane, (branch, half, center) in enumerate(zip(design.branches, halves, centers, strict=True)):
-        color, _ = style.series(lane)
+        color, _ = palette.series(lane)
         name = html.escape(f"{text.one_line(branch.model, 30)} @ {branch.resolution}")
         top = center - half - _NAME
         parts.append(f"<div style='position:absolute; z-index:1; top:{top:.0f}px; background:Canvas'>{name}</div>")
@@ -41,7 +41,7 @@ def miniature(design: Design) -> str:
         top, bottom = centers[high] + halves[high], centers[low] - halves[low]
         parts += [
             f"<div style='position:absolute; left:calc({100 * (group + 1) / groups:.3f}% - 2px); top:{top:.1f}px; "
-            f"height:{bottom - top:.1f}px; width:2px; background:{style.GREY}'></div>"
+            f"height:{bottom - top:.1f}px; width:2px; background:{palette.GREY}'></div>"
             for group in range(groups)
         ]
     height = centers[-1] + _HALF + 4

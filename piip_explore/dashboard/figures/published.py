@@ -6,15 +6,15 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from piip_explore.dashboard import text
-from piip_explore.dashboard.figures import style
+from piip_explore.dashboard.figures import palette, style
 
 
 def results(rows: pd.DataFrame, metric: str, label: str) -> go.Figure:
     """Draw a published metric against GFLOPs; `rows` has `row`, `design`, `gflops`, `branches` and the metric."""
     figure = go.Figure()
     kinds = (
-        ("single branch", rows["branches"] == 1, style.ORANGE, "square"),
-        ("pyramid", rows["branches"] > 1, style.BLUE, "diamond"),
+        ("single branch", rows["branches"] == 1, palette.ORANGE, "square"),
+        ("pyramid", rows["branches"] > 1, palette.BLUE, "diamond"),
     )
     for name, mask, color, symbol in kinds:
         some = rows[mask]

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from piip_explore.dashboard import text
-from piip_explore.dashboard.figures import style
+from piip_explore.dashboard.figures import palette, style
 from piip_explore.search.slices import Slice
 
 _ACROSS = 3
@@ -33,7 +33,7 @@ def slice_plots(slices: Sequence[Slice], names: Sequence[str]) -> go.Figure:
 
 
 def _lines(one: Slice, design: int, name: str, *, legend: bool) -> list[go.Scatter]:
-    color, symbol = style.series(design)
+    color, symbol = palette.series(design)
     values = [text.plain(value, 40) for value in one.values]
     score, spread = one.score[design], one.spread[design]
     sizes = np.full(len(values), 5)

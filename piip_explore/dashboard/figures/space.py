@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,8 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 
 from piip_explore.dashboard import text
-from piip_explore.dashboard.figures import style
+from piip_explore.dashboard.figures import palette, style
+from piip_explore.dashboard.figures.contents import Dimension
 
 _GFLOPS = {"title": "GFLOPs (log)", "type": "log"}
 
@@ -21,7 +21,7 @@ def distribution(counts: npt.NDArray[np.integer], edges: npt.NDArray[np.floating
     centres = np.sqrt(edges[:-1] * edges[1:])
     within = centres <= (np.inf if budget is None else budget)
     figure = go.Figure()
-    for name, mask, color in (("within the budget", within, style.BLUE), ("above it", ~within, style.GREY)):
+    for name, mask, color in (("within the budget", within, palette.BLUE), ("above it", ~within, palette.GREY)):
         if mask.any():
             figure.add_trace(
                 go.Bar(
@@ -34,7 +34,7 @@ def distribution(counts: npt.NDArray[np.integer], edges: npt.NDArray[np.floating
                 )
             )
     if budget is not None:
-        figure.add_vline(budget, line_dash="dash", line_color=style.VERMILLION)
+        figure.add_vline(budget, line_dash="dash", line_color=palette.VERMILLION)
     return style.layout(figure, 320, _GFLOPS, {"title": "designs"}, bargap=0, showlegend=budget is not None)
 
 
@@ -57,7 +57,7 @@ def resolution_front(
             mode="markers",
             name="designs",
             hovertemplate="%{x:,.4~g} GFLOPs at %{y} px<extra></extra>",
-            marker={"size": 5, "color": style.SKY, "opacity": 0.5},
+            marker={"size": 5, "color": palette.SKY, "opacity": 0.5},
         )
     )
     figure.add_trace(
@@ -68,30 +68,11 @@ def resolution_front(
             name="least cost for a resolution",
             text=[text.plain(line) for line in texts],
             hovertemplate="%{text}<br>%{x:,.4~g} GFLOPs<extra></extra>",
-            line={"shape": "hv", "color": style.BLUE, "width": 2},
-            marker={"size": 10, "symbol": "diamond", "color": style.BLUE},
+            line={"shape": "hv", "color": palette.BLUE, "width": 2},
+            marker={"size": 10, "symbol": "diamond", "color": palette.BLUE},
         )
     )
     return style.layout(figure, 380, _GFLOPS, {"title": "largest resolution (px)"})
-
-
-@dataclass(frozen=True)
-class Dimension:
-    """One axis of the parallel coordinates; `ticks` says what stands at some of its values, None for plain numbers."""
-
-    label: str
-    values: npt.NDArray[np.floating] | npt.NDArray[np.integer]
-    ticks: Mapping[float, str] | None = None
-
-
-def log_ticks(low: float, high: float) -> dict[float, str]:
-    """Return round numbers from `low` to `high` by their decadic logarithms, seven or so."""
-    for steps in ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 5), (1,)):
-        numbers = [step * 10.0**power for power in range(-4, 8) for step in steps]
-        within = [number for number in numbers if low <= number <= high]
-        if len(within) <= 7:
-            break
-    return {float(np.log10(number)): f"{number:,g}" for number in within}
 
 
 def parallel(dimensions: Sequence[Dimension], color: str) -> go.Figure:
@@ -102,7 +83,7 @@ def parallel(dimensions: Sequence[Dimension], color: str) -> go.Figure:
         axes.append({**axis, **_ticks(dimension, 18)})
     (coloring,) = (dimension for dimension in dimensions if dimension.label == color)
     bar = {"title": text.plain(color), **_ticks(coloring, 18)}
-    line = {"color": coloring.values, "colorscale": style.SCALE, "showscale": True, "colorbar": bar}
+    line = {"color": coloring.values, "colorscale": palette.SCALE, "showscale": True, "colorbar": bar}
     figure = go.Figure(go.Parcoords(dimensions=axes, line=line))
     style.layout(figure, 440)
     figure.update_layout(margin={"l": 110, "r": 20, "t": 64, "b": 24})

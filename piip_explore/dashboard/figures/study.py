@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from piip_explore.dashboard import text
-from piip_explore.dashboard.figures import style
+from piip_explore.dashboard.figures import palette, style
 
 MOST_STEPS = 2000
 
@@ -26,7 +26,7 @@ def hypervolume(history: pd.DataFrame, over: str, label: str) -> go.Figure:
             y=history["hypervolume"],
             customdata=history["trial"],
             mode="lines",
-            line={"shape": "hv", "color": style.BLUE, "width": 2},
+            line={"shape": "hv", "color": palette.BLUE, "width": 2},
             fill="tozeroy",
             fillcolor="rgba(86, 180, 233, 0.15)",
             hovertemplate="trial %{customdata}<br>hypervolume %{y:.4~g}<extra></extra>",
@@ -45,7 +45,7 @@ def importance(shares: Mapping[str, float]) -> go.Figure:
             x=[share for _, share in ordered],
             y=[text.plain(name, 40) for name, _ in ordered],
             orientation="h",
-            marker_color=style.BLUE,
+            marker_color=palette.BLUE,
             text=[f"{share:.0%}" for _, share in ordered],
             hovertemplate="%{y}: %{x:.1%}<extra></extra>",
         )
@@ -58,7 +58,7 @@ def curves(runs: Mapping[str, list[tuple[float, float]]], label: str) -> go.Figu
     """Draw what runs say of themselves over samples seen, a line per run: their loss, or a metric."""
     figure = go.Figure()
     for index, (name, points) in enumerate(runs.items()):
-        color, symbol = style.series(index)
+        color, symbol = palette.series(index)
         marker = {"size": 5, "symbol": symbol}
         figure.add_trace(_line(points, color, _SEEN, "lines+markers", name=text.plain(name, 40), marker=marker))
     axes = {"title": "samples seen"}, {"title": text.plain(label)}
@@ -68,7 +68,7 @@ def curves(runs: Mapping[str, list[tuple[float, float]]], label: str) -> go.Figu
 def by_fidelity(points: Sequence[tuple[float, float]], metric: str) -> go.Figure:
     """Draw what a design reached after shares of a full run, a mark per run, each with a schedule of its own."""
     card = "%{x:.3~g} of a full run: %{y:.4~g}<extra></extra>"
-    figure = go.Figure(_line(points, style.BLUE, card, "lines+markers", marker={"size": 8}))
+    figure = go.Figure(_line(points, palette.BLUE, card, "lines+markers", marker={"size": 8}))
     shares = {"title": "share of a full run", "type": "log", "tickvals": sorted({share for share, _ in points})}
     return style.layout(figure, 260, shares, {"title": text.plain(metric, 40)}, showlegend=False)
 
@@ -79,7 +79,7 @@ def beside(curve: Sequence[tuple[float, float]], others: Sequence[Sequence[tuple
     if others:  # one trace with gaps: thirty take a tenth of a second to make
         points = [point for other in others for point in (*other, (float("nan"), float("nan")))]
         figure.add_trace(_line(points, "rgba(138, 143, 152, 0.5)", None, line_width=1, hoverinfo="skip"))
-    figure.add_trace(_line(curve, style.BLUE, _SEEN, line_width=2.5))
+    figure.add_trace(_line(curve, palette.BLUE, _SEEN, line_width=2.5))
     style.layout(figure, 180, {"title": "samples seen", "nticks": 4}, {"title": "loss", "nticks": 4}, showlegend=False)
     return figure.update_layout(margin={"t": 8})
 
@@ -94,7 +94,12 @@ def _line(
     return go.Scatter(x=x, y=y, mode=mode, hovertemplate=card, line_color=color, **options)
 
 
-STATE_COLORS = {"full run": style.BLUE, "shorter run": style.SKY, "failed": style.VERMILLION, "running": style.ORANGE}
+STATE_COLORS = {
+    "full run": palette.BLUE,
+    "shorter run": palette.SKY,
+    "failed": palette.VERMILLION,
+    "running": palette.ORANGE,
+}
 _PATTERNS = {"failed": "x", "running": "/"}
 
 

@@ -1,8 +1,4 @@
-"""Colours, symbols and the layout that all charts share.
-
-Colours are Okabe and Ito's, which colour-blind readers tell apart; wherever a colour carries a meaning, a symbol or a
-label carries it too. Text colours are left to Streamlit, which knows whether the page is dark.
-"""
+"""The layout that all charts share."""
 
 from __future__ import annotations
 
@@ -10,24 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-BLUE, SKY, GREEN, ORANGE = "#0072B2", "#56B4E9", "#009E73", "#E69F00"
-VERMILLION, PURPLE, YELLOW = "#D55E00", "#CC79A7", "#F0E442"
-GREY = "#8A8F98"
-"""Readable on white and on Streamlit's dark background."""
-
-SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION)
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
-SCALE = [[0.0, SKY], [0.5, GREY], [1.0, ORANGE]]
-"""Little to much, to be seen on white and on black."""
-
-GRID = "rgba(138, 143, 152, 0.25)"
-DENSITY = [[0.0, "rgba(86, 180, 233, 0.0)"], [0.001, "rgba(86, 180, 233, 0.25)"], [0.3, SKY], [1.0, BLUE]]
-"""Few to many, transparent where there are none."""
-
-
-def series(index: int) -> tuple[str, str]:
-    """Return colour and symbol of one of several things that are drawn over each other."""
-    return SERIES[index % len(SERIES)], SYMBOLS[index % len(SYMBOLS)]
+from piip_explore.dashboard.figures import palette
 
 
 def layout(
@@ -44,5 +23,5 @@ def layout(
         modebar={"remove": ["sendChartToCloud"]},  # a button that uploads the chart to Plotly
         **options,
     )
-    figure.update_xaxes(gridcolor=GRID, zeroline=False, automargin=True, **(x or {}))
-    return figure.update_yaxes(gridcolor=GRID, zeroline=False, automargin=True, **(y or {}))
+    figure.update_xaxes(gridcolor=palette.GRID, zeroline=False, automargin=True, **(x or {}))
+    return figure.update_yaxes(gridcolor=palette.GRID, zeroline=False, automargin=True, **(y or {}))

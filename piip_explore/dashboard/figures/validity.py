@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from piip_explore.dashboard import text
-from piip_explore.dashboard.figures import style
+from piip_explore.dashboard.figures import palette, style
 
 
 def accuracy(table: pd.DataFrame) -> go.Figure:
@@ -24,7 +24,7 @@ def accuracy(table: pd.DataFrame) -> go.Figure:
     for index, predictor in enumerate(predictors):
         some = table[table["predictor"] == predictor]
         shift = 0.6 * ((index + 0.5) / len(predictors) - 0.5)
-        color, symbol = style.series(index)
+        color, symbol = palette.series(index)
         figure.add_trace(
             go.Scatter(
                 x=some["accuracy"],
@@ -44,7 +44,7 @@ def accuracy(table: pd.DataFrame) -> go.Figure:
                 hovertemplate="%{x:.0f} % (%{customdata[0]:.0f} to %{customdata[1]:.0f})<br>%{customdata[2]} pairs",
             )
         )
-    figure.add_vline(50, line_dash="dot", line_color=style.GREY)
+    figure.add_vline(50, line_dash="dot", line_color=palette.GREY)
     counts = table.drop_duplicates("question").set_index("question")["pairs"]
     labels = [f"{text.plain(question, 40)}<br>({text.count(int(counts[question]), 'pair')})" for question in questions]
     share = {"title": "pairs ordered right (%); the dotted line is a coin flip", "range": [-2, 102]}
@@ -56,7 +56,7 @@ def agreement(rows: pd.DataFrame, statistics: Mapping[str, Any]) -> go.Figure:
     """Draw proxy scores against published results, a series per table with its Kendall tau."""
     figure = go.Figure()
     for index, (table, some) in enumerate(rows.groupby("table", sort=False)):
-        color, symbol = style.series(index)
+        color, symbol = palette.series(index)
         found = statistics["proxy"]["tables"].get(str(table), {})
         tau = f", tau {found['tau']:.2f}" if "tau" in found else ""
         figure.add_trace(

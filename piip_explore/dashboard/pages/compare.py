@@ -10,9 +10,10 @@ import streamlit as st
 from piip_explore.dashboard import address, expected, notes, pins, plot, selection, text, training
 from piip_explore.dashboard.comparison import side_by_side
 from piip_explore.dashboard.context import Context, pinned, sentences
+from piip_explore.dashboard.figures.contents import Axis
 from piip_explore.dashboard.figures.cost import side_by_side as side_by_side_bars
 from piip_explore.dashboard.figures.drawing import Scale, drawing
-from piip_explore.dashboard.figures.front import Axis, fronts
+from piip_explore.dashboard.figures.front import fronts
 from piip_explore.dashboard.figures.slices import slice_plots
 from piip_explore.dashboard.selection import Chosen
 from piip_explore.dashboard.trials import Trials, front_rows

@@ -13,6 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from piip_explore.dashboard import (
     address,
+    brush,
     choices,
     filters,
     inspector,
@@ -74,7 +75,7 @@ def show(context: Context) -> None:
             else:
                 st.info("No trial fits the filters, limits and ranges: remove some.")
             if address.get("ranges"):
-                choices.clear_button("ranges")
+                brush.clear_button("ranges")
             return
         budget = filters.budget(tradeoff)
         limit = None if budget is None or budget.value >= budget.high else budget.value
@@ -120,13 +121,13 @@ def _lines(trials: Trials, accounting: str, chosen: Filters) -> None:
     rows = _all_lines(trials, chosen)[-choices.MOST_LINES :]
     dimensions = choices.of_trials(trials, rows, trials.floats(f"gflops_{accounting}"))
     alt = f"Choices of {text.count(len(rows), 'trial')}"
-    ranges = choices.draw(dimensions, "score", "ranges", "trial_lines", alt)
+    ranges = brush.draw(dimensions, "score", "ranges", "trial_lines", alt)
     st.caption(
         f"The last {len(rows):,} full runs that fit the filters. Branch 1 has the largest image; the colour is the "
         "score. Drag along an axis to keep a range: chart, front and tables then show only the trials in it."
     )
     if ranges:
-        choices.clear_button("ranges")
+        brush.clear_button("ranges")
 
 
 def _all_lines(trials: Trials, chosen: Filters) -> npt.NDArray[np.int64]:
@@ -142,7 +143,7 @@ def _tradeoff(source: Source, wanted: tuple[Any, ...], _trials: Trials) -> tuple
     tradeoff = filters.tradeoff(_trials, accounting, x_name, y_name, log, chosen)
     if bounds:
         tradeoff = tradeoff.narrowed(limits.within(_trials, bounds))
-    ranges = choices.kept("ranges")
+    ranges = brush.kept("ranges")
     if ranges:
         rows = _all_lines(_trials, chosen)
         inside = choices.within(choices.of_trials(_trials, rows, _trials.floats(f"gflops_{accounting}")), ranges)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from piip_explore.dashboard import address, choices, limits, plot, spaces, tables, text
+from piip_explore.dashboard import address, brush, choices, limits, plot, spaces, tables, text
 from piip_explore.dashboard.context import Context
 from piip_explore.dashboard.figures.space import distribution, resolution_front
 from piip_explore.dashboard.spaces import CountedSpace
@@ -76,7 +76,7 @@ def _lines(counted: CountedSpace, budget: float | None, left: int, context: Cont
     rows = counted.sample(choices.MOST_LINES, budget)
     dimensions = counted.dimensions(rows)
     alt = f"Choices of {text.count(len(rows), 'design')}"
-    ranges = choices.draw(dimensions, "GFLOPs", "space_ranges", "lines", alt)
+    ranges = brush.draw(dimensions, "GFLOPs", "space_ranges", "lines", alt)
     shown = f"a random sample of {len(rows):,} of {left:,} designs" if len(rows) < left else f"all {left:,} designs"
     st.caption(f"Shown: {shown}. Branch 1 has the largest image. Drag along an axis to keep a range.")
     if ranges:
@@ -85,7 +85,7 @@ def _lines(counted: CountedSpace, budget: float | None, left: int, context: Cont
             f"**{int(inside.sum()):,}** of the {len(rows):,} designs shown are in the ranges on "
             f"{text.prose(', '.join(ranges))}; the table lists these."
         )
-        choices.clear_button("space_ranges")
+        brush.clear_button("space_ranges")
         rows = rows[inside]
     rows = rows[np.argsort(counted.gflops[rows], kind="stable")]
     designs = counted.texts(rows)

@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import plotly
-import plotly.graph_objects as go
 import streamlit as st
 
-PLOTLY_JS = f"/plotly/{plotly.__version__}/plotly.min.js"
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+PLOTLY_JS = f"/plotly/{version('plotly')}/plotly.min.js"
 """Where the server hands out plotly.js."""
 
 _FOLDER = Path(__file__).parent
