@@ -31,6 +31,7 @@ _CALL_SECONDS = 2e-3
 _MACS_PER_SECOND = 22e9
 _SCENE_SECONDS = 6.5e-3 / 128**2
 _GPU_IMAGES_PER_SECOND = 32768 / 60
+_PASSES_PER_STEP = 3  # a step of training, against validating as many images
 _TIMED_BATCH = 32
 _TIMED_SECONDS = 0.5
 
@@ -39,7 +40,8 @@ def trial_seconds(design: Design, preset: Preset, device: str) -> float:
     """Return about how long a full run of a full-scale design takes on an idle reference core, or on a GPU."""
     if device.startswith("cuda"):
         return preset.samples / _GPU_IMAGES_PER_SECOND
-    return preset.samples / preset.batch * _step_seconds(preset.shrink(design), preset.batch)
+    images = preset.samples + preset.val_images / _PASSES_PER_STEP
+    return images / preset.batch * _step_seconds(preset.shrink(design), preset.batch)
 
 
 def preparation_seconds(designs: Sequence[Design], preset: Preset, device: str) -> dict[str, float]:
@@ -52,12 +54,11 @@ def preparation_seconds(designs: Sequence[Design], preset: Preset, device: str) 
         if images:
             found["scenes"] = images * preset.size**2 * (_SCENE_SECONDS if kind.type == "cpu" else _SCENE_SECONDS / 50)
     if preset.supernet is not None:
-        recipe = preset.supernet
-        for models, small in supernet.missing(designs, preset, torch.device(device)).items():
-            if kind.type == "cuda":
-                found[models] = recipe.samples / _GPU_IMAGES_PER_SECOND
-            else:
-                found[models] = recipe.samples / preset.batch * _step_seconds(small, preset.batch)
+        for models, run in supernet.missing(designs, preset, torch.device(device)):
+            seconds = run.samples / _GPU_IMAGES_PER_SECOND
+            if kind.type == "cpu":
+                seconds = run.steps * _step_seconds(run.design, preset.batch)
+            found[models] = found.get(models, 0.0) + seconds
     return found
 
 
@@ -101,7 +102,7 @@ def _step_seconds(small: Design, batch: int) -> float:
     calls = sum(branch.spec.blocks for branch in small.branches)
     if small.interaction is not None:
         calls += small.interaction.count * 2 * (len(small.branches) - 1)
-    return batch * _IMAGE_SECONDS + calls * _CALL_SECONDS + 3 * batch * _macs(small) / _MACS_PER_SECOND
+    return batch * _IMAGE_SECONDS + calls * _CALL_SECONDS + _PASSES_PER_STEP * batch * _macs(small) / _MACS_PER_SECOND
 
 
 def _macs(small: Design) -> float:

@@ -12,7 +12,6 @@ from torch import Tensor
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.models.file_kinds import weights_kind
-from piip_explore.models.interaction import DirectedInteraction
 from piip_explore.models.pyramid import BranchModule
 from piip_explore.models.weights import load_branch
 from piip_explore.proxy import supernet
@@ -34,26 +33,14 @@ def first_weights(design: Design, run: Run, progress: Progress | None = None) ->
     torch.manual_seed(run.seed)
     network = Network(run.design, preset)
     if preset.supernet is not None:
-        network.load_state_dict(supernet.weights(design, preset, run.device, progress), strict=False)
+        network.load_state_dict(supernet.weights(design, preset, run.seed, run.device, progress), strict=False)
+        network.pyramid.branches.requires_grad_(preset.supernet.branches is None)
     files = {weights.model: weights.path for weights in preset.weights}
     for branch, module in zip(run.design.branches, network.pyramid.branches, strict=True):
         assert isinstance(module, BranchModule)
         if branch.model in files:
             load_branch(module, _read(files[branch.model]))
-    if preset.frozen:
-        _freeze_branches(network)
     return network
-
-
-def _freeze_branches(network: Network) -> None:
-    """Leave interactions, merging and head to be trained.
-
-    What a branch can learn in the run it need not be told by another; from frozen ones only interactions can bring it.
-    """
-    network.pyramid.branches.requires_grad_(False)
-    for module in network.modules():
-        if isinstance(module, DirectedInteraction):
-            module.start_from_projections()
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -24,10 +24,15 @@ Shared = Literal["branches", "everything"]
 class SupernetRecipe:
     """How the weights that candidates share are trained, once, on the preset's task and data.
 
-    `shared`: "everything" trains a supernet per set of branch models, of which a candidate takes its part; "branches"
-    trains every branch model alone, and a candidate's interactions, merging and head start fresh. Training sees
-    `samples` images at a peak learning rate of `rate`, what is not a branch at `fresh_rate` times that, and branches at
-    the full-scale `resolutions` (pixels; shrunken like a design's).
+    Attributes:
+        shared: "everything" trains a supernet per set of branch models, of which a candidate takes its part; "branches"
+            trains every branch model alone, and a candidate's interactions, merging and head start fresh.
+        samples: images seen in training.
+        rate: the peak learning rate.
+        fresh_rate: the same for what is not a branch, as a multiple.
+        resolutions: full-scale sizes (pixels; shrunken like a design's) that branches are trained at.
+        branches: how the branches of a supernet are trained alone before. Supernet and candidates then keep them frozen
+            and train interactions, merging and head.
     """
 
     shared: Shared
@@ -35,6 +40,7 @@ class SupernetRecipe:
     rate: float
     fresh_rate: float = 1.0
     resolutions: tuple[int, ...] = (224, 336, 448, 560, 672, 784, 896, 1120, 1344, 1568, 1792)
+    branches: SupernetRecipe | None = None
 
 
 @dataclass(frozen=True)
@@ -76,8 +82,6 @@ class Preset:
         weight_decay, clip, warmup: AdamW's decay, the gradient norm's limit, and the share of steps of linear warm-up
             before the cosine.
         supernet: how the network that a candidate starts from is trained, None to start from random weights.
-        frozen: keep the branches as a `supernet` of branches leaves them and train interactions, merging and head.
-            Interactions then learn from their first steps on (`DirectedInteraction.start_from_projections`).
         weights: files of weights that branch models start from instead; only where models are not shrunken.
         compile: run blocks and interactions through `torch.compile`, once per kind and shape of block.
     """
@@ -97,15 +101,10 @@ class Preset:
     clip: float = 1.0
     warmup: float = 0.1
     supernet: SupernetRecipe | None = None
-    frozen: bool = False
     weights: tuple[Weights, ...] = ()
     compile: bool = False
 
     def __post_init__(self) -> None:
-        if self.frozen and not self.supernet and not self.weights:
-            raise InputError(f"preset '{self.name}' freezes branches that start from random weights: set `supernet`")
-        if self.frozen and self.supernet and self.supernet.shared == "everything":
-            raise InputError(f"preset '{self.name}' would start its supernet's interactions anew: share branches alone")
         if self.weights and not self.shrink.keeps_models:
             raise InputError(
                 f"preset '{self.name}' shrinks its branch models, so weights of '{self.weights[0].model}' do not fit: "
@@ -193,25 +192,22 @@ _CPU = replace(
     supernet=SupernetRecipe("branches", samples=49152, rate=1e-3, resolutions=_DENSE_SIZES),
 )
 
-# Branches are frozen early, while interactions still have something to add to them: the longer they were trained alone,
-# the less a few hundred steps of interactions are worth (docs/lab-book.md).
-_CPU_FROZEN = replace(
-    _CPU,
-    name="cpu-frozen",
-    train_images=2048,
-    supernet=SupernetRecipe("branches", samples=8192, rate=1e-3, resolutions=(224, *_DENSE_SIZES)),
-    frozen=True,
-)
-
-# A candidate takes its part of a network that was trained once for all designs of its branch models.
+# A candidate takes its part of a network that was trained once for all designs of its branch models. Its branches are
+# frozen early, while interactions still have something to add to them: the longer branches were trained alone, the less
+# a thousand steps of interactions are worth (docs/lab-book.md).
 _CPU_SUPERNET = replace(
     _CPU,
     name="cpu-supernet",
-    shrink=Shrink(resolution=14, width=8, patch=2),
-    samples=768,
-    rate=3e-4,
-    fresh_rate=1.0,
-    supernet=SupernetRecipe("everything", samples=32768, rate=1e-3),
+    samples=512,
+    rate=1e-4,
+    supernet=SupernetRecipe(
+        "everything",
+        samples=16384,
+        rate=3e-4,
+        fresh_rate=10.0,
+        resolutions=(224, *_DENSE_SIZES),
+        branches=SupernetRecipe("branches", samples=16384, rate=1e-3, resolutions=(224, *_DENSE_SIZES)),
+    ),
 )
 
 _CPU_DETECTION = replace(_CPU, name="cpu-detection", task=TASKS["detection"]())
@@ -243,16 +239,20 @@ _GPU = Preset(
     supernet=SupernetRecipe("branches", samples=262144, rate=1e-3, resolutions=_DENSE_SIZES),
 )
 
-# As on a CPU, branches see all images four times before they are frozen, and candidates twice.
-_GPU_FROZEN = replace(
-    _GPU,
-    name="gpu-frozen",
-    supernet=SupernetRecipe("branches", samples=65536, rate=1e-3, resolutions=(224, *_DENSE_SIZES)),
-    frozen=True,
-)
-
+# As many steps as on a CPU, at full depth.
 _GPU_SUPERNET = replace(
-    _GPU, name="gpu-supernet", samples=4096, fresh_rate=1.0, supernet=SupernetRecipe("everything", 1048576, rate=1e-3)
+    _GPU,
+    name="gpu-supernet",
+    samples=2048,
+    rate=1e-4,
+    supernet=SupernetRecipe(
+        "everything",
+        samples=65536,
+        rate=3e-4,
+        fresh_rate=10.0,
+        resolutions=(224, *_DENSE_SIZES),
+        branches=SupernetRecipe("branches", samples=65536, rate=1e-3, resolutions=(224, *_DENSE_SIZES)),
+    ),
 )
 
 _GPU_DETECTION = replace(_GPU, name="gpu-detection-60s", task=TASKS["detection"](head_size=64, dim=64))
@@ -272,9 +272,8 @@ def _longer(base: Preset) -> Preset:
     return replace(base, name=base.name.replace("60s", "5min"), samples=6 * base.samples)
 
 
-_ON_CPU = (_DEMO, _DEMO_DETECTION, _CPU, _CPU_FROZEN, _CPU_SUPERNET, _CPU_DETECTION, _CPU_CLASSIFICATION)
+_ON_CPU = (_DEMO, _DEMO_DETECTION, _CPU, _CPU_SUPERNET, _CPU_DETECTION, _CPU_CLASSIFICATION)
 _ON_GPU = (
-    _GPU_FROZEN,
     _GPU_SUPERNET,
     *(p for base in (_GPU, _GPU_DETECTION, _GPU_CLASSIFICATION) for p in (base, _longer(base))),
 )

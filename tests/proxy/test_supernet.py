@@ -35,6 +35,9 @@ def shared(tiny, tmp_path, monkeypatch):
     return replace(tiny, samples=16, supernet=SupernetRecipe("everything", samples=64, rate=1e-3, resolutions=SIZES))
 
 
+BRANCHES = SupernetRecipe("branches", samples=32, rate=1e-3, resolutions=SIZES)
+
+
 def test_sizes_that_patches_of_14_do_not_tile_are_rounded_down(shared):
     recipe = replace(shared.supernet, resolutions=(96, 128, 192))
     family = whole(Design.parse("vit_tiny@224 dinov2_reg_small@112; interactions=2; merge=linear"), (96, 128, 192))
@@ -173,7 +176,7 @@ def test_draws_reach_every_kind_of_design():
     assert {d.out for d in drawn} == {(0, 1, 2), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2)}
 
 
-def test_a_supernet_is_trained_once_for_all_its_designs_and_seeds(shared, tmp_path, monkeypatch):
+def test_a_supernet_is_trained_once_for_all_its_designs(shared, tmp_path, monkeypatch):
     seen = []
     first = _first(shared, progress=lambda *now: seen.append(now)).state_dict()
     assert {done for done, _, _ in seen} == {0}
@@ -181,12 +184,21 @@ def test_a_supernet_is_trained_once_for_all_its_designs_and_seeds(shared, tmp_pa
     assert len(list(tmp_path.rglob("*.weights"))) == 1
     monkeypatch.setattr(supernet, "_train", lambda *_: pytest.fail("trained twice"))
     other = Design.parse("vit_tiny@1344 vit_small@672; interactions=2; merge=linear")
-    second = _first(shared, other, seed=1).state_dict()
+    second = _first(shared, other).state_dict()
     for name in first.keys() & second.keys():
         if "interactions" not in name and "pos_embed" not in name:
             assert torch.equal(first[name], second[name]), name
     cold = _first(replace(shared, supernet=None)).state_dict()
     assert not torch.equal(cold["head.classify.weight"], first["head.classify.weight"])
+
+
+def test_every_seed_has_a_supernet_of_its_own(shared, tmp_path):
+    """So the standard error of a score over seeds contains what sharing weights adds to it."""
+    preset = replace(shared, supernet=replace(shared.supernet, branches=BRANCHES))
+    first, other = (_first(preset, seed=seed).state_dict() for seed in (0, 1))
+    for name in ("head.classify.weight", "pyramid.branches.0.blocks.0.attn.qkv.weight"):
+        assert not torch.equal(first[name], other[name]), name
+    assert len(list(tmp_path.rglob("*.weights"))) == 2 * 3
 
 
 def test_branches_alone_are_shared_and_all_else_is_fresh(shared, tmp_path):
@@ -258,31 +270,35 @@ def test_candidates_tune_for_the_samples_of_the_preset(shared, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["deformable", "regular"])
-def test_frozen_branches_keep_what_the_supernet_gave_them(shared, kind):
+def test_branches_that_were_trained_alone_stay_frozen(shared, kind):
+    """In the supernet and in the candidate; all else is trained in both."""
     design = replace(DESIGN, interaction=replace(DESIGN.interaction, attention=kind))
-    branches = replace(shared, supernet=replace(shared.supernet, shared="branches"))
-    frozen = replace(branches, frozen=True)
-    images = torch.randint(256, (2, 3, 32, 32), dtype=torch.uint8)
-    first, usual = _first(frozen, design), _first(branches, design)
-    assert torch.equal(first(images), usual(images)), "interactions change nothing at first either way"
+    preset = replace(shared, supernet=replace(shared.supernet, branches=BRANCHES))
+    alone = _first(replace(shared, supernet=BRANCHES), design).state_dict()
+    assert len(list((cache.folder() / "supernets").glob("*.weights"))) == 2, "one per model"
+    first = _first(preset, design)
+    assert len(list((cache.folder() / "supernets").glob("*.weights"))) == 3, "the supernet starts from these"
     before = {name: value.clone() for name, value in first.state_dict().items()}
-    run = Run(frozen.shrink(design.sorted()), frozen, 0, 1.0, CPU)
+    branches = {name for name in before if name.startswith("pyramid.branches.")}
+    changed = {name for name in branches if not torch.equal(before[name], alone[name])}
+    assert all(name.endswith("pos_embed") for name in changed), "resampled"
+    scales = [value for name, value in before.items() if name.endswith("ca_gamma")]
+    assert all(0.5 < float(value.mean()) < 2 for value in scales), "interactions start with scales of one"
+    run = Run(preset.shrink(design.sorted()), preset, 0, 1.0, CPU)
     assert trainer.Training(run, first).fit(None) == "ok"
     moved = {name for name, value in first.state_dict().items() if not torch.equal(value, before[name])}
-    assert moved
-    assert not any(name.startswith("pyramid.branches.") for name in moved)
+    assert not moved & branches
     assert {name.split(".")[0] for name in moved} == {"pyramid", "head"}
-    assert len(list((cache.folder() / "supernets").glob("*.weights"))) == 2, "one per model, for both recipes"
 
 
-def test_frozen_branches_leave_no_trained_interactions_to_lose(shared):
-    with pytest.raises(InputError, match="would start its supernet's interactions anew: share branches alone"):
-        replace(shared, frozen=True)
-
-
-def test_random_branches_are_not_frozen(tiny):
-    with pytest.raises(InputError, match="freezes branches that start from random weights"):
-        replace(tiny, frozen=True)
+def test_freezing_changes_nothing_at_first(shared):
+    """Interactions whose last projections are zero pass on what the branches say, as fresh ones do."""
+    torch.manual_seed(0)
+    supernet = Supernet(whole(DESIGN, SIZES), shared, 0)
+    images = torch.randint(256, (2, 3, 32, 32), dtype=torch.uint8)
+    usual = supernet(images, 0)
+    supernet.freeze({})
+    assert torch.equal(supernet(images, 0), usual)
 
 
 def test_weights_that_the_user_points_to_come_first(shared, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from torch import Tensor
 from piip_explore import cache, phases
 from piip_explore.design import Design
 from piip_explore.files import exclusive
+from piip_explore.models.interaction import DirectedInteraction
 from piip_explore.proxy.network import Network, Trainable
 from piip_explore.proxy.presets import Preset, SupernetRecipe
 from piip_explore.proxy.run import Run
@@ -24,8 +25,8 @@ from piip_explore.proxy.supernet.sampling import draw
 from piip_explore.proxy.trainer import Progress, Training
 
 _ONLY_BRANCH = "pyramid.branches.0."
-_SEED = 0
-"""Of every supernet: all seeds of a candidate start from the same weights, as from a public checkpoint."""
+_FIRST_SEED = 0
+"""Where branches are all that is shared, every seed of a candidate starts from these, as from a public checkpoint."""
 
 
 class Supernet(Trainable):
@@ -52,6 +53,17 @@ class Supernet(Trainable):
         output: Tensor = torch.func.functional_call(skeleton, part(tensors, self.small, small, shapes), (images,))
         return output
 
+    def freeze(self, branches: dict[str, Tensor]) -> None:
+        """Keep the branches at these weights; interactions learn from their first steps on.
+
+        What a branch can learn it need not be told by another. From frozen ones, only interactions can bring it.
+        """
+        self.network.load_state_dict(branches, strict=False)
+        self.network.pyramid.branches.requires_grad_(False)
+        for module in self.network.modules():
+            if isinstance(module, DirectedInteraction):
+                module.start_from_projections()
+
     def parameter_groups(self, preset: Preset) -> list[dict[str, object]]:
         """Return AdamW's groups, as those of a run."""
         return self.network.parameter_groups(preset)
@@ -66,41 +78,63 @@ def _skeleton(small: Design, preset: Preset) -> tuple[Network, dict[str, torch.S
     return network, {name: tensor.shape for name, tensor in tensors.items()}
 
 
-def weights(design: Design, preset: Preset, device: torch.device, progress: Progress | None) -> dict[str, Tensor]:
+def weights(
+    design: Design, preset: Preset, seed: int, device: torch.device, progress: Progress | None
+) -> dict[str, Tensor]:
     """Return the tensors that the network of a full-scale design starts from, on the CPU.
 
-    They are its part of its family's supernet, or its branches' parts of theirs. What the cache does not have is
-    trained first; of several workers one trains and the others wait. In both, `progress` is called with no samples
-    seen; while waiting, with a loss of NaN.
+    They are its part of its family's supernet of this seed, or its branches' parts of theirs. What the cache does not
+    have is trained first; of several workers one trains and the others wait. In both, `progress` is called with no
+    samples seen; while waiting, with a loss of NaN.
     """
     recipe = preset.supernet
     assert recipe is not None
-    design = design.sorted()
     if recipe.shared == "everything":
-        return _part_of(design, preset, recipe, device, progress)
+        return _part_of(design.sorted(), preset, recipe, seed, device, progress)
+    return _branches(design.sorted(), preset, recipe, _FIRST_SEED, device, progress)
+
+
+def _branches(
+    design: Design, preset: Preset, recipe: SupernetRecipe, seed: int, device: torch.device, progress: Progress | None
+) -> dict[str, Tensor]:
+    """Return the tensors of a sorted design's branches, each trained alone."""
     found = {}
-    for index, branch in enumerate(design.branches):
-        for name, tensor in _part_of(Design((branch,)), preset, recipe, device, progress).items():
+    for index, branch in enumerate(_alone([design])):
+        for name, tensor in _part_of(branch, preset, recipe, seed, device, progress).items():
             if name.startswith(_ONLY_BRANCH):
                 found[f"pyramid.branches.{index}.{name.removeprefix(_ONLY_BRANCH)}"] = tensor
     return found
 
 
-def missing(designs: Sequence[Design], preset: Preset, device: torch.device) -> dict[str, Design]:
-    """Return the networks, shrunken, that these designs start from and the cache lacks, by their models."""
+def missing(designs: Sequence[Design], preset: Preset, device: torch.device) -> list[tuple[str, Run]]:
+    """Return the training runs, with their models, of what a first seed of designs starts from and the cache lacks."""
     recipe = preset.supernet
     assert recipe is not None
-    parts = designs
     if recipe.shared == "branches":
-        parts = [Design((branch,)) for design in designs for branch in design.branches]
-    families = {_models(family): family for family in (whole(part, recipe.resolutions) for part in parts)}
-    runs = {models: _run(family, preset, recipe, device) for models, family in families.items()}
-    return {models: run.design for models, run in runs.items() if not _path(run).exists()}
+        families = _lacking(_alone(designs), preset, recipe, device)
+    else:
+        families = _lacking(designs, preset, recipe, device)
+        if recipe.branches is not None:
+            families = [*_lacking(_alone(family for family, _ in families), preset, recipe.branches, device), *families]
+    return [(_models(family), run) for family, run in families]
 
 
-def _run(family: Design, preset: Preset, recipe: SupernetRecipe, device: torch.device) -> Run:
+def _lacking(
+    designs: Iterable[Design], preset: Preset, recipe: SupernetRecipe, device: torch.device
+) -> list[tuple[Design, Run]]:
+    """Return the families of these designs whose supernet the cache lacks, with its training run."""
+    families = dict.fromkeys(whole(design, recipe.resolutions) for design in designs)
+    runs = [(family, _run(family, preset, recipe, _FIRST_SEED, device)) for family in families]
+    return [(family, run) for family, run in runs if not _path(run).exists()]
+
+
+def _alone(designs: Iterable[Design]) -> Iterator[Design]:
+    return (Design((branch,)) for design in designs for branch in design.branches)
+
+
+def _run(family: Design, preset: Preset, recipe: SupernetRecipe, seed: int, device: torch.device) -> Run:
     """Return the training run of a family's supernet."""
-    return Run(preset.shrink(family), _training_preset(preset, recipe), _SEED, 1.0, device)
+    return Run(preset.shrink(family), _training_preset(preset, recipe), seed, 1.0, device)
 
 
 def _path(run: Run) -> Path:
@@ -112,11 +146,11 @@ def _models(family: Design) -> str:
 
 
 def _part_of(
-    design: Design, preset: Preset, recipe: SupernetRecipe, device: torch.device, progress: Progress | None
+    design: Design, preset: Preset, recipe: SupernetRecipe, seed: int, device: torch.device, progress: Progress | None
 ) -> dict[str, Tensor]:
     """Return a sorted design's part of its family's supernet, from the cache or trained now."""
     family = whole(design, recipe.resolutions)
-    run = _run(family, preset, recipe, device)
+    run = _run(family, preset, recipe, seed, device)
     path, models = _path(run), _models(family)
     tell = progress and (lambda seen, total, loss: progress(0, total, loss))
 
@@ -142,7 +176,7 @@ def _training_preset(preset: Preset, recipe: SupernetRecipe) -> Preset:
         samples=recipe.samples,
         rate=recipe.rate,
         fresh_rate=recipe.fresh_rate,
-        frozen=False,
+        supernet=recipe,
         weights=(),
         val_images=1,
         compile=False,  # the same weights for both, and designs that differ at every step
@@ -151,9 +185,13 @@ def _training_preset(preset: Preset, recipe: SupernetRecipe) -> Preset:
 
 def _train(family: Design, run: Run, path: Path, progress: Progress | None) -> bytes:
     """Train a supernet and keep its weights at `path`; return them as a safetensors file's content."""
+    recipe = run.preset.supernet
+    assert recipe is not None
     torch.manual_seed(run.seed)
-    checkpoint = path.with_suffix(".checkpoint")
     supernet = Supernet(family, run.preset, run.seed)
+    if recipe.branches is not None:
+        supernet.freeze(_branches(family, run.preset, recipe.branches, run.seed, run.device, progress))
+    checkpoint = path.with_suffix(".checkpoint")
     status = Training(run, supernet, checkpoint).fit(progress)
     if status != "ok":
         raise RuntimeError(f"the supernet of '{family}' {status}: lower its rate ({run.preset.rate:g})")
