@@ -247,20 +247,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if missing(["torch"]):
         print("gpu_day needs torch: no module torch in this Python", file=sys.stderr)
         return 2
-    import torch
+    from piip_explore.device_name import resolve
+    from piip_explore.errors import InputError
 
-    if options.device != "cpu" and not torch.cuda.is_available():
-        print("no GPU: torch.cuda.is_available() is false; make gpu DEVICE=cpu is a dry run", file=sys.stderr)
+    try:
+        device = str(resolve(options.device))
+    except InputError as error:
+        print(f"{error}; make gpu DEVICE=cpu is a dry run", file=sys.stderr)
         return 2
-    out = (options.out or ROOT / "runs" / f"gpu-day-{options.device.replace(':', '')}").resolve()
+    out = (options.out or ROOT / "runs" / f"gpu-day-{device.replace(':', '')}").resolve()
     out.mkdir(parents=True, exist_ok=True)
-    every = toy_steps(out) if options.device == "cpu" else steps(out, options.device)
+    every = toy_steps(out) if device == "cpu" else steps(out, device)
     chosen = [step for step in every if not options.step or step.name.startswith(tuple(options.step))]
     if not chosen:
         print(f"no step begins with {options.step[0]!r}: {', '.join(s.name for s in every)}", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a step's process ends with us either way
-    about, ended = machine(options.device), out / "outcomes.json"
+    about, ended = machine(device), out / "outcomes.json"
     known = json.loads(ended.read_text()) if ended.exists() else {}
     outcomes = {name: Outcome(**values) for name, values in known.items()}
     end = time.monotonic() + 60 * options.minutes

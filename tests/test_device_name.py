@@ -1,8 +1,12 @@
 """Every command understands the same device names."""
 
+import importlib
+
+import click
 import pytest
 import torch
 
+from piip_explore.cli import COMMANDS
 from piip_explore.device_name import resolve
 from piip_explore.errors import InputError
 
@@ -35,3 +39,17 @@ def test_auto_is_the_cpu_without_a_gpu(monkeypatch):
 def test_other_names_are_refused(two_gpus, name):
     with pytest.raises(InputError, match=f"unknown device '{name}': expected auto, cpu, cuda or cuda:N"):
         resolve(name)
+
+
+def test_no_command_has_device_names_of_its_own():
+    options = {}
+    for name in COMMANDS:
+        command = importlib.import_module(f"piip_explore.cli.{name.replace('-', '_')}").command
+        for option in command.params:
+            if "--device" in option.opts:
+                options[name] = option
+    assert set(options) == {"kernel", "measure-device", "profile", "train", "validate"}
+    for option in options.values():
+        assert option.type is click.STRING
+        assert option.default == "auto"
+        assert option.help == "auto, cpu, cuda or cuda:N."

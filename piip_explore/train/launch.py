@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from piip_explore import parent_process
+from piip_explore.device_name import resolve
 from piip_explore.errors import InputError
 
 _PARENT = "PIIP_EXPLORE_LAUNCHER"
@@ -30,19 +31,24 @@ def is_first() -> bool:
 
 
 def count(device: str, devices: int | None) -> int:
-    """Return how many processes to start: as many as asked for, else one per GPU.
+    """Return how many processes to start: as many as asked for, else one per GPU that `device` means.
 
     Raises:
-        InputError: more than there are.
+        InputError: no such device, or fewer than asked for.
     """
+    where = resolve(device)
+    if where.type == "cpu":
+        return devices or 1
+    if where.index is not None:
+        if (devices or 1) > 1:
+            raise InputError(f"--devices {devices}: '{where}' is one device, 'cuda' means all")
+        return 1
     import torch
 
-    gpus = torch.cuda.device_count() if device in ("auto", "cuda") else 0
-    if device == "cuda" and not gpus:
-        raise InputError("device 'cuda' is not available: this machine has no CUDA devices")
-    if gpus and devices is not None and devices > gpus:
+    gpus = torch.cuda.device_count()
+    if devices is not None and devices > gpus:
         raise InputError(f"--devices {devices}: this machine has {gpus} CUDA devices")
-    return devices or max(1, gpus)
+    return devices or gpus
 
 
 def run(arguments: Sequence[str], processes: int) -> int:

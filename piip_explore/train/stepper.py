@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 
+from piip_explore.device_name import resolve
 from piip_explore.errors import InputError
 from piip_explore.export.recipe import Task as TaskName
 from piip_explore.train import optimizer
@@ -32,7 +33,7 @@ class Machine:
     """Where a run takes place; nothing of it decides the result.
 
     Attributes:
-        device: auto, cpu or cuda.
+        device: auto, cpu, cuda or cuda:N.
         at_once: pictures that a device runs at once; None for the task's usual number.
         workers: processes that read pictures, per device.
         save_every: seconds between checkpoints.
@@ -82,13 +83,19 @@ def plan(settings: Settings, pictures: int, world: int, machine: Machine) -> Pla
 
 
 def accelerator(settings: Settings, machine: Machine) -> Accelerator:
-    """Join the other processes of a run, where there are any."""
+    """Join the other processes of a run, where there are any.
+
+    Raises:
+        InputError: the machine has no such device.
+    """
+    where = resolve(machine.device)
+    if where.index is not None:
+        torch.cuda.set_device(where)  # Accelerate takes the current one
     # A branch that feeds no output leaves its last parameters without a gradient.
     partial = DistributedDataParallelKwargs(find_unused_parameters=settings.design.merge.out is not None)
     warnings.filterwarnings("ignore", "Grad strides do not match")  # of depth-wise kernels, too small to matter
-    on_cpu = machine.device == "cpu" or not torch.cuda.is_available()
     precision = "bf16" if settings.recipe.precision == "bf16" else "no"
-    return Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=[partial])
+    return Accelerator(cpu=where.type == "cpu", mixed_precision=precision, kwargs_handlers=[partial])
 
 
 def _average(network: nn.Module, decay: float) -> Any:

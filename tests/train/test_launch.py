@@ -98,13 +98,21 @@ def test_no_process_outlives_a_launcher_that_is_killed(tmp_path: Path) -> None:
 
 def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     assert launch.count("auto", None) == 2
     assert launch.count("cuda", 1) == 1
     assert launch.count("cpu", None) == 1
     assert launch.count("cpu", 3) == 3
+    assert launch.count("cuda:1", None) == launch.count("gpu:0", 1) == 1
     with pytest.raises(InputError, match="--devices 3: this machine has 2 CUDA devices"):
         launch.count("auto", 3)
+    with pytest.raises(InputError, match="--devices 2: 'cuda:1' is one device, 'cuda' means all"):
+        launch.count("1", 2)
+    with pytest.raises(InputError, match="'cuda:2' is not available: this machine has 2 CUDA devices"):
+        launch.count("cuda:2", None)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(InputError, match="device 'cuda' is not available"):
         launch.count("cuda", None)
     assert launch.count("auto", None) == 1
+    assert launch.count("auto", 2) == 2
