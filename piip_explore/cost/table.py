@@ -20,6 +20,7 @@ from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.space import SearchSpace, SpaceColumns
 from piip_explore.space.bounds import TrainingBound, parse_training_bound
+from piip_explore.space.constraints import Constraints
 
 Integers = npt.NDArray[np.int64]
 _ROWS = 1 << 16
@@ -68,6 +69,11 @@ class DesignTable:
         params = self.params if self.accounting == "built" else self._built("params")
         found: npt.NDArray[np.float64] = training_gb(params, self.kept, batch)
         return found
+
+    def within(self, limits: Constraints) -> npt.NDArray[np.bool_]:
+        """Return which designs keep a space's limits on GFLOPs and parameters, as this table's accounting counts."""
+        within = _between(self.macs, 1e9, limits.min_gflops, limits.max_gflops)
+        return within & _between(self.params, 1e6, limits.min_mparams, limits.max_mparams)
 
     def trains_within(self, bound: TrainingBound, space: str) -> npt.NDArray[np.bool_]:
         """Return which designs of the space of this name train within a device's memory.
@@ -118,8 +124,7 @@ def enumerate_space(
     accounting = accounting or limits.accounting
     rules(accounting)
     table = count_columns(space.columns(), limits.accounting)
-    within = _between(table.macs, 1e9, limits.min_gflops, limits.max_gflops)
-    within &= _between(table.params, 1e6, limits.min_mparams, limits.max_mparams)
+    within = table.within(limits)
     if not within.all():
         table = table.rows(within)
     for text in (limits.max_train_gb, max_train_gb):

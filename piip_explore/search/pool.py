@@ -182,13 +182,7 @@ def load(space: SearchSpace, limits: Limits, accounting: Accounting, profiles: C
     texts = filter(None, (limits.max_latency_ms, own.max_latency_ms))
     for profile in dict.fromkeys([*profiles, *(parse_bound(text).profile for text in texts)]):
         costs[latency_cost(profile)] = 1e3 * load_profile(profile).model.column(columns)
-    feasible = _between(costs[f"gflops_{own.accounting}"], own.min_gflops, own.max_gflops)
-    feasible &= _between(costs["params"] / 1e6, own.min_mparams, own.max_mparams)
+    feasible = tables[own.accounting].within(own)
     if own.max_train_gb is not None:
         feasible &= tables["built"].trains_within(parse_training_bound(own.max_train_gb), space.name)
     return build(space, costs, limits, accounting, feasible)
-
-
-def _between(values: npt.NDArray[np.float64], least: float | None, most: float | None) -> npt.NDArray[np.bool_]:
-    low, high = -np.inf if least is None else least, np.inf if most is None else most
-    return (values >= low) & (values <= high)

@@ -22,8 +22,8 @@ class Constraints:
     `parameter_inverted`: strictly smaller models (by `spec.weights`) at strictly larger resolutions.
     `decreasing_resolution`: resolutions fall strictly from slot to slot (in a pool: no two are equal).
     `max_resolution_ratio`: the largest resolution over the smallest.
-    The limits on GFLOPs (10^9 multiply-accumulates under `accounting`) and on millions of parameters need costs: the
-    space only carries them, `piip_explore.cost.table` applies them. So does `piip_explore.latency` with
+    The limits on GFLOPs (10^9 multiply-accumulates) and on millions of parameters, both as `accounting` counts, need
+    costs: the space only carries them, `piip_explore.cost.table` applies them. So does `piip_explore.latency` with
     `max_latency_ms`, a text such as `25@h100`: milliseconds as predicted from a device profile. `max_train_gb`, such as
     `24@16`, limits what fp32 training with AdamW takes: GB at so many images per step. Limits are inclusive.
     """

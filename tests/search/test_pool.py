@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from piip_explore.cost.table import count_columns, enumerate_space
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.search import pool as pools
@@ -59,6 +60,17 @@ def test_limits_leave_out_designs_before_any_is_tried():
     over = int(np.argmax(whole.costs["gflops_published"]))
     assert pool.row_of(whole.design(over)) is None
     assert pool.row_of(pool.design(3)) == 3
+
+
+@pytest.mark.parametrize("accounting", ["published", "built"])
+def test_a_search_and_a_list_of_a_space_keep_the_same_limits(accounting):
+    table = count_columns(SearchSpace.parse(POOLED, "pooled").columns(), accounting)
+    (few, many), (small, large) = (np.quantile(column, [0.2, 0.7]) for column in (table.macs / 1e9, table.params / 1e6))
+    limits = f"min_gflops: {few}, max_gflops: {many}, min_mparams: {small}, max_mparams: {large}"
+    space = SearchSpace.parse(f"{POOLED}constraints: {{accounting: {accounting}, {limits}}}\n", "pooled")
+    listed, pool = enumerate_space(space), pools.load(space, Limits(), "published")
+    assert 0 < len(pool) == len(listed) < len(table)
+    np.testing.assert_array_equal(pool.costs[f"gflops_{accounting}"], listed.macs / 1e9)
 
 
 def test_limits_that_nothing_meets_name_the_cheapest():
