@@ -6,6 +6,8 @@ import os
 import socket
 from typing import Any
 
+from sqlalchemy.exc import InterfaceError, OperationalError
+
 from piip_explore.search.storage import leases
 from piip_explore.search.storage.url import StorageURL
 
@@ -42,8 +44,6 @@ def bound(connection: Any, record: object) -> None:
 
 def passes(error: BaseException | None) -> bool:
     """Whether an error, or what caused it, is one that may be over soon: no connection, a lock, a standby server."""
-    from sqlalchemy.exc import InterfaceError, OperationalError
-
     while error is not None:
         if isinstance(error, OperationalError | InterfaceError) or getattr(error, "connection_invalidated", False):
             return True

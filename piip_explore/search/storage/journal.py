@@ -6,8 +6,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+import optuna
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 
 from piip_explore.errors import InputError
@@ -15,9 +17,6 @@ from piip_explore.search.storage.journalfile import JournalFile
 from piip_explore.search.storage.leases import FileLeases
 from piip_explore.search.storage.patience import Patience
 from piip_explore.search.storage.reader.journal import JournalReader, no_collection
-
-if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
 
 T = TypeVar("T")
 
@@ -39,7 +38,7 @@ class JournalBackend(BaseJournalBackend):
 
 
 class JournalMedium:
-    """A journal file, as `StudyStorage` uses it (see `medium`)."""
+    """A journal file, as `StudyStorage` uses it; `ServerMedium` has the same methods."""
 
     def __init__(self, path: Path, study: str, patience: Patience) -> None:
         if path.exists() and not path.is_file():
@@ -59,9 +58,6 @@ class JournalMedium:
         """Have Optuna write something."""
         self.read()
         if self._optuna is None:
-            import optuna
-            from optuna.storages import JournalStorage
-
             optuna.logging.set_verbosity(optuna.logging.WARNING)
             with no_collection():
                 self._optuna = JournalStorage(JournalBackend(self._file, self.reader))

@@ -14,7 +14,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -123,37 +123,24 @@ class JournalFile:
             InputError: the file is missing and cannot be made.
             WaitEndedError: another holds the lock, and the wait was ended.
         """
-        if self._locked:
+        with nullcontext() if self._locked else self._patience.until(self._try_lock, self._describe_lock, 0.001):
             self._locked += 1
             try:
                 yield
             finally:
                 self._locked -= 1
-            return
-        with self._acquired():
-            self._locked = 1
-            try:
-                yield
-            finally:
-                self._locked = 0
 
-    def _acquired(self) -> BinaryIO:
-        """Return the file, opened and locked; a file that is replaced while we wait is not the one to lock."""
+    def _try_lock(self) -> BinaryIO | None:
+        """Return the file, opened and locked; a file that is replaced meanwhile is not the one to lock."""
         file = self._made()
-        waits = self._patience.waits(
-            lambda: f"another search holds the lock of '{self.path}'{locks.holder(file, locks.WRITER)}", 0.001, 0.1
-        )
-        try:
-            for _ in waits:
-                if locks.try_lock(file, locks.WRITER):
-                    if self._is_named(file):
-                        return file
-                    file.close()
-                    file = self._made()
-        except BaseException:
-            file.close()
-            raise
-        raise AssertionError("waits end by an error")
+        if locks.try_lock(file, locks.WRITER) and self._is_named(file):
+            return file
+        file.close()
+        return None
+
+    def _describe_lock(self) -> str:
+        with self._made() as file:
+            return f"another search holds the lock of '{self.path}'{locks.holder(file, locks.WRITER)}"
 
     def _made(self) -> BinaryIO:
         if self._offset and not self.path.exists():

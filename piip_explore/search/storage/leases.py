@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
+
+from optuna.storages import BaseStorage
 
 from piip_explore.errors import InputError
 from piip_explore.search.storage import locks
-
-if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
 
 LEASE_SECONDS = 120.0
 """How long a search on a server may be silent before its trials are taken back."""
@@ -42,22 +41,6 @@ def kept_alive(*renewals: Callable[[], None]) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-
-
-class Leases(Protocol):
-    """The leases of one study; this process may hold one, and ask for any."""
-
-    def take(self, name: str) -> None:
-        """Hold the lease `name` until `leave`, or until this process ends."""
-
-    def beat(self) -> None:
-        """Renew the lease, where it must be: call it every few seconds."""
-
-    def alive(self, name: str) -> bool:
-        """Return whether anybody holds a lease."""
-
-    def leave(self) -> None:
-        """Give the lease back."""
 
 
 class FileLeases:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from piip_explore.errors import InputError
 
@@ -12,6 +13,8 @@ QUIET_SECONDS = 5.0
 """How long a wait lasts before it is announced."""
 
 _LOOK_SECONDS = 0.25
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +66,14 @@ class Patience:
             self._sleep(pause, began)
             pause = min(2 * pause, longest)
             yield
+
+    def until(self, attempt: Callable[[], T | None], describe: Callable[[], str], first: float) -> T:
+        """Try something until it returns a value, with pauses of `first` to 0.1 s (see `waits`)."""
+        for _ in self.waits(describe, first, 0.1):
+            found = attempt()
+            if found is not None:
+                return found
+        raise AssertionError("waits end by an error")
 
     def _sleep(self, seconds: float, began: float) -> None:
         """Pause, but no longer than a wait since `began` may take: a signal may have set the limit meanwhile."""

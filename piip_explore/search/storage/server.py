@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+import optuna
+from optuna.distributions import CategoricalDistribution, distribution_to_json
+from optuna.exceptions import OptunaError, StorageInternalError
+from optuna.storages import BaseStorage, RDBStorage
+from sqlalchemy import create_engine, event, inspect, text
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from piip_explore.errors import InputError
 from piip_explore.search.storage import connection, serverlock
@@ -14,10 +22,6 @@ from piip_explore.search.storage.reader.tables import TablesReader, widen
 from piip_explore.search.storage.serverlock import ServerLock
 from piip_explore.search.storage.url import StorageURL
 
-if TYPE_CHECKING:
-    from optuna.storages import BaseStorage, RDBStorage
-    from sqlalchemy.engine import Connection, Engine
-
 PATIENCE_SECONDS = 300.0
 """How long a search waits for a server that is away."""
 
@@ -25,7 +29,7 @@ T = TypeVar("T")
 
 
 class ServerMedium:
-    """A database, as `StudyStorage` uses it (see `medium`). `may_create` makes Optuna's tables if they are missing.
+    """A database, as `StudyStorage` uses it. `may_create` makes Optuna's tables if they are missing.
 
     Raises:
         InputError: no connection, or another version's tables; the sentence never shows a password.
@@ -45,8 +49,6 @@ class ServerMedium:
 
     def _opened(self, may_create: bool) -> RDBStorage | None:
         """Return Optuna's storage, None if the database has no tables and may not get any."""
-        from sqlalchemy.exc import DBAPIError
-
         waits = self._patience.waits(lambda: f"cannot open {self._url}: {self._reason}", 0.2, 10.0, PATIENCE_SECONDS)
         for _ in waits:
             try:
@@ -58,12 +60,6 @@ class ServerMedium:
         raise AssertionError("waits end by an error")
 
     def _connect(self, may_create: bool) -> RDBStorage | None:
-        import optuna
-        from optuna.exceptions import OptunaError
-        from optuna.storages import RDBStorage
-        from sqlalchemy import create_engine, event, inspect
-        from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         options: dict[str, Any] = {"pool_pre_ping": True, "connect_args": self._url.missing(connection.settings())}
         engine = create_engine(self._url.secret, **options)
@@ -96,8 +92,8 @@ class ServerMedium:
     def write(self, operation: Callable[[BaseStorage], T]) -> T:
         """Have Optuna write something; again, if the server was away."""
         assert self._optuna is not None
-        optuna = self._optuna
-        return self.run(lambda: operation(optuna))
+        storage = self._optuna
+        return self.run(lambda: operation(storage))
 
     def run(self, operation: Callable[[], T]) -> T:
         """Run an operation, again and again while the server is away, for up to `PATIENCE_SECONDS`.
@@ -105,9 +101,6 @@ class ServerMedium:
         Raises:
             InputError: the server has refused it, or has not come back; later operations do not wait for it again.
         """
-        from optuna.exceptions import StorageInternalError
-        from sqlalchemy.exc import DBAPIError
-
         give_up = 0.0 if self._given_up else PATIENCE_SECONDS
         waits = self._patience.waits(lambda: f"lost {self._url}: {self._reason}", 0.2, 10.0, give_up)
         try:
@@ -142,8 +135,6 @@ class ServerMedium:
 
     def widen(self, choices: Mapping[str, Sequence[Any]]) -> None:
         """Give the study's trials the choices of an extended space."""
-        from optuna.distributions import CategoricalDistribution, distribution_to_json
-
         if self._choices == choices:
             return
         texts = {name: distribution_to_json(CategoricalDistribution(list(of))) for name, of in choices.items()}
@@ -156,8 +147,7 @@ class ServerMedium:
     def close(self) -> None:
         """Close all connections."""
         if self._optuna is not None:
-            self._optuna.remove_session()
-            self._engine.dispose()
+            self._disconnect()
 
     # --- the connection ------------------------------------------------------------------------------------------
 
@@ -172,8 +162,6 @@ class ServerMedium:
 
     def _time(self) -> float:
         """Return the server's time in seconds, which is the same for all machines."""
-        from sqlalchemy import text
-
         with self._engine.connect() as begun:
             return float(begun.execute(text("SELECT EXTRACT(EPOCH FROM clock_timestamp())")).scalar_one())
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from piip_explore.search.storage import connection as connections
 from piip_explore.search.storage.patience import LockLostError, Patience
-
-if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection, Engine
 
 
 class ServerLock:
@@ -34,9 +35,11 @@ class ServerLock:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold the lock; a wait for another holder names it."""
-        from sqlalchemy.exc import DBAPIError
-
-        self._holding = connection = self._taken()
+        self._holding = connection = self._patience.until(
+            lambda: self._run(self._try),
+            lambda: f"another search holds the lock of {self._where}{self._run(self._holder)}",
+            0.01,
+        )
         try:
             yield
         finally:
@@ -44,35 +47,19 @@ class ServerLock:
             with suppress(DBAPIError):  # the server may have ended the connection, and with it the lock
                 connection.close()
 
-    def _taken(self) -> Connection:
-        for _ in self._patience.waits(
-            lambda: f"another search holds the lock of {self._where}{self._run(self._holder)}", 0.01, 0.1
-        ):
-            connection: Connection | None = self._run(self._try)
-            if connection is not None:
-                return connection
-        raise AssertionError("waits end by an error")
-
     def _try(self) -> Connection | None:
         """Return a connection that holds the lock, None if another held it for the time that a statement may wait."""
-        from sqlalchemy.exc import OperationalError
-
         connection = self._engine().connect()
         try:
             take(connection, self._name)
-        except OperationalError as error:
+        except BaseException as error:
             connection.close()
-            if not connections.lock_timed_out(error):
-                raise
-            return None
-        except BaseException:
-            connection.close()
+            if connections.lock_timed_out(error):
+                return None
             raise
         return connection
 
     def _holder(self) -> str:
-        from sqlalchemy import text
-
         statement = text(
             "SELECT application_name, EXTRACT(EPOCH FROM clock_timestamp() - xact_start) FROM pg_locks "
             "JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted AND "
@@ -88,9 +75,6 @@ class ServerLock:
         Raises:
             LockLostError: it is not.
         """
-        from sqlalchemy import text
-        from sqlalchemy.exc import DBAPIError
-
         if self._holding is not None:
             try:
                 self._holding.execute(text("SELECT 1"))
@@ -100,8 +84,6 @@ class ServerLock:
 
 def take(connection: Connection, name: str) -> None:
     """Take the server's advisory lock named `name` until the connection's transaction ends."""
-    from sqlalchemy import text
-
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key(name)})
 
 

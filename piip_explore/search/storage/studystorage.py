@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from optuna.distributions import CategoricalDistribution
+from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from piip_explore.errors import InputError, expected
-from piip_explore.search.storage.medium import Medium
 from piip_explore.search.storage.patience import Patience
 from piip_explore.search.storage.reader.encoding import CONSTRAINT, METRIC_NAMES
 from piip_explore.search.storage.reader.notes import Note
@@ -16,9 +21,10 @@ from piip_explore.search.storage.table import RUNNING, WAITING, Table
 from piip_explore.search.storage.url import StorageURL
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
-    from optuna.trial import FrozenTrial
+    from piip_explore.search.storage.journal import JournalMedium
+    from piip_explore.search.storage.server import ServerMedium
 
+T = TypeVar("T")
 
 _MOST_NAMED = 20
 
@@ -72,13 +78,13 @@ class StudyStorage:
         self.url, self.study = url, study
         self.patience = Patience()
         self._medium = self._open(may_create=directions is not None)
-        self._read()
+        self._medium.read()
         if self._medium.reader.study_id is None:
             if directions is None:
                 raise NoSuchStudyError(url, study, self._medium.reader.names)
             self._create_study(directions)
 
-    def _open(self, may_create: bool) -> Medium:
+    def _open(self, may_create: bool) -> JournalMedium | ServerMedium:
         path = self.url.path
         if path is None:
             from piip_explore.search.storage.server import ServerMedium
@@ -91,13 +97,10 @@ class StudyStorage:
         return JournalMedium(path, self.study, self.patience)
 
     def _create_study(self, directions: Sequence[str]) -> None:
-        from optuna.exceptions import DuplicatedStudyError
-        from optuna.study import StudyDirection
-
         codes = [StudyDirection[word.upper()] for word in directions]
         with self.lock(), suppress(DuplicatedStudyError):  # another search may have been faster
             self._medium.write(lambda optuna: optuna.create_new_study(codes, self.study))
-        self._read()
+        self._medium.read()
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -112,11 +115,10 @@ class StudyStorage:
         Returns the numbers of the trials that changed since the last refresh, whoever changed them (this object's own
         writes too); None if everything was read anew, because a file was cut or replaced.
         """
-        self._read()
-        return self._medium.reader.news.report()
-
-    def _read(self) -> None:
         self._medium.read()
+        reader = self._medium.reader
+        changed, reader.changed = reader.changed, set()
+        return changed
 
     # --- writing -------------------------------------------------------------------------------------------------
 
@@ -126,10 +128,17 @@ class StudyStorage:
         assert study is not None
         return study
 
+    def _write(self, operation: Callable[[BaseStorage], T]) -> T | None:
+        """Have Optuna write something, and read it; return None where that is about a trial that has ended already."""
+        written = None
+        with suppress(UpdateFinishedTrialError):
+            written = self._medium.write(operation)
+        self._medium.read()
+        return written
+
     def set_study_attribute(self, name: str, value: Any) -> None:
         """Set a user attribute of the study."""
-        self._medium.write(lambda optuna: optuna.set_study_user_attr(self._study_id, name, value))
-        self._read()
+        self._write(lambda optuna: optuna.set_study_user_attr(self._study_id, name, value))
 
     def name_values(self, names: Sequence[str]) -> None:
         """Tell Optuna the names of the objectives."""
@@ -142,8 +151,7 @@ class StudyStorage:
             for name, value in attributes.items():
                 optuna.set_study_system_attr(self._study_id, name, value)
 
-        self._medium.write(write)
-        self._read()
+        self._write(write)
 
     def notes(self) -> dict[int, Note]:
         """Return the notes on trials, by their numbers, as they were at the last refresh."""
@@ -158,7 +166,7 @@ class StudyStorage:
         Raises:
             InputError: another reader has written it meanwhile; it is left as it is.
         """
-        self._read()
+        self._medium.read()
         trial, notes = self._medium.reader.ids[number], self._medium.reader.notes
         if notes.of(trial).version != version:
             raise InputError(
@@ -172,9 +180,6 @@ class StudyStorage:
         Raises:
             LockLostError: the lock is held no more.
         """
-        from optuna.distributions import CategoricalDistribution
-        from optuna.trial import TrialState, create_trial
-
         template = create_trial(
             state=TrialState(state),
             params=dict(trial.params),
@@ -182,21 +187,20 @@ class StudyStorage:
             user_attrs=dict(trial.attributes),
             system_attrs={CONSTRAINT + name: value for name, value in trial.constraints.items()},
         )
-        self._medium.widen(trial.choices)
-        self._medium.check_lock()
-        created = self._medium.write(lambda optuna: optuna.create_new_trial(self._study_id, template))
-        self._read()
+        created = self._create(template, trial.choices)
+        self._medium.read()
         return self._medium.reader.numbers[created]
 
     def take_over(self, trial: FrozenTrial) -> None:
         """Create a trial as another storage has it; one that runs there waits here. Hold the lock."""
-        from optuna.trial import TrialState
-
         if trial.state == TrialState.RUNNING:
             trial.state = TrialState.WAITING
-        self._medium.widen({name: getattr(kind, "choices", ()) for name, kind in trial.distributions.items()})
+        self._create(trial, {name: getattr(kind, "choices", ()) for name, kind in trial.distributions.items()})
+
+    def _create(self, trial: FrozenTrial, choices: Mapping[str, Sequence[Any]]) -> int:
+        self._medium.widen(choices)
         self._medium.check_lock()
-        self._medium.write(lambda optuna: optuna.create_new_trial(self._study_id, trial))
+        return self._medium.write(lambda optuna: optuna.create_new_trial(self._study_id, trial))
 
     def whole(self) -> tuple[BaseStorage, int]:
         """Return Optuna's storage and the study's number in it."""
@@ -229,8 +233,6 @@ class StudyStorage:
 
     def set_attributes(self, number: int, attributes: Mapping[str, Any]) -> None:
         """Set user attributes of a trial that has not ended; of one that has, they stay as they are."""
-        from optuna.exceptions import UpdateFinishedTrialError
-
         trial = self._medium.reader.ids[number]
 
         def write(optuna: BaseStorage) -> None:
@@ -238,19 +240,11 @@ class StudyStorage:
                 if self.table.attribute(name, number) != value:
                     optuna.set_trial_user_attr(trial, name, value)
 
-        with suppress(UpdateFinishedTrialError):
-            self._medium.write(write)
-        self._read()
+        self._write(write)
 
     def _set_state(self, number: int, state: int, values: Sequence[float] | None = None) -> bool:
-        from optuna.exceptions import UpdateFinishedTrialError
-        from optuna.trial import TrialState
-
-        trial, changed = self._medium.reader.ids[number], False
-        with suppress(UpdateFinishedTrialError):
-            changed = self._medium.write(lambda optuna: optuna.set_trial_state_values(trial, TrialState(state), values))
-        self._read()
-        return changed
+        trial = self._medium.reader.ids[number]
+        return bool(self._write(lambda optuna: optuna.set_trial_state_values(trial, TrialState(state), values)))
 
     def settle(self) -> None:
         """Make every result written so far survive the machine's failure too."""

@@ -13,22 +13,6 @@ METRIC_NAMES = "study:metric_names"
 """The study's system attribute in which Optuna keeps the names of the objectives."""
 
 
-class News:
-    """Numbers of trials that changed, gathered by every read until they are reported once."""
-
-    def __init__(self) -> None:
-        self._changed: set[int] | None = set()
-
-    def gather(self, changed: set[int] | None) -> None:
-        """Add what a read has found; None: everything was read anew."""
-        self._changed = None if changed is None or self._changed is None else self._changed | changed
-
-    def report(self) -> set[int] | None:
-        """Return what was gathered, and begin again."""
-        changed, self._changed = self._changed, set()
-        return changed
-
-
 class Parameters:
     """Parameters' values from their stored forms; a study has few distributions, and each is parsed once."""
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from piip_explore.errors import InputError
 from piip_explore.search.storage.journalfile import JournalFile, unreadable
-from piip_explore.search.storage.reader.encoding import News, Parameters, constraints
-from piip_explore.search.storage.reader.notes import Notes
-from piip_explore.search.storage.table import COMPLETE, FAIL, PRUNED, RUNNING, WAITING, Table
+from piip_explore.search.storage.reader.encoding import constraints
+from piip_explore.search.storage.reader.study import StudyReader
+from piip_explore.search.storage.table import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
 
 
 class Operation(IntEnum):
@@ -34,35 +34,20 @@ _NOT_IN_OUTLINE = (Operation.PARAM, Operation.INTERMEDIATE_VALUE, Operation.USER
 _WORKER = "outline"
 
 
-class JournalReader:
-    """One study of a journal file as columns: every `read` takes in the lines that are new.
-
-    Attributes:
-        table: the trials so far.
-        study_id: the journal's number of the study, None while there is none of this name.
-        names: the studies in the file.
-        ids: the journal's number of every trial, by its number in the study.
-        numbers: the reverse.
-        news: what the reads have found.
-        notes: notes on trials.
-    """
+class JournalReader(StudyReader):
+    """One study of a journal file as columns: every `read` takes in the lines that are new."""
 
     def __init__(self, file: JournalFile, study: str) -> None:
-        self._file, self._study = file, study
-        self.news = News()
+        super().__init__(study)
+        self._file = file
         self._start_over()
 
     def _start_over(self) -> None:
-        self.table = Table()
-        self.study_id: int | None = None
-        self.names: list[str] = []
-        self.ids: list[int] = []
-        self.numbers: dict[int, int] = {}
+        self._forget()
+        self.names = []
         self._studies: list[tuple[str, list[int]]] = []
         self._deleted: set[int] = set()
         self._trials: list[int] = []  # the study of each
-        self._parameters = Parameters()
-        self.notes = Notes()
         self._since_outline: list[dict[str, Any]] | None = None
 
     def read(self) -> bool:
@@ -87,7 +72,7 @@ class JournalReader:
                     changed.add(number)
                 if since is not None and operation["op_code"] not in _NOT_IN_OUTLINE:
                     since.append(operation)
-        self.news.gather(None if anew else changed)
+        self._gather(None if anew else changed)
         if had_study and self.study_id is None:
             raise InputError(f"study '{self._study}' in {self._file.path} was deleted")
         return anew
@@ -164,8 +149,7 @@ class JournalReader:
         self._deleted.add(study)
         self.names.remove(self._studies[study][0])
         if study == self.study_id:
-            self.table, self.study_id, self.ids, self.numbers = Table(), None, [], {}
-            self.notes = Notes()
+            self._forget()
 
     def _set_study_attribute(self, log: Mapping[str, Any]) -> None:
         if log["study_id"] == self.study_id:
@@ -188,7 +172,8 @@ class JournalReader:
         values = log.get("values")
         if values is None and log.get("value") is not None:
             values = [log["value"]]
-        number = self.table.append(
+        return self._append(
+            trial,
             log.get("state", RUNNING),
             values,
             _utc(log.get("datetime_start")),
@@ -197,9 +182,6 @@ class JournalReader:
             log.get("user_attrs", {}),
             constraints(log.get("system_attrs", {})),
         )
-        self.numbers[trial] = number
-        self.ids.append(trial)
-        return number
 
     def _open_trial(self, log: Mapping[str, Any]) -> int | None:
         """Return the number of the study's trial that an operation may still change."""

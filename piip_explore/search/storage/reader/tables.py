@@ -5,39 +5,32 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
 
 from piip_explore.errors import InputError
-from piip_explore.search.storage.reader.encoding import News, Parameters, constraints
-from piip_explore.search.storage.reader.notes import PREFIX, Notes
-from piip_explore.search.storage.table import COMPLETE, FAIL, PRUNED, STATES, Table
-
-if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+from piip_explore.search.storage.reader.encoding import constraints
+from piip_explore.search.storage.reader.notes import PREFIX
+from piip_explore.search.storage.reader.study import StudyReader
+from piip_explore.search.storage.table import COMPLETE, FAIL, PRUNED, STATES
 
 _SCHEMA = 12
 _FINISHED = (COMPLETE, PRUNED, FAIL)
 _INFINITIES = {"INF_POS": float("inf"), "INF_NEG": float("-inf")}
 
 
-class TablesReader:
+class TablesReader(StudyReader):
     """One study in Optuna's tables as columns: every `read` takes in what is new.
 
-    `run` calls a function with a connection, again if the server was away. The attributes are those of
-    `JournalReader`.
+    `run` calls a function with a connection, again if the server was away.
     """
 
     def __init__(self, run: Callable[[Callable[[Connection], None]], None], study: str) -> None:
-        self._run, self._study = run, study
-        self.news = News()
-        self.table = Table()
-        self.study_id: int | None = None
-        self.names: list[str] = []
-        self.ids: list[int] = []
-        self.numbers: dict[int, int] = {}
+        super().__init__(study)
+        self._run = run
         self._open: set[int] = set()
-        self._parameters = Parameters()
-        self.notes = Notes()
 
     def read(self) -> bool:
         """Take in what is new; tables are never read anew.
@@ -49,8 +42,6 @@ class TablesReader:
         return False
 
     def _read(self, connection: Connection) -> None:
-        from sqlalchemy import text
-
         version = connection.execute(text("SELECT schema_version FROM version_info")).scalar()
         if version != _SCHEMA:
             raise InputError(
@@ -64,11 +55,9 @@ class TablesReader:
         self.study_id = found
         if found is not None:
             self._read_study(connection)
-            self.news.gather(self._read_trials(connection))
+            self._gather(self._read_trials(connection))
 
     def _read_study(self, connection: Connection) -> None:
-        from sqlalchemy import text
-
         bind = {"study": self.study_id}
         directions = text("SELECT direction FROM study_directions WHERE study_id = :study ORDER BY objective")
         self.table.directions = [word.lower() for word in connection.execute(directions, bind).scalars()]
@@ -85,8 +74,6 @@ class TablesReader:
 
     def _read_trials(self, connection: Connection) -> set[int]:
         """Read new trials, and again those that were not finished when they were last read; return their numbers."""
-        from sqlalchemy import text
-
         where = "t.study_id = :study AND (t.trial_id > :last"
         if self._open:
             where += " OR t.trial_id IN (" + ",".join(str(self.ids[n]) for n in sorted(self._open)) + ")"
@@ -127,9 +114,7 @@ class TablesReader:
         state, times = STATES.index(state_name), (_iso(started), _iso(completed))
         number = self.numbers.get(trial)
         if number is None:
-            number = self.table.append(state, None, *times, {}, {}, {})
-            self.ids.append(trial)
-            self.numbers[trial] = number
+            number = self._append(trial, state, None, *times, {}, {}, {})
         else:
             self.table.state[number] = state
             self.table.started[number], self.table.completed[number] = times
@@ -144,8 +129,6 @@ def widen(connection: Connection, study_id: int, choices: Mapping[str, str]) -> 
     (`search.extend` sees to that), so the stored numbers keep their meaning. `choices` are JSON texts of Optuna's
     distributions, by parameter.
     """
-    from sqlalchemy import text
-
     statement = text(
         "UPDATE trial_params SET distribution_json = :new WHERE param_name = :name AND distribution_json <> :new "
         "AND trial_id IN (SELECT trial_id FROM trials WHERE study_id = :study)"

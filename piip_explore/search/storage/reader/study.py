@@ -1,0 +1,48 @@
+"""One study as columns: what reading a journal and reading a database have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from piip_explore.search.storage.reader.encoding import Parameters
+from piip_explore.search.storage.reader.notes import Notes
+from piip_explore.search.storage.table import Table
+
+
+class StudyReader:
+    """The study of one name in a storage.
+
+    Attributes:
+        table: the trials so far.
+        study_id: the storage's number of the study, None while there is none of this name.
+        names: the studies in the storage.
+        ids: the storage's number of every trial, by its number in the study.
+        numbers: the reverse.
+        notes: notes on trials.
+        changed: numbers of the trials that reads have found changed, until they are reported; None: all of them.
+    """
+
+    def __init__(self, study: str) -> None:
+        self._study = study
+        self.names: list[str] = []
+        self.changed: set[int] | None = set()
+        self._parameters = Parameters()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin anew with what the study holds."""
+        self.study_id: int | None = None
+        self.table, self.notes = Table(), Notes()
+        self.ids: list[int] = []
+        self.numbers: dict[int, int] = {}
+
+    def _append(self, trial: int, *columns: Any) -> int:
+        """Add a trial to the table, which takes `columns`; return its number in the study."""
+        number = self.table.append(*columns)
+        self.ids.append(trial)
+        self.numbers[trial] = number
+        return number
+
+    def _gather(self, changed: set[int] | None) -> None:
+        """Add the trials that a read has found changed; None: everything was read anew."""
+        self.changed = None if changed is None or self.changed is None else self.changed | changed
