@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from piip_explore.cli import arguments
 
 if TYPE_CHECKING:
-    import pandas
+    import pandas as pd
 
     from piip_explore.latency import DeviceProfile
     from piip_explore.search.columns import Columns
@@ -68,31 +68,26 @@ def command(
         found = _within_latency(found, max_latency_ms)
     device = None if profile is None else load(profile)
     within = report.budget(found, max_gflops, None if max_params is None else max_params * 1e6)
+    front = report.front_table(found, within)
     if out is not None:
-        table = (
-            report.trials_table(found)
-            if all_trials
-            else report.history(found)
-            if history
-            else report.front_table(found, within)
-        )
-        if metric is not None:
-            table = table.join(_expected(table["attribute:design" if all_trials else "design"], metric))
-        if device is not None and not history:
-            table["latency_ms"] = _latency(found, table["trial"], device)
+        table = report.trials_table(found) if all_trials else report.history(found) if history else front
+        table = _told(table, found, metric, None if history else device)
         report.write_table(table, out, force)
         click.echo(printable(f"{len(table)} rows written to {out}"), err=as_json)
     if as_json:
-        summary = report.summary(found, within)
+        summary = report.summary(found, _told(front, found, metric, device))
         if metric is not None:
-            _add_expected(summary, metric)
+            summary["expected_metric"] = metric
         if device is not None:
-            _add_latency(summary, found, device)
+            summary["latency_conditions"] = device.conditions_text()
         click.echo(json.dumps(summary, indent=1))
     elif out is None:
-        latency = "" if device is None else "\n\n" + _latency_text(found, report.front_table(found, within), device)
         failed = failures.text(found)
-        click.echo(report.front_text(found, within, metric) + (f"\n{failed}" if failed else "") + latency)
+        click.echo(report.front_text(found, within, metric) + (f"\n{failed}" if failed else ""))
+        if device is not None:
+            click.echo(f"\npredicted latency, {device.conditions_text()}")
+            for row in _told(front, found, None, device).itertuples():
+                click.echo(f"{row.trial:>5}  {row.latency_ms:.4g} ms")
 
 
 def _within_latency(found: Columns, text: str) -> Columns:
@@ -107,45 +102,20 @@ def _within_latency(found: Columns, text: str) -> Columns:
     return found.select(np.flatnonzero(latency_ms(found, load(bound.profile)) <= bound.milliseconds))
 
 
-def _latency(found: Columns, trials: pandas.Series[Any], profile: DeviceProfile) -> list[float]:
+def _told(table: pd.DataFrame, found: Columns, metric: str | None, device: DeviceProfile | None) -> pd.DataFrame:
+    """Return a table of trials with what is expected of their designs, if a metric is given, and their latency."""
+    import pandas as pd
+
+    from piip_explore.design import Design
     from piip_explore.search.predicted import latency_ms
 
-    by_trial = dict(zip(found.number.tolist(), latency_ms(found, profile).tolist(), strict=True))
-    return [by_trial[trial] for trial in trials]
+    if metric is not None:
+        from piip_explore import predict  # takes seconds to load
 
-
-def _add_latency(summary: dict[str, Any], found: Columns, profile: DeviceProfile) -> None:
-    import pandas as pd
-
-    front = summary["front"]
-    latencies = _latency(found, pd.Series([entry["trial"] for entry in front], dtype=object), profile)
-    for entry, milliseconds in zip(front, latencies, strict=True):
-        entry["latency_ms"] = milliseconds
-    summary["latency_conditions"] = profile.conditions_text()
-
-
-def _latency_text(found: Columns, front: pandas.DataFrame, profile: DeviceProfile) -> str:
-    lines = [f"predicted latency, {profile.conditions_text()}"]
-    for trial, milliseconds in zip(front["trial"], _latency(found, front["trial"], profile), strict=True):
-        lines.append(f"{trial:>5}  {milliseconds:.4g} ms")
-    return "\n".join(lines)
-
-
-def _expected(texts: pandas.Series[Any], metric: str) -> pandas.DataFrame:
-    """Return what is expected of designs, by the index of their texts; nothing without a text."""
-    from piip_explore import predict
-    from piip_explore.design import Design
-
-    known = texts.dropna()
-    designs = [Design.parse(str(text)) for text in known]
-    return predict.table(designs, metric).set_axis(known.index).reindex(texts.index)
-
-
-def _add_expected(summary: dict[str, Any], metric: str) -> None:
-    import pandas as pd
-
-    front = summary["front"]
-    found = _expected(pd.Series([entry["design"] for entry in front], dtype=object), metric)
-    for entry, values in zip(front, found.to_dict("records"), strict=True):
-        entry |= {str(name): None if pd.isna(value) else value for name, value in values.items()}
-    summary["expected_metric"] = metric
+        texts = table["design" if "design" in table else "attribute:design"].dropna()
+        expected = predict.table([Design.parse(str(text)) for text in texts], metric)
+        table = table.join(expected.set_axis(texts.index))
+    if device is not None:
+        latency = pd.Series(latency_ms(found, device), index=found.number)
+        table = table.assign(latency_ms=table["trial"].map(latency))
+    return table

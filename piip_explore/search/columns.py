@@ -16,16 +16,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from piip_explore.search import pareto
 from piip_explore.search.storage import COMPLETE, RUNNING, WAITING, Note, StorageURL, Table, open_study, parse
-
-if TYPE_CHECKING:
-    import pandas
 
 Floats = npt.NDArray[np.float64]
 
@@ -60,9 +58,9 @@ class Columns:
     values: Floats = field(repr=False)
     started: npt.NDArray[np.datetime64] = field(repr=False)
     completed: npt.NDArray[np.datetime64] = field(repr=False)
-    params: pandas.DataFrame = field(repr=False)
-    attributes: pandas.DataFrame = field(repr=False)
-    constraints: pandas.DataFrame = field(repr=False)
+    params: pd.DataFrame = field(repr=False)
+    attributes: pd.DataFrame = field(repr=False)
+    constraints: pd.DataFrame = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.number)
@@ -84,8 +82,6 @@ class Columns:
 
     def floats(self, name: str) -> Floats:
         """Return a user attribute as numbers, NaN where a trial lacks it."""
-        import pandas as pd
-
         if name not in self.attributes:
             return np.full(len(self), np.nan)
         return pd.to_numeric(self.attributes[name], errors="coerce").to_numpy(dtype=np.float64)
@@ -235,8 +231,6 @@ def read(storage: str | Path | StorageURL, study: str, since: int = 0) -> Column
 
 
 def _columns(storage: str, study: str, table: Table) -> Columns:
-    import pandas as pd
-
     count = len(table)
     directions = tuple(table.directions)
     missing = [float("nan")] * len(directions)

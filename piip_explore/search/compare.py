@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from piip_explore.errors import InputError
 from piip_explore.search import pareto
 from piip_explore.search.columns import Columns
 from piip_explore.terminal import printable
-
-if TYPE_CHECKING:
-    import pandas
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Comparison:
     together: float
     trials: tuple[int, int]
     covered: tuple[float, float]
-    attainment: pandas.DataFrame
+    attainment: pd.DataFrame
 
 
 def compare(first: Columns, second: Columns) -> Comparison:
@@ -91,9 +89,7 @@ def _differences(first: Any, second: Any) -> list[str]:
     return found
 
 
-def _attainment(studies: tuple[Columns, Columns], fronts: list[pareto.Floats]) -> pandas.DataFrame:
-    import pandas as pd
-
+def _attainment(studies: tuple[Columns, Columns], fronts: list[pareto.Floats]) -> pd.DataFrame:
     signs = pareto.to_losses(np.ones(len(studies[0].objectives)), studies[0].directions)[0]
     grid = np.unique(np.concatenate([front[:, -1] for front in fronts]))
     best, cost = studies[0].objectives[0], studies[0].objectives[-1]

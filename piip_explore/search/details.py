@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from piip_explore.errors import InputError
 from piip_explore.search import pareto
@@ -14,9 +15,6 @@ from piip_explore.search.columns import Columns
 from piip_explore.search.report import attribute, plain, unit
 from piip_explore.search.storage import STATES
 from piip_explore.terminal import printable
-
-if TYPE_CHECKING:
-    import pandas
 
 _SAID = {"design", "id", "fidelity", "rung", "seed", "gflops_published", "gflops_built", "params", "worker"} | {
     *("standard_error", "seconds", "peak_memory", "latency", "memory", "energy", "metrics", "curve", "metric_curve"),
@@ -69,7 +67,7 @@ def details(columns: Columns, what: str) -> list[dict[str, Any]]:
 
 
 def _detail(columns: Columns, row: int, on_front: bool) -> dict[str, Any]:
-    def present(frame: pandas.DataFrame) -> dict[str, Any]:
+    def present(frame: pd.DataFrame) -> dict[str, Any]:
         values = {str(name): plain(value) for name, value in frame.iloc[row].items()}
         return {name: value for name, value in values.items() if value is not None}
 

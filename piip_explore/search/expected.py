@@ -10,18 +10,16 @@ import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.search import unranked
 from piip_explore.search.columns import Columns
-
-if TYPE_CHECKING:
-    import pandas
 
 Floats = npt.NDArray[np.float64]
 
@@ -107,7 +105,7 @@ def beside(columns: Columns, within: Mapping[str, float] | None = None, metric: 
     return Beside((f"expected {METRICS[metric]}",), (cells,), tuple(filter(None, [meaning, objections, doubts])))
 
 
-def _cells(found: pandas.DataFrame) -> tuple[str, ...]:
+def _cells(found: pd.DataFrame) -> tuple[str, ...]:
     values = found[["expected", "expected_high"]].to_numpy(np.float64).tolist()
     return tuple(_UNTOLD if math.isnan(mean) else f"{mean:.1f} ± {high - mean:.1f}" for mean, high in values)
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from piip_explore.errors import InputError
 from piip_explore.search.columns import Columns
 
 if TYPE_CHECKING:
-    import pandas
     from sklearn.ensemble import RandomForestRegressor
 
 MIN_TRIALS = 12
@@ -24,7 +24,7 @@ _MAX_TRIALS = 5_000
 _TREES = 100
 
 
-def importance(columns: Columns, seed: int = 0) -> pandas.DataFrame:
+def importance(columns: Columns, seed: int = 0) -> pd.DataFrame:
     """Return one row per axis, the most important for the score first, with a column per objective (shares of 1).
 
     The table's `attrs["r2"]` maps each objective to the forest's R² on unseen trials; `attrs["trials"]` counts the
@@ -33,7 +33,6 @@ def importance(columns: Columns, seed: int = 0) -> pandas.DataFrame:
     Raises:
         InputError: fewer than `MIN_TRIALS` full runs, or no axis with more than one value among them.
     """
-    import pandas as pd
     from sklearn.inspection import permutation_importance
 
     rows = newest(columns)
@@ -73,10 +72,8 @@ def forest(features: npt.NDArray[np.float64], target: npt.NDArray[np.float64], s
     return learned.fit(features, target)
 
 
-def codes(params: pandas.DataFrame) -> tuple[list[str], npt.NDArray[np.float64]]:
+def codes(params: pd.DataFrame) -> tuple[list[str], npt.NDArray[np.float64]]:
     """Return the axes that vary and their values as numbers: themselves, or the rank of a text."""
-    import pandas as pd
-
     names, features = [], []
     for name in params:
         column = params[name]
@@ -88,7 +85,7 @@ def codes(params: pandas.DataFrame) -> tuple[list[str], npt.NDArray[np.float64]]
     return names, np.stack(features, axis=1) if features else np.empty((len(params), 0))
 
 
-def to_text(table: pandas.DataFrame) -> str:
+def to_text(table: pd.DataFrame) -> str:
     """Return the table as lines for a terminal."""
     shown = table.to_string(index=False, float_format=lambda share: f"{share:.0%}")
     trust = ", ".join(f"{name} {r2:.2f}" for name, r2 in table.attrs["r2"].items())

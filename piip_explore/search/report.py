@@ -7,9 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from piip_explore.errors import InputError
 from piip_explore.files import write_named
@@ -17,9 +18,6 @@ from piip_explore.search import expected, failures, pareto
 from piip_explore.search.columns import Columns
 from piip_explore.search.storage import STATES
 from piip_explore.terminal import aligned, printable
-
-if TYPE_CHECKING:
-    import pandas
 
 _UNITS = {
     "gflops": ("GFLOPs", 1.0),
@@ -37,15 +35,13 @@ def reference(columns: Columns) -> np.ndarray[Any, np.dtype[np.float64]]:
     return losses.max(axis=0) if len(losses) else np.full(len(columns.objectives), np.nan)
 
 
-def front_table(columns: Columns, within: Mapping[str, float] | None = None) -> pandas.DataFrame:
+def front_table(columns: Columns, within: Mapping[str, float] | None = None) -> pd.DataFrame:
     """Return the front as a table, cheapest first, followed by nothing else.
 
     Columns: trial, design, the objectives, standard_error, crowding (distance to the neighbours on the front; infinite
     at its ends), knee (the one design farthest below the line between the ends), tied (trials off the front that no
     front design beats by more than noise and that this one dominates).
     """
-    import pandas as pd
-
     rows = columns.front(within)
     losses = columns.losses[rows]
     knee = pareto.knee(losses)
@@ -165,11 +161,9 @@ def counts(columns: Columns) -> dict[str, int]:
     return {name.lower(): int((columns.state == code).sum()) for code, name in enumerate(STATES)}
 
 
-def summary(columns: Columns, within: Mapping[str, float] | None = None) -> dict[str, Any]:
-    """Return the front and what it depends on as JSON-ready values."""
-    front = [
-        {name: plain(value) for name, value in row.items()} for row in front_table(columns, within).to_dict("records")
-    ]
+def summary(columns: Columns, front: pd.DataFrame | None = None) -> dict[str, Any]:
+    """Return the front, or a table of it with more columns, and what it depends on as JSON-ready values."""
+    front = front_table(columns) if front is None else front
     bound = reference(columns)
     return {
         "study": columns.study,
@@ -180,18 +174,16 @@ def summary(columns: Columns, within: Mapping[str, float] | None = None) -> dict
         "failures": [asdict(failure) for failure in failures.failures(columns)],
         "hypervolume": pareto.hypervolume(columns.losses[columns.full], bound) if columns.full.any() else 0.0,
         "hypervolume_reference": [plain(value) for value in pareto.to_losses(bound, columns.directions)[0]],
-        "front": front,
+        "front": [{name: plain(value) for name, value in row.items()} for row in front.to_dict("records")],
     }
 
 
-def history(columns: Columns) -> pandas.DataFrame:
+def history(columns: Columns) -> pd.DataFrame:
     """Return the hypervolume of the full runs so far, after each of them, in the order in which they ended.
 
     Columns: trial, completed (UTC), gpu_hours (training time of all trials so far, rungs and failures too),
     hypervolume (from `reference`).
     """
-    import pandas as pd
-
     order = np.argsort(columns.completed, kind="stable")
     hours = np.cumsum(np.nan_to_num(columns.floats("seconds")[order])) / 3600
     full = columns.full[order]
@@ -206,10 +198,8 @@ def history(columns: Columns) -> pandas.DataFrame:
     )
 
 
-def trials_table(columns: Columns) -> pandas.DataFrame:
+def trials_table(columns: Columns) -> pd.DataFrame:
     """Return all trials as one table: trial, state, objectives, parameters, attributes, constraints."""
-    import pandas as pd
-
     table = pd.DataFrame({"trial": columns.number, "state": [STATES[code] for code in columns.state]})
     for place, name in enumerate(columns.objectives):
         table[name] = columns.values[:, place]
@@ -218,7 +208,7 @@ def trials_table(columns: Columns) -> pandas.DataFrame:
     return pd.concat([*frames, columns.constraints.add_prefix("constraint:")], axis=1)
 
 
-def write_table(table: pandas.DataFrame, path: Path, force: bool = False) -> None:
+def write_table(table: pd.DataFrame, path: Path, force: bool = False) -> None:
     """Write a table as .csv, .parquet or .json, by the name's ending.
 
     Raises:
@@ -236,7 +226,7 @@ def write_table(table: pandas.DataFrame, path: Path, force: bool = False) -> Non
     write_named(path, writers[path.suffix])
 
 
-def _flat(table: pandas.DataFrame) -> pandas.DataFrame:
+def _flat(table: pd.DataFrame) -> pd.DataFrame:
     """Nested values as JSON text: a Parquet column has one type."""
     nested = [name for name in table.columns if table[name].map(type).isin([dict, list]).any()]
     return table.assign(**{name: table[name].map(_json_text) for name in nested})

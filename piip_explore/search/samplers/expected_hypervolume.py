@@ -8,10 +8,11 @@ by; so it is a sum of ordinary expected improvements, one per step of the front,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr
 
 from piip_explore.search import pareto
 from piip_explore.search.pool import Pool
@@ -34,12 +35,12 @@ class ExpectedHypervolume:
     pool: Pool
     seed: int
     cost: str
-    score_column: int = 0
-    cost_column: int = 1
-    _process: GaussianProcess | None = field(default=None, repr=False)
+    score_column: int
+    cost_column: int
 
     def __post_init__(self) -> None:
         self._features = Features(self.pool)
+        self._process = GaussianProcess(self._features.groups)
 
     def propose(self, observations: Observations) -> int | None:
         """Return the row with the largest expected growth; at first, rows spread over the costs."""
@@ -89,8 +90,6 @@ class ExpectedHypervolume:
 
     def _predict(self, observations: Observations, candidates: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
         scores = observations.losses[:, self.score_column]
-        if self._process is None:
-            self._process = GaussianProcess(self._features.groups)
         process = self._process
         process.fit(self._features(observations.rows), scores, observations.standard_error)
         if len(observations.pending):
@@ -117,28 +116,16 @@ def expected_growth(points: Floats, cost: Floats, mean: Floats, deviation: Float
     for level, low, high in zip(levels, edges[:-1], edges[1:], strict=True):
         width = np.clip(high - np.maximum(cost, low), 0.0, None)
         z = (level - mean) / safe
-        growth += width * safe * (z * _normal_cdf(z) + np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi))
+        growth += width * safe * (z * ndtr(z) + np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi))
     return growth
-
-
-def _normal_cdf(z: Floats) -> Floats:
-    from scipy.special import ndtr
-
-    result: Floats = ndtr(z)
-    return result
 
 
 def _newest_and_best(observations: Observations) -> Observations:
     if len(observations.rows) <= MAX_OBSERVATIONS:
         return observations
     keep = np.sort(np.argsort(pareto.ranks(observations.losses), kind="stable")[:MAX_OBSERVATIONS])
-    return Observations(
-        observations.rows[keep],
-        observations.losses[keep],
-        observations.standard_error[keep],
-        observations.taken,
-        observations.pending,
-    )
+    kept = {name: getattr(observations, name)[keep] for name in ("rows", "losses", "standard_error")}
+    return replace(observations, **kept)
 
 
 def _radical_inverse(number: int) -> float:
@@ -150,7 +137,6 @@ def _radical_inverse(number: int) -> float:
     return result
 
 
-@dataclass(frozen=True)
 class Features:
     """A pool's designs as numbers for a distance: call it with rows.
 
@@ -158,12 +144,10 @@ class Features:
     logarithms in [0, 1]. `groups` numbers the axis or cost that each column belongs to.
     """
 
-    pool: Pool
-    groups: npt.NDArray[np.int64] = field(init=False)
-
-    def __post_init__(self) -> None:
-        widths = [_width(axis) for axis in self.pool.axes] + [1] * len(self.pool.costs)
-        object.__setattr__(self, "groups", np.repeat(np.arange(len(widths)), widths))
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        widths = [_width(axis) for axis in pool.axes] + [1] * len(pool.costs)
+        self.groups = np.repeat(np.arange(len(widths)), widths)
 
     def __call__(self, rows: npt.NDArray[np.int64]) -> Floats:
         """Return the features of rows, (rows, columns)."""

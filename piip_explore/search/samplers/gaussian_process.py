@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import cho_solve, solve_triangular
+from scipy.optimize import minimize
 
 Floats = npt.NDArray[np.float64]
 
@@ -46,8 +48,6 @@ class GaussianProcess:
 
     def predict(self, x: Floats) -> tuple[Floats, Floats]:
         """Return mean and standard deviation of the noiseless value at `x`."""
-        from scipy.linalg import solve_triangular
-
         variance = float(np.exp(self._theta[-2]))
         cross = variance * _matern(self._distances(x, self._x, self._theta))
         mean = cross @ self._weights
@@ -56,8 +56,6 @@ class GaussianProcess:
         return mean * self._spread + self._centre, np.sqrt(left) * self._spread
 
     def _condition(self, x: Floats, z: Floats, extra: Floats) -> None:
-        from scipy.linalg import cho_solve
-
         self._x, self._z, self._extra = x, z, extra
         kernel = np.exp(self._theta[-2]) * _matern(self._distances(x, x, self._theta))
         kernel[np.diag_indices_from(kernel)] += np.exp(self._theta[-1]) + extra + _JITTER
@@ -72,8 +70,6 @@ class GaussianProcess:
         return distances
 
     def _maximise(self, x: Floats, z: Floats, extra: Floats) -> Floats:
-        from scipy.optimize import minimize
-
         count = len(self._theta) - 2
         squares = np.zeros((count, len(x), len(x)))
         for column, group in enumerate(self.groups):
@@ -101,8 +97,6 @@ def _matern(r: Floats) -> Floats:
 
 def _posterior(theta: Floats, squares: Floats, z: Floats, extra: Floats) -> tuple[float, Floats]:
     """Negative log marginal likelihood plus priors, and its gradient."""
-    from scipy.linalg import cho_solve
-
     count, n = len(theta) - 2, len(z)
     inverse = np.exp(-2 * theta[:count])
     r = np.sqrt(np.einsum("g,gij->ij", inverse, squares))

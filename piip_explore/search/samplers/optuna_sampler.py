@@ -7,16 +7,13 @@ known are told to the sampler at once and cost no training; codes that no feasib
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
 
 import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
 
 from piip_explore.search.pool import Pool
 from piip_explore.search.samplers.base import Observations
-
-if TYPE_CHECKING:
-    import optuna
-    from optuna.distributions import BaseDistribution
 
 _MEMORY = 1_000
 """Results told to a sampler at once, the newest: telling it 100,000 of a resumed study would take minutes."""
@@ -29,8 +26,6 @@ class OptunaSampler:
     """An Optuna sampler (`tpe`, `nsga2`, `nsga3`, `gp`) over a pool's axes, with all objectives minimised."""
 
     def __init__(self, pool: Pool, name: str, seed: int, objectives: int) -> None:
-        import optuna
-
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # its studies in memory are nobody's news
         self.pool = pool
         self._study = optuna.create_study(
@@ -50,8 +45,6 @@ class OptunaSampler:
 
     def propose(self, observations: Observations) -> int | None:
         """Return the first free row that the sampler names."""
-        import optuna
-
         if observations.taken.all():
             return None
         self._tell(observations)
@@ -72,8 +65,6 @@ class OptunaSampler:
 
     def _tell(self, observations: Observations) -> None:
         """Tell what became known since the last proposal, whoever proposed it."""
-        import optuna
-
         news = slice(max(self._told, len(observations.rows) - _MEMORY), None)
         for row, losses in zip(observations.rows[news], observations.losses[news], strict=True):
             trial = self._asked.pop(int(row), None)
@@ -102,8 +93,6 @@ class OptunaSampler:
 
 
 def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
-    import optuna
-
     if name == "tpe":
         return optuna.samplers.TPESampler(multivariate=True, seed=seed)
     if name == "nsga2":
