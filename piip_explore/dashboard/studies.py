@@ -96,14 +96,14 @@ class Live:
 
     def _alive(self, lease: str) -> bool:
         try:
-            return self._reader.alive(lease)
+            return self._reader.store.alive(lease)
         except OSError:
             return True  # what may not be read may be held
 
     def notes(self) -> dict[int, Note]:
         """Return the notes on trials by their numbers, as they were when the study was last read."""
         with self._lock:
-            return self._reader.notes()
+            return self._reader.store.notes()
 
     def write_note(self, number: int, words: str, version: int) -> None:
         """Write the note on a trial in place of its version `version`.
@@ -112,7 +112,7 @@ class Live:
             InputError: somebody else has written it meanwhile, or nothing can be written.
         """
         with self._lock:
-            self._reader.write_note(number, words, version)
+            self._reader.store.write_note(number, words, version)
 
     def trials(self) -> tuple[int, Trials]:
         """Return the trials as they are now, and the number that `poll` gives for them.

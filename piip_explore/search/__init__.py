@@ -7,7 +7,7 @@
     ledger      what a study has done and what it does next
     storage     where a study lives: journal file, PostgreSQL
     launch      opening, resuming and extending a study (`extend`: what may change); `record` is what it carries
-    known       what its storage says of a pool's designs
+    pool_state  what its storage says of a pool's designs
     study       handing out evaluations, taking in outcomes
     books       what it writes of its trials: new ones, those it runs, what puts right what was lost
     trials      what a study writes about an evaluation

@@ -13,7 +13,7 @@ from piip_explore.design import Design
 from piip_explore.search import trials
 from piip_explore.search.blame import LOST, MAX_KILLS
 from piip_explore.search.evaluators import Place, Task
-from piip_explore.search.ledger import Ledger, Rung
+from piip_explore.search.ledger import Ledger, Rung, lease_of
 from piip_explore.search.pool import Pool
 from piip_explore.search.pool_state import PoolState
 from piip_explore.search.record import Record
@@ -134,9 +134,9 @@ class Books:
                     self.claimed[task] = copy
 
     def _is_mine(self, number: int, task: Task) -> bool:
-        attribute = self.store.table.attribute
-        lease = (attribute("worker", number) or {}).get("lease") if number in self.ledger.running else None
-        return lease == self.lease and attribute("id", number) == task.design_id
+        table = self.store.table
+        mine = number in self.ledger.running and lease_of(table, number) == self.lease
+        return mine and table.attribute("id", number) == task.design_id
 
     # --- putting right what was lost -----------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from piip_explore.search import pareto
-from piip_explore.search.storage import COMPLETE, RUNNING, WAITING, Note, StorageURL, Table, open_study, parse
+from piip_explore.search.storage import COMPLETE, RUNNING, WAITING, StorageURL, Table, open_study, parse
 
 Floats = npt.NDArray[np.float64]
 
@@ -165,57 +165,43 @@ class Columns:
 class Reader:
     """A study that is read again and again: every `refresh` reads only what is new.
 
+    `store` is the study as it is stored, with its notes and leases.
+
     Raises:
         InputError: the storage cannot be read, or has no such study.
     """
 
     def __init__(self, storage: str | Path | StorageURL, study: str) -> None:
         self.url = parse(storage)
-        self._store = open_study(self.url, study)
+        self.store = open_study(self.url, study)
         self._columns: Columns | None = None
         self._news = 0
         self._built = 0
 
     def poll(self) -> int:
         """Read what is new, without making columns of it; return a number that changes whenever there was something."""
-        before = dict(self._store.table.study_attributes)
-        changed = self._store.refresh()
-        if changed is None or changed or before != self._store.table.study_attributes:
+        before = dict(self.store.table.study_attributes)
+        changed = self.store.refresh()
+        if changed is None or changed or before != self.store.table.study_attributes:
             self._news += 1
         return self._news
 
     @property
     def finished(self) -> int:
         """How many trials had ended at the last poll."""
-        return sum(state not in (RUNNING, WAITING) for state in self._store.table.state)
-
-    def alive(self, lease: str) -> bool:
-        """Return whether the search that holds a lease still runs, here or on another machine."""
-        return self._store.alive(lease)
-
-    def notes(self) -> dict[int, Note]:
-        """Return the notes on trials, by their numbers, as they were at the last poll."""
-        return self._store.notes()
-
-    def write_note(self, number: int, words: str, version: int) -> None:
-        """Write the note on a trial in place of its version `version`.
-
-        Raises:
-            InputError: another reader has written it meanwhile, or nothing can be written.
-        """
-        self._store.write_note(number, words, version)
+        return sum(state not in (RUNNING, WAITING) for state in self.store.table.state)
 
     def refresh(self) -> Columns:
         """Return the study's columns as they are now."""
         news = self.poll()
         if self._columns is None or news != self._built:
-            self._columns = _columns(str(self.url), self._store.study, self._store.table)
+            self._columns = _columns(str(self.url), self.store.study, self.store.table)
             self._built = news
         return self._columns
 
     def close(self) -> None:
         """Close the storage."""
-        self._store.leave()
+        self.store.leave()
 
 
 def read(storage: str | Path | StorageURL, study: str, since: int = 0) -> Columns:

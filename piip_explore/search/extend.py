@@ -26,18 +26,17 @@ def check_same(stored: Record, wanted: Record) -> None:
         InputError: it may not; the sentence lists every difference.
     """
     differences = []
+
+    def compare(what: str, before: Any, now: Any, show: Callable[[Any], str] = str) -> None:
+        if before != now:
+            differences.append(f"{what} {show(before)} in the study, {show(now)} now")
+
     for name in ("objectives", "accounting", "rungs", "seed"):
-        before, now = getattr(stored, name), getattr(wanted, name)
-        if before != now:
-            differences.append(f"{name}: {_show(before)} in the study, {_show(now)} now")
+        compare(f"{name}:", getattr(stored, name), getattr(wanted, name), _show)
     for name in sorted({*stored.evaluator, *wanted.evaluator}):
-        before, now = stored.evaluator.get(name), wanted.evaluator.get(name)
-        if before != now:
-            differences.append(f"{name}: {before} in the study, {now} now")
+        compare(f"{name}:", stored.evaluator.get(name), wanted.evaluator.get(name))
     for name in stored.profiles.keys() & wanted.profiles.keys():
-        before, now = stored.profiles[name], wanted.profiles[name]
-        if before != now:
-            differences.append(f"device profile {name}: measured {before} in the study, {now} now")
+        compare(f"device profile {name}: measured", stored.profiles[name], wanted.profiles[name])
     differences += _tighter(asdict(stored.limits), asdict(wanted.limits))
     differences += space_differences(stored.space, wanted.space)
     if differences:

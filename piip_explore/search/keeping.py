@@ -13,6 +13,7 @@ from piip_explore.errors import InputError
 from piip_explore.files import write_named
 from piip_explore.search import pictures
 from piip_explore.search.launch import check_name
+from piip_explore.search.ledger import lease_of
 from piip_explore.search.locate import is_folder, journals, storage_of
 from piip_explore.search.storage import (
     COMPLETE,
@@ -82,13 +83,8 @@ def _kept(url: StorageURL, name: str) -> Kept:
 
 def _running(store: StudyStorage) -> list[int]:
     """Return the trials that a live search evaluates."""
-    table = store.table
-    leases = {
-        number: str((table.attribute("worker", number) or {}).get("lease", ""))
-        for number, state in enumerate(table.state)
-        if state == RUNNING
-    }
-    return [number for number, lease in leases.items() if lease and store.alive(lease)]
+    running = [number for number, state in enumerate(store.table.state) if state == RUNNING]
+    return [number for number in running if (lease := lease_of(store.table, number)) and store.alive(lease)]
 
 
 def listed_text(found: list[Kept]) -> str:
@@ -125,16 +121,11 @@ def copy(storage: str, study: str, target: str, name: str) -> int:
 
 
 def _copy_trials(storage: str, study: str, to: StorageURL, name: str) -> int:
-    if to.path is not None and not to.path.exists():
-        count = 0
-
-        def fill(partial: Path) -> None:
-            nonlocal count
-            count = _fill(storage, study, parse(partial), name)
-
-        write_named(to.path, fill)
-        return count
-    return _fill(storage, study, to, name)
+    if to.path is None or to.path.exists():
+        return _fill(storage, study, to, name)
+    counts: list[int] = []
+    write_named(to.path, lambda partial: counts.append(_fill(storage, study, parse(partial), name)))
+    return counts[0]
 
 
 def _check_free(to: StorageURL, name: str) -> None:

@@ -52,8 +52,7 @@ class Launch:
     study: Study
     sampler: Choice
     resumed: bool
-    request: Request
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...]
 
 
 def check_name(study: str) -> None:
@@ -181,7 +180,7 @@ def assemble(pool: Pool, wanted: Record, sampler: Choice, store: StudyStorage, r
     start = _published(pool) if request.start_published else ()
     budget = min(trials(record), len(pool))
     live = Study(store, record, pool, make(sampler.name, pool, record), budget, start)
-    return Launch(live, sampler, before is not None, request, tuple(_notes(before, record)))
+    return Launch(live, sampler, before is not None, tuple(_notes(before, record)))
 
 
 def wanted_record(space: SearchSpace, evaluator: Evaluator, request: Request, stored: Record | None) -> Record:

@@ -111,14 +111,15 @@ class Ledger:
 
         def rivals(other: int) -> bool:
             same = (table.attribute("id", other), table.attribute("rung", other)) == (design_id, rung)
-            return same and other < number and _lease(table, other) != _lease(table, number)
+            return same and other < number and lease_of(table, other) != lease_of(table, number)
 
         return standing if standing is not None else min(filter(rivals, self.running | self.waiting), default=None)
 
     def lost(self, table: Table, gone: Callable[[int, str], bool]) -> list[int]:
         """Return the running trials that nobody runs: `gone` tells by a trial's number and lease."""
-        return [number for number in sorted(self.running) if gone(number, _lease(table, number))]
+        return [number for number in sorted(self.running) if gone(number, lease_of(table, number))]
 
 
-def _lease(table: Table, number: int) -> str:
+def lease_of(table: Table, number: int) -> str:
+    """Return the lease of the search that runs or ran a trial, empty where none is known."""
     return str((table.attribute("worker", number) or {}).get("lease", ""))

@@ -52,7 +52,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from piip_explore.errors import InputError, expected
@@ -78,6 +78,9 @@ Beside these there is `latency@PROFILE`, to minimise: predicted from a device pr
 
 MEASURED = ("latency", "memory", "energy")
 """Objectives that are measured on the device, of the full-scale design."""
+
+_LATER = ("conditions", "profiles", "asked")
+"""Entries that studies of earlier versions lack."""
 
 
 @dataclass(frozen=True)
@@ -131,15 +134,8 @@ class Record:
 
     def values(self, outcome: Outcome, costs: Mapping[str, Any]) -> list[float]:
         """Return the objectives of a trial from what its evaluation found and what its design costs; NaN if unknown."""
-        known = {
-            "score": outcome.score,
-            "gflops": costs.get(self.gflops),
-            "params": costs.get("params"),
-            "latency": outcome.latency,
-            "memory": outcome.memory,
-            "energy": outcome.energy,
-        }
-        values = [known[name] if name in known else costs.get(name) for name in self.objectives]
+        found = {name: getattr(outcome, name) for name in ("score", *MEASURED)}
+        values = [found.get(name, costs.get(self.cost_column(name) or "")) for name in self.objectives]
         return [float("nan") if value is None else float(value) for value in values]
 
     def to_attributes(self) -> dict[str, Any]:
@@ -159,19 +155,12 @@ class Record:
         if attributes.get("format", 0) > FORMAT:
             raise InputError("this study was made by a newer version of piip-explore: update it")
         try:
-            return cls(
-                space=attributes["space"],
-                choices=attributes["choices"],
-                evaluator=attributes["evaluator"],
-                objectives=tuple(attributes["objectives"]),
-                accounting=attributes["accounting"],
-                limits=Limits(**attributes["limits"]),
-                rungs=tuple(float(rung) for rung in attributes["rungs"]),
-                seed=attributes["seed"],
-                conditions=attributes.get("conditions", {}),
-                profiles=attributes.get("profiles", {}),
-                asked=attributes.get("asked", {}),
-            )
+            names = [one.name for one in fields(cls) if one.name in attributes or one.name not in _LATER]
+            entries = {name: attributes[name] for name in names}
+            entries["objectives"] = tuple(entries["objectives"])
+            entries["limits"] = Limits(**entries["limits"])
+            entries["rungs"] = tuple(float(rung) for rung in entries["rungs"])
+            return cls(**entries)
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
@@ -186,12 +175,7 @@ def predicted_on(objective: str) -> str:
 def outcome_attributes(outcome: Outcome) -> dict[str, Any]:
     """Return what a trial records of an evaluation, beside its values."""
     found: dict[str, Any] = {
-        "standard_error": outcome.standard_error,
-        "seconds": outcome.seconds,
-        "peak_memory": outcome.peak_memory,
-        "latency": outcome.latency,
-        "memory": outcome.memory,
-        "energy": outcome.energy,
+        **{name: getattr(outcome, name) for name in ("standard_error", "seconds", "peak_memory", *MEASURED)},
         "conditions": dict(outcome.conditions) or None,
         "metrics": dict(outcome.details) or None,
         "curve": _rounded(outcome.curve),

@@ -62,11 +62,6 @@ class Study:
         """What is evaluated, what runs, what waits."""
         return self.books.ledger
 
-    @property
-    def claimed(self) -> Mapping[Task, int]:
-        """What this search evaluates, each with the number of its trial."""
-        return self.books.claimed
-
     # --- handing out ---------------------------------------------------------------------------------------------
 
     def next(self, place: Place) -> Task | None:
@@ -231,10 +226,6 @@ class Study:
             failure = {"failure": crash.reason + times, "final": True, "crashes": reasons}
             self.store.finish(number, FAIL, None, failure)
         self.books.refresh()
-
-    def excuse(self, place: Place) -> None:
-        """Charge nothing that happened on a device since its last success: the device is at fault."""
-        self.blame.clear(place)
 
     def put_back(self, task: Task) -> None:
         """Return a claimed task to the queue: the search is stopping."""

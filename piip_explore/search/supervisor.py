@@ -70,7 +70,7 @@ class Supervisor:
         self._slots: dict[int, Slot] = {}
         self._count_workers()
         self.quarantined: dict[Place, str] = {}
-        self._told_to_stop, self._stop_told = False, 0.0
+        self._stop_told: float | None = None
 
     def run(self) -> bool:
         """Run to the end of the budget; return False if it was stopped before that.
@@ -163,19 +163,11 @@ class Supervisor:
                 _log.warning("%s has shown no progress for %.0f s: ended, to be tried again", slot.task.design, limit)
                 self._end(slot, Died(f"no progress for {limit:.0f} s"))
 
-    def _end_unstarted(self) -> None:
-        """End what does not answer to a stop because it has not begun to train: it has nothing to lose."""
-        for slot in self.slots:
-            if slot.task is not None and not slot.share and time.monotonic() - self._stop_told > STARTED_SECONDS:
-                self.executor.kill(slot.number)
-                self._end(slot, Stopped())
-
     def _limit(self, slot: Slot) -> float:
         """Return after how many seconds without progress a slot's evaluation hangs."""
         if slot.task is None:
             return float("inf")
-        rungs = self.study.ledger.rungs
-        longest = rungs[self.study.record.rungs.index(slot.task.fidelity)].longest
+        longest = self.study.books.rung(slot.task).longest
         return max(HUNG_AFTER_SECONDS, HUNG_AFTER_TIMES * longest) if longest else HUNG_UNKNOWN_SECONDS
 
     def _end(self, slot: Slot, event: Event) -> None:
@@ -214,7 +206,7 @@ class Supervisor:
             SearchFailedError: it was the last one.
         """
         reasons = self.study.blame.failures(place)
-        self.study.excuse(place)
+        self.study.blame.clear(place)
         self.quarantined[place] = reasons[-1]
         count = f"{len(reasons)} designs in a row" if len(reasons) > 1 else "everything"
         sentence = f"{count} failed on {place.device} of {place.host}, the last one with: {reasons[-1]}"
@@ -226,12 +218,19 @@ class Supervisor:
     # --- stopping ------------------------------------------------------------------------------------------------
 
     def _pass_on_stop(self) -> None:
-        """Tell the workers to stop, here and not in the signal's handler: that may interrupt another message."""
-        if self.stopping and not self._told_to_stop:
-            self._told_to_stop, self._stop_told = True, time.monotonic()
+        """Tell the workers to stop, here and not in the signal's handler: that may interrupt another message.
+
+        What does not answer because it has not begun to train is ended: it has nothing to lose.
+        """
+        if not self.stopping:
+            return
+        if self._stop_told is None:
+            self._stop_told = time.monotonic()
             self.executor.stop()
-        if self._told_to_stop:
-            self._end_unstarted()
+        for slot in self.slots:
+            if slot.task is not None and not slot.share and time.monotonic() - self._stop_told > STARTED_SECONDS:
+                self.executor.kill(slot.number)
+                self._end(slot, Stopped())
 
     def _put_back(self) -> None:
         """Leave no running trial behind, if the storage answers in time; else the next search takes them back."""

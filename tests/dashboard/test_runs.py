@@ -20,7 +20,7 @@ def test_a_study_name_is_no_path(name: str) -> None:
 
 def test_a_new_study_goes_into_the_first_storage(tmp_path: Path) -> None:
     assert runs.storage_of(Options((str(tmp_path), "other")), "mine").path == tmp_path / "mine.journal"
-    assert runs.storage_of(Options(("postgresql://host/db",)), "mine").kind == "postgresql"
+    assert runs.storage_of(Options(("postgresql://host/db",)), "mine").path is None
     assert runs.storage_of(Options(("one.journal",)), "mine").path == Path("one.journal")
 
 

@@ -283,7 +283,7 @@ def test_a_dry_run_says_what_is_left_and_writes_nothing(here, capsys):
 
 def test_retry_says_what_it_queues(here, capsys):
     study = make(here / "studies" / "a.journal", 3, "a", finish=False)
-    study.complete(next(iter(study.claimed)), Outcome("diverged", math.nan, None, 1.0, message="loss 9e9"))
+    study.complete(next(iter(study.books.claimed)), Outcome("diverged", math.nan, None, 1.0, message="loss 9e9"))
     status, out, _ = run(capsys, "retry", "a")
     assert status == 0
     assert re.fullmatch(r"queued again: vit_.*\n1 design is queued: run the study's search to evaluate it\n", out)

@@ -65,7 +65,7 @@ def test_a_reader_reads_what_is_new(tmp_path):
     first = reader.refresh()
     assert reader.refresh() is first
     assert first.unfinished == 4
-    task = next(iter(running.claimed))
+    task = next(iter(running.books.claimed))
     running.complete(task, Outcome("ok", 50.0, None, 1.0))
     second = reader.refresh()
     assert (first.state[4], second.state[4]) == (RUNNING, COMPLETE)
@@ -183,7 +183,7 @@ def test_importance_finds_the_axis_that_decides(tmp_path):
     pool = replayed_pool()
     study = start(pool, SCORES, str(tmp_path / "s.journal"), "s", Request(trials=120, sampler="random")).study
     while (task := study.next(Place("cpu"))) is not None:
-        number = study.claimed[task]
+        number = study.books.claimed[task]
         decided = 10.0 * (study.store.table.params["direction"][number] == "up")
         study.complete(task, Outcome("ok", decided, None, 1.0))
     table = importance.importance(columns.read(tmp_path / "s.journal", "s"))

@@ -115,7 +115,7 @@ def test_a_design_that_crashes_twice_on_a_sound_device_is_given_up(path):
     for crashes in (1, 2):
         study.crashed(bad, Crash("a bug"))
         assert study.next(Place("cuda:0")).design_id == bad.design_id, "another device may try at once"
-        study.put_back(replace(bad, trial=max(study.claimed.values()), place=Place("cuda:0")))
+        study.put_back(replace(bad, trial=max(study.books.claimed.values()), place=Place("cuda:0")))
         succeed(study)
         if crashes == 1:
             bad = study.next(Place("cpu"))
@@ -137,7 +137,7 @@ def test_a_crash_on_a_device_that_proves_broken_is_not_charged(path):
             break
         study.crashed(task, Crash("a broken GPU"))
     assert study.blame.suspicious(Place("cuda:1"))
-    study.excuse(Place("cuda:1"))
+    study.blame.clear(Place("cuda:1"))
     work_off(study)
     assert len(study.ledger.rungs[0].evaluated) == 4
     assert "crashes" not in read(path, "s").attributes
@@ -226,7 +226,7 @@ def test_a_kill_between_requeueing_and_failing_queues_once(path):
     study.next(Place("cpu"))
     finish, study.store.finish = study.store.finish, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
-        study.killed(next(iter(study.claimed)), "killed")
+        study.killed(next(iter(study.books.claimed)), "killed")
     study.store.finish = finish
     ended(study)
     again = study_of(path, 1)
@@ -282,7 +282,7 @@ def test_a_claim_that_another_search_has_taken_over_ends_quietly(path, end):
         getattr(study, end)(task, *(["killed"] if end == "killed" else []))
     other.complete(again, SCORES.evaluate(again, lambda share: None))
     assert read(path, "s").state.tolist() == [FAIL, COMPLETE]
-    assert not study.claimed
+    assert not study.books.claimed
 
 
 def test_what_a_slow_search_finishes_counts_though_another_has_taken_it_over(path):

@@ -16,7 +16,7 @@ SECRET = "postgresql+psycopg://me:s%2Fe%3Acret@host:5432/db?sslpassword=other"
 
 def test_a_path_is_a_journal():
     url = parse("studies/demo.journal")
-    assert (url.kind, str(url), str(url.path)) == ("journal", "studies/demo.journal", "studies/demo.journal")
+    assert (str(url), str(url.path)) == ("studies/demo.journal", "studies/demo.journal")
 
 
 def test_what_a_study_has_beside_its_storage_is_in_one_folder():

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
 from piip_explore.errors import InputError
@@ -15,7 +15,6 @@ from piip_explore.errors import InputError
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-Kind = Literal["journal", "postgresql"]
 _SECRET = re.compile(r"passw|:[^/@]*@", re.IGNORECASE)
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _EXPECTED = "expected a file such as studies/demo.journal, or postgresql+psycopg://user@host/database"
@@ -23,9 +22,11 @@ _EXPECTED = "expected a file such as studies/demo.journal, or postgresql+psycopg
 
 @dataclass(frozen=True)
 class StorageURL:
-    """A parsed storage address. `str()` and `repr()` never hold a password; `secret` is the real address."""
+    """A parsed storage address. `str()` and `repr()` never hold a password; `secret` is the real address.
 
-    kind: Kind
+    `path` is the journal file, None for a database.
+    """
+
     shown: str
     secret: str = field(repr=False)
     path: Path | None = None
@@ -77,7 +78,7 @@ def parse(text: str | Path | StorageURL) -> StorageURL:
             raise InputError(f"a storage address that looks like one with a password, but is not a URL: {_EXPECTED}")
         if Path(address).is_dir():
             raise InputError(f"'{address}' is not a file but a folder: {_EXPECTED}")
-        return StorageURL("journal", address, address, Path(address))
+        return StorageURL(address, address, Path(address))
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -95,7 +96,7 @@ def parse(text: str | Path | StorageURL) -> StorageURL:
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
     if url.drivername == "postgresql+psycopg":
-        return StorageURL("postgresql", _show(url), url.render_as_string(hide_password=False))
+        return StorageURL(_show(url), url.render_as_string(hide_password=False))
     raise InputError(f"storage '{scheme}://' is not supported: {_EXPECTED}")
 
 
