@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from piip_explore.latency import DeviceProfile
 
 _BEST = 5
 """Designs of the highest expected metric that are shown."""
@@ -45,7 +48,7 @@ def command(
     row. --latency adds latency_ms, the prediction, and latency_error_ms, how far predictions are off on average.
     """
     from piip_explore.cost import table_files
-    from piip_explore.latency import enumerate_space
+    from piip_explore.latency import enumerate_space, load
     from piip_explore.space import SearchSpace
 
     if out is not None:
@@ -53,12 +56,13 @@ def command(
     loaded = SearchSpace.load(space)
     table = enumerate_space(loaded, accounting, max_gflops, max_latency_ms, max_train_gb)
     expected = None if metric is None else _expected(table, metric)
-    latency = {} if profile is None else _latency(table, profile)
+    device = None if profile is None else load(profile)
+    latency = {} if device is None else _latency(table, device)
     if out is not None:
         table_files.write(table, out, {**(expected or {}), **latency})
     summary = _summary(loaded, table, out)
-    if profile is not None:
-        summary |= _fastest(table, latency, profile)
+    if device is not None:
+        summary |= _fastest(table, latency, device)
     if expected is not None:
         summary |= {"metric": metric, "highest_expected": _highest(table, expected)}
     if as_json:
@@ -71,7 +75,7 @@ def command(
         click.echo(f"{100 * entry['cheaper']:>6.0f} % {gflops:>14,.3f} {mparams:>11,.3f}  {entry['design']}")
     if metric is not None:
         _show_highest(metric, summary["highest_expected"])
-    if profile is not None:
+    if device is not None:
         low, high = summary["latency_ms"]
         click.echo(f"\nLatency from {low:.4g} to {high:.4g} ms; fastest: {summary['fastest']}")
         click.echo(f"  {summary['latency_conditions']}")
@@ -87,22 +91,17 @@ def _expected(table: Any, metric: str) -> Any:
     return {name: frame[name].to_numpy(float) for name in frame}
 
 
-def _latency(table: Any, profile: str) -> dict[str, Any]:
-    from piip_explore.latency import load
-
-    loaded = load(profile)
-    milliseconds = 1e3 * loaded.model.column(table.columns)
-    return {"latency_ms": milliseconds, "latency_error_ms": loaded.error.mape * milliseconds}
+def _latency(table: Any, device: DeviceProfile) -> dict[str, Any]:
+    milliseconds = 1e3 * device.model.column(table.columns)
+    return {"latency_ms": milliseconds, "latency_error_ms": device.error.mape * milliseconds}
 
 
-def _fastest(table: Any, latency: dict[str, Any], profile: str) -> dict[str, Any]:
-    from piip_explore.latency import load
-
+def _fastest(table: Any, latency: dict[str, Any], device: DeviceProfile) -> dict[str, Any]:
     milliseconds = latency["latency_ms"]
     return {
         "latency_ms": [float(milliseconds.min()), float(milliseconds.max())],
         "fastest": str(table.design(int(milliseconds.argmin()))),
-        "latency_conditions": load(profile).conditions_text(),
+        "latency_conditions": device.conditions_text(),
     }
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _OF_A_COMMAND = {"export_target": "target", "metric": "metric", "time_limit": "time_limit"}
 _ONE_OF = ("preset", "evaluator", "evaluator_command")
+OPTIONS = (*_ONE_OF, "task", *_OF_A_COMMAND)
+"""The options of `piip-explore search` that say what scores designs."""
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:

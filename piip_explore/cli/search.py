@@ -14,7 +14,6 @@ import click
 
 from piip_explore.cli import scoring, waiting
 from piip_explore.preset_names import PROXY_TASKS
-from piip_explore.space import Accounting
 
 if TYPE_CHECKING:
     from piip_explore.search.launch import Launch
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 
 _OF_THE_MACHINE = ("workers", "devices", "executor", "address", "worker_gpus", "worker_cpus")
-"""Options that a study does not keep."""
+"""Options that a study does not keep: the arguments of `session.engine`."""
 
 
 def _list(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
@@ -115,28 +114,12 @@ def command(
     space: Path,
     study: str | None,
     storage: str | None,
-    trials: int | None,
-    workers: int | None,
-    devices: tuple[str, ...] | None,
-    executor: str,
-    address: str | None,
-    worker_gpus: float | None,
-    worker_cpus: float | None,
-    sampler: str | None,
-    objectives: tuple[str, ...] | None,
-    accounting: Accounting | None,
-    max_gflops: float | None,
-    max_params: float | None,
-    max_latency_ms: str | None,
-    rungs: tuple[float, ...] | None,
-    seed: int | None,
-    start_published: bool,
     dry_run: bool,
     as_json: bool,
     log_file: Path | None,
     quiet: bool,
     verbose: bool,
-    **scoring_options: Any,
+    **options: Any,
 ) -> None:
     """Search SPACE: proxy-train designs, keep the Pareto front of score against FLOPs.
 
@@ -154,34 +137,27 @@ def command(
     from piip_explore.space.bounds import parse_bound
     from piip_explore.terminal import printable
 
-    asked = scoring.given(scoring_options)
+    asked = scoring.given({name: options.pop(name) for name in scoring.OPTIONS})
+    machine = {name: options.pop(name) for name in _OF_THE_MACHINE}
     loaded = SearchSpace.load(space)
     name = study or loaded.name
-    request = launch.Request(
-        trials=trials,
-        sampler=sampler,
-        objectives=objectives,
-        accounting=accounting,
-        rungs=rungs,
-        seed=seed,
-        max_gflops=max_gflops,
-        max_params=None if max_params is None else max_params * 1e6,
-        max_latency_ms=None if max_latency_ms is None else str(parse_bound(max_latency_ms)),
-        start_published=start_published,
-        scoring=asked if "preset" not in asked and "task" not in asked else {},
-    )
+    if options["max_params"] is not None:
+        options["max_params"] *= 1e6
+    if options["max_latency_ms"] is not None:
+        options["max_latency_ms"] = str(parse_bound(options["max_latency_ms"]))
+    request = launch.Request(**options, scoring={} if {"preset", "task"} & asked.keys() else asked)
     launch.check(request, name)
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
     where = locate.storage_of(name, storage)
     stored = launch.stored_record(where, name)
-    if trials is None and (stored is None or "trials" not in stored.asked):
+    if request.trials is None and (stored is None or "trials" not in stored.asked):
         request = dataclasses.replace(request, trials=loaded.proxy.get("budget"))
     named = scoring.remembered(asked, stored)
-    measured = [what for what in objectives or (stored or Record({}, {}, {})).objectives if what in MEASURED]
-    scoring.check(named, loaded, devices)
+    measured = [what for what in request.objectives or (stored or Record({}, {}, {})).objectives if what in MEASURED]
+    scoring.check(named, loaded, machine["devices"])
     telling.check_log(log_file)
     with waiting.said(verbose or (sys.stderr.isatty() and not quiet)):
-        engine = session.engine(executor, devices, workers, address, worker_gpus, worker_cpus)
+        engine = session.engine(**machine)
         request = dataclasses.replace(request, device=engine.device)
         scores = scoring.evaluator(named, loaded, engine.device, tuple(measured))
         if dry_run:

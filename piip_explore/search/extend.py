@@ -59,27 +59,24 @@ def space_differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> l
 
 
 def _tighter(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    found = []
-    for name in {**before, **now}:  # a study of before may not know of a limit
-        old, new = before.get(name), now.get(name)
-        if old == new:
-            continue
-        if name in _LOWER_IS_TIGHTER:
-            tighter = new is not None and (old is None or new < old)
-        elif name in _HIGHER_IS_TIGHTER:
-            tighter = new is not None and (old is None or new > old)
-        elif name in _BOUNDS:
-            tighter = new is not None and (old is None or not _looser(*map(_BOUNDS[name], (old, new))))
-        else:
-            tighter = bool(new) if isinstance(old, bool) else True
-        if tighter:
-            found.append(f"{name}: {_show(old)} in the study, {_show(new)} now")
-    return found
+    """Return which limits of a study became tighter; a study of an earlier version may not know of some."""
+    pairs = {name: (before.get(name), now.get(name)) for name in {**before, **now}}
+    return [
+        f"{name}: {_show(old)} in the study, {_show(new)} now"
+        for name, (old, new) in pairs.items()
+        if old != new and _is_tighter(name, old, new)
+    ]
 
 
-def _looser(before: tuple[float, str | int], now: tuple[float, str | int]) -> bool:
-    """Tell whether a limit became no tighter: as much or more is allowed, under the same conditions."""
-    return before[1] == now[1] and before[0] <= now[0]
+def _is_tighter(name: str, old: Any, new: Any) -> bool:
+    if name not in (*_LOWER_IS_TIGHTER, *_HIGHER_IS_TIGHTER, *_BOUNDS):
+        return bool(new) if isinstance(old, bool) else True
+    if old is None or new is None:
+        return new is not None
+    if name in _BOUNDS:
+        (most_before, where_before), (most, where) = map(_BOUNDS[name], (old, new))
+        return where != where_before or most < most_before
+    return bool(new < old if name in _LOWER_IS_TIGHTER else new > old)
 
 
 def extended(stored: Record | None, wanted: Record) -> Record:

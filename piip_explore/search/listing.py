@@ -12,8 +12,6 @@ from piip_explore.search.report import attribute, plain
 from piip_explore.search.storage import FAIL, STATES
 from piip_explore.terminal import aligned, printable
 
-_HEADS = {"trial": "trial", "state": "state", "gflops": "GFLOPs", "params": "params", "fidelity": "fidelity"}
-
 
 def trials(columns: Columns, failed: bool = False) -> list[dict[str, Any]]:
     """Return what became of each trial, in order: trial, state, fidelity, objectives, seconds, design, failure."""
@@ -38,7 +36,7 @@ def trials_text(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return "no trials"
     names = [name for name in rows[0] if name not in ("design", "failure")]
-    cells = [[_HEADS.get(name, name) for name in names] + ["design"]]
+    cells = [["GFLOPs" if name == "gflops" else name for name in names] + ["design"]]
     cells += [[_cell(row[name]) for name in names] + [str(row["design"] or "")] for row in rows]
     lines = aligned(cells, left=1)
     for place, row in reversed(list(enumerate(rows, start=1))):

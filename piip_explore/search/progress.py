@@ -86,7 +86,7 @@ class Progress:
         left = self.study.work_left - sum(share for _, share in training)
         return self.clock.left(max(0.0, left), len(self.supervisor.slots), training, preparing) if left > 0 else 0.0
 
-    def _losses(self) -> tuple[list[int], np.ndarray[tuple[int, int], np.dtype[np.float64]]]:
+    def _losses(self) -> tuple[list[int], pareto.Floats]:
         table = self.study.store.table
         numbers = [n for n in self.study.ledger.rungs[-1].evaluated.values() if table.state[n] == COMPLETE]
         values = np.array([table.values[n] for n in numbers], dtype=np.float64)
@@ -100,7 +100,7 @@ class Progress:
         grid = Table.grid(padding=(0, 2))
         grid.add_row(self.counts())
         for slot in self.supervisor.slots:
-            grid.add_row(Text(_slot_line(slot)))  # a plain text: designs have brackets, which are markup otherwise
+            grid.add_row(Text(f"  {slot.place}: {doing(slot)}"))  # a Text: in a str, brackets of designs are markup
         numbers, losses = self._losses()
         rows = np.flatnonzero(pareto.front(losses))
         rows = rows[np.argsort(losses[rows, -1])]
@@ -143,13 +143,10 @@ class Progress:
         return ", ".join(parts)
 
 
-def _slot_line(slot: Slot) -> str:
-    return f"  {slot.place}: idle" if slot.task is None else f"  {slot.place}: {doing(slot)}"
-
-
 def doing(slot: Slot) -> str:
     """Return what a slot is doing, in words."""
-    assert slot.task is not None
+    if slot.task is None:
+        return "idle"
     design = f"{printable(slot.task.design)}{_at(slot.task)}"
     if slot.trained is None and slot.phase not in ("training", ""):
         share = f" {slot.of_phase:.0%}" if slot.of_phase else ""

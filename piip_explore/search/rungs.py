@@ -10,9 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
-
 from piip_explore.search import pareto
 from piip_explore.search.pool_state import PoolState
 
@@ -28,11 +25,6 @@ def work(fidelity: float) -> float:
 def quota(rungs: Sequence[float], number: int, designs: int) -> int:
     """Return how many of `designs` reach rung `number`; at least one."""
     return min(designs, max(1, int(designs * work(rungs[0]) / work(rungs[number]) + 1e-9)))
-
-
-def promoted(ids: Sequence[str], losses: npt.NDArray[np.float64], count: int) -> list[str]:
-    """Return the ids of the `count` designs that are promoted to the next rung, best first."""
-    return [ids[row] for row in pareto.best_subset(losses, count)]
 
 
 def cost(rungs: Sequence[float], designs: int) -> float:
@@ -83,5 +75,5 @@ class Promotions:
         if key not in self._best:
             ids = [design_id for design_id, trial in rung.evaluated.items() if self._known.row(trial) is not None]
             losses = self._known.losses([rung.evaluated[design_id] for design_id in ids])
-            self._best[key] = promoted(ids, losses, count)
+            self._best[key] = [ids[row] for row in pareto.best_subset(losses, count)]
         return self._best[key]

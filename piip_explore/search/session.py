@@ -45,8 +45,8 @@ def engine(
     devices: Sequence[str] | None,
     workers: int | None,
     address: str | None,
-    gpus: float | None,
-    cpus: float | None,
+    worker_gpus: float | None,
+    worker_cpus: float | None,
 ) -> Engine:
     """Return what runs the evaluations: "local" on `devices`, or "ray" with what each worker takes of the cluster.
 
@@ -58,8 +58,8 @@ def engine(
 
         if devices:
             raise InputError("--devices names devices of this machine; with --executor ray, give --worker-gpus")
-        return RayEngine(address, workers, gpus, 1.0 if cpus is None else cpus)
-    if any(option is not None for option in (address, gpus, cpus)):
+        return RayEngine(address, workers, worker_gpus, 1.0 if worker_cpus is None else worker_cpus)
+    if any(option is not None for option in (address, worker_gpus, worker_cpus)):
         raise InputError("--address, --worker-gpus and --worker-cpus need --executor ray")
     return LocalEngine(device_slots(devices, workers))
 

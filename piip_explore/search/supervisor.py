@@ -132,7 +132,7 @@ class Supervisor:
         suspicious = self.study.blame.suspicious(slot.place)
         task = None if suspicious else self.study.next(slot.place)
         probe = task is None and (suspicious or bool(self.study.blame.unproven(slot.place)))
-        if probe and not self._busy(slot.place):
+        if probe and all(other.task is None for other in self.slots if other.place == slot.place):
             task = self.study.probe(slot.place)
             if task is None:
                 self._quarantine(slot.place)
@@ -142,9 +142,6 @@ class Supervisor:
             return
         slot.begin(task, probe)
         self.executor.submit(slot.number, task)
-
-    def _busy(self, place: Place) -> bool:
-        return any(slot.task is not None for slot in self.slots if slot.place == place)
 
     # --- taking in -----------------------------------------------------------------------------------------------
 

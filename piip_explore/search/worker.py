@@ -73,18 +73,13 @@ def main(pipe: Connection, log: Path, parent: int, threads: int) -> None:
     try:
         evaluator: Evaluator = pipe.recv()
         while (task := pipe.recv()) != STOP:
-            if not _answer(pipe, evaluator, task):
+            answer = _evaluate(pipe, evaluator, task)
+            pipe.send(answer)
+            if not (isinstance(answer, Done) or (isinstance(answer, Failed) and answer.final)):
                 return
+            _free_memory()
     except (EOFError, OSError):
         return  # the supervisor is gone
-
-
-def _answer(pipe: Connection, evaluator: Evaluator, task: Task) -> bool:
-    """Evaluate a task and send the answer; return whether this process can continue."""
-    answer = _evaluate(pipe, evaluator, task)
-    pipe.send(answer)
-    _free_memory()
-    return isinstance(answer, Done) or (isinstance(answer, Failed) and answer.final)
 
 
 def _evaluate(pipe: Connection, evaluator: Evaluator, task: Task) -> Done | Failed | Stopped:
