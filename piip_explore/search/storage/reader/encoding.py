@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 CONSTRAINT = "constraints:"
@@ -13,31 +14,19 @@ METRIC_NAMES = "study:metric_names"
 """The study's system attribute in which Optuna keeps the names of the objectives."""
 
 
-class Parameters:
-    """Parameters' values from their stored forms; a study has few distributions, and each is parsed once."""
+def parameter(distribution: str, stored: float) -> Any:
+    """Return a parameter's value from its stored form; `distribution` is the JSON text of Optuna's distribution."""
+    choices, integer = _parsed(distribution)
+    if choices is not None:
+        return choices[int(stored)]
+    return int(stored) if integer else stored
 
-    def __init__(self) -> None:
-        self._choices: dict[str, list[Any] | None] = {}
-        self._integer: dict[str, bool] = {}
 
-    def values(self, stored: Mapping[str, float], distributions: Mapping[str, str]) -> dict[str, Any]:
-        """Return the values of a trial's parameters."""
-        known, values = self._choices, {}
-        for name, number in stored.items():
-            choices = known.get(distributions[name])
-            values[name] = self.value(distributions[name], number) if choices is None else choices[int(number)]
-        return values
-
-    def value(self, distribution: str, stored: float) -> Any:
-        """Return a parameter's value; `distribution` is the JSON text of Optuna's distribution."""
-        if distribution not in self._choices:
-            parsed = json.loads(distribution)
-            self._choices[distribution] = parsed["attributes"].get("choices")
-            self._integer[distribution] = parsed["name"].startswith("Int")
-        choices = self._choices[distribution]
-        if choices is not None:
-            return choices[int(stored)]
-        return int(stored) if self._integer[distribution] else stored
+@cache
+def _parsed(distribution: str) -> tuple[list[Any] | None, bool]:
+    """Return the choices of a distribution, None for a range, and whether that is of integers; a study has few."""
+    parsed = json.loads(distribution)
+    return parsed["attributes"].get("choices"), parsed["name"].startswith("Int")
 
 
 def constraints(system_attributes: Mapping[str, Any]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from piip_explore.errors import InputError
 from piip_explore.search.storage.journalfile import JournalFile, unreadable
-from piip_explore.search.storage.reader.encoding import constraints
+from piip_explore.search.storage.reader.encoding import constraints, parameter
 from piip_explore.search.storage.reader.study import StudyReader
 from piip_explore.search.storage.table import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
 
@@ -172,13 +172,15 @@ class JournalReader(StudyReader):
         values = log.get("values")
         if values is None and log.get("value") is not None:
             values = [log["value"]]
+        kinds = log.get("distributions", {})
+        params = {name: parameter(kinds[name], stored) for name, stored in log.get("params", {}).items()}
         return self._append(
             trial,
             log.get("state", RUNNING),
             values,
             _utc(log.get("datetime_start")),
             _utc(log.get("datetime_complete")),
-            self._parameters.values(log.get("params", {}), log.get("distributions", {})),
+            params,
             log.get("user_attrs", {}),
             constraints(log.get("system_attrs", {})),
         )
@@ -193,7 +195,7 @@ class JournalReader(StudyReader):
     def _set_param(self, log: Mapping[str, Any]) -> int | None:
         number = self._open_trial(log)
         if number is not None:
-            value = self._parameters.value(log["distribution"], log["param_value_internal"])
+            value = parameter(log["distribution"], log["param_value_internal"])
             self.table.set(self.table.params, log["param_name"], number, value)
         return number
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from piip_explore.search.storage.reader.encoding import Parameters
 from piip_explore.search.storage.reader.notes import Notes
 from piip_explore.search.storage.table import Table
 
@@ -26,7 +25,6 @@ class StudyReader:
         self._study = study
         self.names: list[str] = []
         self.changed: set[int] | None = set()
-        self._parameters = Parameters()
         self._forget()
 
     def _forget(self) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from piip_explore.errors import InputError
-from piip_explore.search.storage.reader.encoding import constraints
+from piip_explore.search.storage.reader.encoding import constraints, parameter
 from piip_explore.search.storage.reader.notes import PREFIX
 from piip_explore.search.storage.reader.study import StudyReader
 from piip_explore.search.storage.table import COMPLETE, FAIL, PRUNED, STATES
@@ -100,7 +100,7 @@ class TablesReader(StudyReader):
                 table.values[numbers[trial]] = row
         for trial, name, stored, distribution in params:
             if trial in numbers:
-                table.set(table.params, name, numbers[trial], self._parameters.value(distribution, stored))
+                table.set(table.params, name, numbers[trial], parameter(distribution, stored))
         for trial, name, value in attributes:
             if trial in numbers:
                 table.set_attribute(name, numbers[trial], json.loads(value))
