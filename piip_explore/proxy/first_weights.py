@@ -33,8 +33,9 @@ def first_weights(design: Design, run: Run, progress: Progress | None = None) ->
     torch.manual_seed(run.seed)
     network = Network(run.design, preset)
     if preset.supernet is not None:
+        if preset.supernet.freezes_branches:
+            network.freeze_branches()
         network.load_state_dict(supernet.weights(design, preset, run.seed, run.device, progress), strict=False)
-        network.pyramid.branches.requires_grad_(preset.supernet.branches is None)
     files = {weights.model: weights.path for weights in preset.weights}
     for branch, module in zip(run.design.branches, network.pyramid.branches, strict=True):
         assert isinstance(module, BranchModule)

@@ -60,6 +60,16 @@ class Network(Trainable):
         output: Tensor = self.head(self.pyramid(images))
         return output
 
+    def freeze_branches(self) -> None:
+        """Train interactions, merging and head alone; interactions then learn from their first steps on.
+
+        What a branch can learn it need not be told by another. Beside frozen ones, only interactions can bring it.
+        """
+        self.pyramid.branches.requires_grad_(False)
+        for module in self.modules():
+            if isinstance(module, DirectedInteraction):
+                module.start_from_projections()
+
     def _compile(self) -> None:
         """Compile block by block: blocks of one kind and shape share the code, among candidates too."""
         limits = torch._dynamo.config

@@ -17,7 +17,7 @@ from piip_explore.proxy.shrink import Shrink
 from piip_explore.proxy.tasks import TASKS
 from piip_explore.proxy.tasks.task import Task
 
-Shared = Literal["branches", "everything"]
+Shared = Literal["branches", "frozen branches", "everything"]
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,17 @@ class SupernetRecipe:
     """How the weights that candidates share are trained, once, on the preset's task and data.
 
     Attributes:
-        shared: "everything" trains a supernet per set of branch models, of which a candidate takes its part; "branches"
-            trains every branch model alone, and a candidate's interactions, merging and head start fresh.
+        shared: "branches" trains every branch model alone, and a candidate's interactions, merging and head start
+            fresh; of "frozen branches" a candidate trains nothing else. "everything" trains a supernet per set of
+            branch models, of which a candidate takes its part.
         samples: images seen in training.
         rate: the peak learning rate.
         fresh_rate: the same for what is not a branch, as a multiple.
         resolutions: full-scale sizes (pixels; shrunken like a design's) that branches are trained at.
         branches: how the branches of a supernet are trained alone before. Supernet and candidates then keep them frozen
             and train interactions, merging and head.
+
+    Beside frozen branches, interactions learn from their first steps on (`DirectedInteraction.start_from_projections`).
     """
 
     shared: Shared
@@ -41,6 +44,11 @@ class SupernetRecipe:
     fresh_rate: float = 1.0
     resolutions: tuple[int, ...] = (224, 336, 448, 560, 672, 784, 896, 1120, 1344, 1568, 1792)
     branches: SupernetRecipe | None = None
+
+    @property
+    def freezes_branches(self) -> bool:
+        """Whether candidates keep their branches as they are given."""
+        return self.shared == "frozen branches" or self.branches is not None
 
 
 @dataclass(frozen=True)
@@ -192,9 +200,17 @@ _CPU = replace(
     supernet=SupernetRecipe("branches", samples=49152, rate=1e-3, resolutions=_DENSE_SIZES),
 )
 
+# Branches are frozen early, while interactions still have something to add to them: the longer they were trained alone,
+# the less a few hundred steps of interactions are worth (docs/lab-book.md).
+_CPU_FROZEN = replace(
+    _CPU,
+    name="cpu-frozen",
+    train_images=2048,
+    supernet=SupernetRecipe("frozen branches", samples=8192, rate=1e-3, resolutions=(224, *_DENSE_SIZES)),
+)
+
 # A candidate takes its part of a network that was trained once for all designs of its branch models. Its branches are
-# frozen early, while interactions still have something to add to them: the longer branches were trained alone, the less
-# a thousand steps of interactions are worth (docs/lab-book.md).
+# frozen a little later, as interactions learn longer.
 _CPU_SUPERNET = replace(
     _CPU,
     name="cpu-supernet",
@@ -239,6 +255,13 @@ _GPU = Preset(
     supernet=SupernetRecipe("branches", samples=262144, rate=1e-3, resolutions=_DENSE_SIZES),
 )
 
+# As on a CPU, branches see all images four times before they are frozen, and candidates twice.
+_GPU_FROZEN = replace(
+    _GPU,
+    name="gpu-frozen",
+    supernet=SupernetRecipe("frozen branches", samples=65536, rate=1e-3, resolutions=(224, *_DENSE_SIZES)),
+)
+
 # As many steps as on a CPU, at full depth.
 _GPU_SUPERNET = replace(
     _GPU,
@@ -272,8 +295,9 @@ def _longer(base: Preset) -> Preset:
     return replace(base, name=base.name.replace("60s", "5min"), samples=6 * base.samples)
 
 
-_ON_CPU = (_DEMO, _DEMO_DETECTION, _CPU, _CPU_SUPERNET, _CPU_DETECTION, _CPU_CLASSIFICATION)
+_ON_CPU = (_DEMO, _DEMO_DETECTION, _CPU, _CPU_FROZEN, _CPU_SUPERNET, _CPU_DETECTION, _CPU_CLASSIFICATION)
 _ON_GPU = (
+    _GPU_FROZEN,
     _GPU_SUPERNET,
     *(p for base in (_GPU, _GPU_DETECTION, _GPU_CLASSIFICATION) for p in (base, _longer(base))),
 )

@@ -291,14 +291,20 @@ def test_branches_that_were_trained_alone_stay_frozen(shared, kind):
     assert {name.split(".")[0] for name in moved} == {"pyramid", "head"}
 
 
-def test_freezing_changes_nothing_at_first(shared):
-    """Interactions whose last projections are zero pass on what the branches say, as fresh ones do."""
-    torch.manual_seed(0)
-    supernet = Supernet(whole(DESIGN, SIZES), shared, 0)
+@pytest.mark.parametrize("kind", ["deformable", "regular"])
+def test_frozen_branches_alone_leave_all_else_to_the_candidate(shared, kind):
+    design = replace(DESIGN, interaction=replace(DESIGN.interaction, attention=kind))
+    usual = replace(shared, supernet=BRANCHES)
+    frozen = replace(shared, supernet=replace(BRANCHES, shared="frozen branches"))
     images = torch.randint(256, (2, 3, 32, 32), dtype=torch.uint8)
-    usual = supernet(images, 0)
-    supernet.freeze({})
-    assert torch.equal(supernet(images, 0), usual)
+    first = _first(frozen, design)
+    assert torch.equal(first(images), _first(usual, design)(images)), "interactions change nothing at first either way"
+    before = {name: value.clone() for name, value in first.state_dict().items()}
+    run = Run(frozen.shrink(design.sorted()), frozen, 0, 1.0, CPU)
+    assert trainer.Training(run, first).fit(None) == "ok"
+    moved = {name for name, value in first.state_dict().items() if not torch.equal(value, before[name])}
+    assert not any(name.startswith("pyramid.branches.") for name in moved)
+    assert {name.split(".")[0] for name in moved} == {"pyramid", "head"}
 
 
 def test_weights_that_the_user_points_to_come_first(shared, tmp_path):

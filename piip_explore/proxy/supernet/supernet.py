@@ -15,7 +15,6 @@ from torch import Tensor
 from piip_explore import cache, phases
 from piip_explore.design import Design
 from piip_explore.files import exclusive
-from piip_explore.models.interaction import DirectedInteraction
 from piip_explore.proxy.network import Network, Trainable
 from piip_explore.proxy.presets import Preset, SupernetRecipe
 from piip_explore.proxy.run import Run
@@ -52,17 +51,6 @@ class Supernet(Trainable):
         tensors = dict(self.network.named_parameters()) | dict(self.network.named_buffers())
         output: Tensor = torch.func.functional_call(skeleton, part(tensors, self.small, small, shapes), (images,))
         return output
-
-    def freeze(self, branches: dict[str, Tensor]) -> None:
-        """Keep the branches at these weights; interactions learn from their first steps on.
-
-        What a branch can learn it need not be told by another. From frozen ones, only interactions can bring it.
-        """
-        self.network.load_state_dict(branches, strict=False)
-        self.network.pyramid.branches.requires_grad_(False)
-        for module in self.network.modules():
-            if isinstance(module, DirectedInteraction):
-                module.start_from_projections()
 
     def parameter_groups(self, preset: Preset) -> list[dict[str, object]]:
         """Return AdamW's groups, as those of a run."""
@@ -110,7 +98,7 @@ def missing(designs: Sequence[Design], preset: Preset, device: torch.device) -> 
     """Return the training runs, with their models, of what a first seed of designs starts from and the cache lacks."""
     recipe = preset.supernet
     assert recipe is not None
-    if recipe.shared == "branches":
+    if recipe.shared != "everything":
         families = _lacking(_alone(designs), preset, recipe, device)
     else:
         families = _lacking(designs, preset, recipe, device)
@@ -190,7 +178,9 @@ def _train(family: Design, run: Run, path: Path, progress: Progress | None) -> b
     torch.manual_seed(run.seed)
     supernet = Supernet(family, run.preset, run.seed)
     if recipe.branches is not None:
-        supernet.freeze(_branches(family, run.preset, recipe.branches, run.seed, run.device, progress))
+        supernet.network.freeze_branches()
+        branches = _branches(family, run.preset, recipe.branches, run.seed, run.device, progress)
+        supernet.network.load_state_dict(branches, strict=False)
     checkpoint = path.with_suffix(".checkpoint")
     status = Training(run, supernet, checkpoint).fit(progress)
     if status != "ok":
