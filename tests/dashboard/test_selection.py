@@ -81,7 +81,10 @@ def test_a_step_along_the_front_draws_only_what_shows_the_selection(
 
 def test_the_menu_counts_what_compare_holds(window: Window, address: str, front: list[int]) -> None:
     view = window(address).open()
-    for count, name in ((1, "Next"), (1, "Next"), (1, "Pin"), (2, "Next"), (1, "Clear the selection")):
+    view.next(front[0])
+    view.expect(view.page.get_by_role("link", name="Compare (1)")).to_be_visible()
+    view.next(front[1])
+    for count, name in ((1, "Pin"), (2, "Next"), (1, "Clear the selection")):
         view.page.get_by_role("button", name=name, exact=True).click()
         view.expect(view.page.get_by_role("link", name=f"Compare ({count})")).to_be_visible()
         view.settle()
