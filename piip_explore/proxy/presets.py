@@ -186,6 +186,14 @@ _DEMO = Preset(
 
 _DEMO_DETECTION = replace(_DEMO, name="demo-detection", task=TASKS["detection"]())
 
+
+def _beside_frozen_branches(images: int) -> SupernetRecipe:
+    """Return a supernet's recipe that sees so many images, as do its branches alone before."""
+    sizes = (224, *_DENSE_SIZES)
+    alone = SupernetRecipe("branches", images, rate=1e-3, resolutions=sizes)
+    return SupernetRecipe("everything", images, rate=3e-4, fresh_rate=10.0, resolutions=sizes, branches=alone)
+
+
 # Small batches: on a CPU they cost nothing, and what starts fresh needs steps more than it needs images.
 _CPU = replace(
     _DEMO,
@@ -216,14 +224,7 @@ _CPU_SUPERNET = replace(
     name="cpu-supernet",
     samples=512,
     rate=1e-4,
-    supernet=SupernetRecipe(
-        "everything",
-        samples=16384,
-        rate=3e-4,
-        fresh_rate=10.0,
-        resolutions=(224, *_DENSE_SIZES),
-        branches=SupernetRecipe("branches", samples=16384, rate=1e-3, resolutions=(224, *_DENSE_SIZES)),
-    ),
+    supernet=_beside_frozen_branches(16384),
 )
 
 _CPU_DETECTION = replace(_CPU, name="cpu-detection", task=TASKS["detection"]())
@@ -268,14 +269,7 @@ _GPU_SUPERNET = replace(
     name="gpu-supernet",
     samples=2048,
     rate=1e-4,
-    supernet=SupernetRecipe(
-        "everything",
-        samples=65536,
-        rate=3e-4,
-        fresh_rate=10.0,
-        resolutions=(224, *_DENSE_SIZES),
-        branches=SupernetRecipe("branches", samples=65536, rate=1e-3, resolutions=(224, *_DENSE_SIZES)),
-    ),
+    supernet=_beside_frozen_branches(65536),
 )
 
 _GPU_DETECTION = replace(_GPU, name="gpu-detection-60s", task=TASKS["detection"](head_size=64, dim=64))
