@@ -45,6 +45,10 @@ class SupernetRecipe:
     resolutions: tuple[int, ...] = (224, 336, 448, 560, 672, 784, 896, 1120, 1344, 1568, 1792)
     branches: SupernetRecipe | None = None
 
+    def __post_init__(self) -> None:
+        if self.branches is not None and self.shared != "everything":
+            raise InputError(f"a recipe that shares {self.shared} trains no supernet beside them: leave out `branches`")
+
     @property
     def freezes_branches(self) -> bool:
         """Whether candidates keep their branches as they are given."""

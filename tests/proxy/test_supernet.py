@@ -307,6 +307,12 @@ def test_frozen_branches_alone_leave_all_else_to_the_candidate(shared, kind):
     assert {name.split(".")[0] for name in moved} == {"pyramid", "head"}
 
 
+@pytest.mark.parametrize("shared", ["branches", "frozen branches"])
+def test_only_a_supernet_starts_from_branches_trained_alone(shared):
+    with pytest.raises(InputError, match=f"shares {shared} trains no supernet beside them: leave out `branches`"):
+        replace(BRANCHES, shared=shared, branches=BRANCHES)
+
+
 def test_weights_that_the_user_points_to_come_first(shared, tmp_path):
     design = Design.parse("vit_tiny@112 vit[depth=2,dim=64,heads=2]@64; interactions=1; merge=linear")
     source = models.build(Design.parse("vit_tiny@224")).branches[0].state_dict()
