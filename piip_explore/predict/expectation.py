@@ -107,10 +107,11 @@ def columns(designs: SpaceColumns, metric: str = "box_ap") -> pd.DataFrame:
     found = np.full((len(designs), 3), np.nan)
     for start in range(0, len(designs), _ROWS):
         rows = slice(start, start + _ROWS)
-        features = of_columns(designs.rows(rows))
+        some = designs.rows(rows)
+        features = of_columns(some)
         mean, deviation = regression.predict(metric, features)
         half = SIGMAS * np.sqrt(deviation**2 + TABLE**2 + NOISE**2)
-        told = support.covers(designs.rows(rows), features)
+        told = support.covers(some, features)
         told &= deviation <= VAGUE * SCALE[metric]
         found[rows][told] = np.column_stack([mean, mean - half, mean + half])[told]
     return pd.DataFrame(found, columns=["expected", "expected_low", "expected_high"])
