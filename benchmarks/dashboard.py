@@ -208,9 +208,9 @@ def script_seconds(folder: Path, name: str, repeats: int) -> dict[str, float]:
 def measure(browser: Browser, folder: Path, name: str, repeats: int) -> dict[str, float]:
     live = studies.open_live(studies.find(Options((str(folder),)))[0][0])
     columns = live.trials()[1]
-    from piip_explore.dashboard.figures.contents import Axis
+    from piip_explore.dashboard.figures.contents import ChartAxis
 
-    axes = (Axis("x"), Axis("y", maximize=True))
+    axes = (ChartAxis("x"), ChartAxis("y", maximize=True))
     front = front_rows(columns.floats("gflops_published"), columns.score, axes, columns.scored).tolist()
     found: dict[str, list[float]] = {}
 

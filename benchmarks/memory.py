@@ -1,4 +1,4 @@
-"""Predicted against counted memory of training steps: how far `cost.memory` is off.
+"""Predicted against counted memory of training steps: how far `training_gb` is off.
 
     python -m benchmarks.memory [--designs 40] [--batch 2] [--seed 0]
 

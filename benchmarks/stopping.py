@@ -26,7 +26,7 @@ import pandas as pd
 import psutil
 from filelock import FileLock
 
-from piip_explore.search.evaluators import Outcome, Progress, Task
+from piip_explore.search.evaluators import EvaluationTask, Outcome, Progress
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "stopping.csv"
@@ -62,7 +62,7 @@ class OfSupernets:
         """Return constants."""
         return {"code_version": "1", "kernel_backend": "none"}
 
-    def evaluate(self, task: Task, progress: Progress) -> Outcome:
+    def evaluate(self, task: EvaluationTask, progress: Progress) -> Outcome:
         """Train, and say in the worker's log that the run itself has begun."""
         from piip_explore import Design, proxy
         from piip_explore.testing import presets

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import sys
@@ -47,3 +48,17 @@ def test_a_text_becomes_a_number_along_the_pictured_files():
         sys.settrace(before)
     pictured = line.split(" ──> ")
     assert sorted(pictured, key=entered.index) == pictured
+
+
+def test_a_class_has_a_name_of_its_own():
+    where: dict[str, list[str]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                where.setdefault(node.name, []).append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
+    assert {name: places for name, places in where.items() if len(places) > 1} == {}
+
+
+def test_a_module_that_no_folder_tells_apart_has_a_name_of_its_own():
+    in_rooms = {path.stem for path in PACKAGE.glob("*/**/*.py")} - {"__init__"}
+    assert not in_rooms & {path.stem for path in PACKAGE.glob("*.py")}

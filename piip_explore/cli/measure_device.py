@@ -79,7 +79,7 @@ class _Progress:
 
 
 def _text(made: DeviceProfile) -> str:
-    from piip_explore.latency.profile import path_of
+    from piip_explore.latency.device_profile import path_of
 
     given = made.conditions
     return "\n".join(

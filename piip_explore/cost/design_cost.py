@@ -11,8 +11,8 @@ from types import MappingProxyType
 from piip_explore.cost import working_sets
 from piip_explore.cost.accounting import RULES, Rules, rules, steps
 from piip_explore.cost.counts import Counts
-from piip_explore.cost.memory import training_gb
 from piip_explore.cost.terms import terms
+from piip_explore.cost.training_gb import training_gb
 from piip_explore.design import Branch, Design
 
 
@@ -84,7 +84,7 @@ class Traffic:
     `activations` are the outputs of all linear layers, convolutions and attentions, the convention of RegNet
     (arXiv 2003.13678) and fvcore; fused attention writes no logits. `moved` is what every counted operator reads, its
     weights included, and writes. `kept` is what automatic differentiation keeps for the backward pass, except resized
-    images and values between the parts of a merge (up to 3 %; `cost.memory` turns it into bytes). `peak` is the most
+    images and values between the parts of a merge (up to 3 %; `training_gb` turns it into bytes). `peak` is the most
     that one counted operator reads and writes, without weights: the least that inference needs if element-wise
     operators are fused into their neighbours.
     """
@@ -105,7 +105,7 @@ def traffic(design: Design) -> Traffic:
 
 
 def training_memory(design: Design, batch: int) -> float:
-    """Return the GB that training a design in fp32 with AdamW takes with `batch` images per step (`cost.memory`)."""
+    """Return the GB that training a design in fp32 with AdamW takes with `batch` images per step (`training_gb`)."""
     total = sum(_count(design, RULES["built"]).values(), Counts())
     gigabytes: float = training_gb(total.params, total.kept, batch)
     return gigabytes

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from piip_explore.cost import working_sets
 from piip_explore.cost.accounting import RULES, rules
-from piip_explore.cost.memory import training_gb
 from piip_explore.cost.pair_tables import PairTables, TermsOf
 from piip_explore.cost.terms import terms
+from piip_explore.cost.training_gb import training_gb
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.space import SearchSpace, SpaceColumns
@@ -65,7 +65,7 @@ class DesignTable:
         return found
 
     def training_gb(self, batch: int) -> npt.NDArray[np.float64]:
-        """Return the GB that training in fp32 with AdamW takes with `batch` images per step (`cost.memory`)."""
+        """Return the GB that training in fp32 with AdamW takes with `batch` images per step (`training_gb`)."""
         params = self.params if self.accounting == "built" else self._built("params")
         found: npt.NDArray[np.float64] = training_gb(params, self.kept, batch)
         return found

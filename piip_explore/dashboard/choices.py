@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from piip_explore import catalog
 from piip_explore.dashboard.figures.contents import Dimension, log_ticks
-from piip_explore.dashboard.trials import Bools, Features, Floats, Trials
+from piip_explore.dashboard.trials import Bools, Floats, Traits, Trials
 from piip_explore.errors import InputError
 
 NONE = "none"
@@ -45,7 +45,7 @@ def of_trials(trials: Trials, rows: npt.NDArray[np.integer], gflops: Floats) -> 
     return [*found, Dimension("score", trials.score[rows])]
 
 
-def of_designs(features: Sequence[Features], gflops: Floats) -> list[Dimension]:
+def of_designs(features: Sequence[Traits], gflops: Floats) -> list[Dimension]:
     """Return the axes of designs: the choices that differ, then GFLOPs.
 
     Branches are numbered from the largest image. A design with fewer branches passes below the others.

@@ -64,7 +64,7 @@ _FAILED = "piip-explore: "
 """How the command line begins the sentence that says why it failed."""
 
 
-def _pause(run: runs.Run) -> None:
+def _pause(run: runs.StartedSearch) -> None:
     runs.pause(run)
     st.session_state[_PAUSING] = run.pid
 

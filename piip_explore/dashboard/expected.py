@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from piip_explore.dashboard import text
-from piip_explore.dashboard.figures.contents import Axis
+from piip_explore.dashboard.figures.contents import ChartAxis
 from piip_explore.dashboard.trials import Floats, Trials
 from piip_explore.design import Design
 from piip_explore.errors import InputError
@@ -25,7 +25,7 @@ def metric_of(trials: Trials | None) -> str:
     return of_study.metric_of(trials.columns.record if trials is not None else {})
 
 
-def columns(trials: Trials) -> tuple[Axis, Floats, Floats]:
+def columns(trials: Trials) -> tuple[ChartAxis, Floats, Floats]:
     """Return the axis, what is expected of every trial's design, and half of its 80 % interval; NaN where nothing is.
 
     Every design is asked about once.
@@ -35,7 +35,7 @@ def columns(trials: Trials) -> tuple[Axis, Floats, Floats]:
     metric = metric_of(trials)
     _learn(metric, {str(design) for design in trials.designs if design is not None})
     found = np.array([_KNOWN.get((metric, str(design)), (np.nan, np.nan)) for design in trials.designs])
-    axis = Axis(f"expected {METRICS[metric]} (not measured)", maximize=True, unit=f"expected {METRICS[metric]}")
+    axis = ChartAxis(f"expected {METRICS[metric]} (not measured)", maximize=True, unit=f"expected {METRICS[metric]}")
     return axis, found[:, 0], found[:, 1]
 
 

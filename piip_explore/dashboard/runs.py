@@ -49,7 +49,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Run(Wanted):
+class StartedSearch(Wanted):
     """A search that a page started; `began` tells its process from a later one with the same number."""
 
     pid: int = field(kw_only=True)
@@ -70,7 +70,7 @@ def storage_of(options: Options, study: str) -> StorageURL:
     return parse(first)
 
 
-def start(storage: StorageURL, wanted: Wanted) -> Run:
+def start(storage: StorageURL, wanted: Wanted) -> StartedSearch:
     """Start or resume a search; the storage's address travels in the environment, where `ps` does not show it.
 
     Raises:
@@ -84,7 +84,7 @@ def start(storage: StorageURL, wanted: Wanted) -> Run:
             folder.mkdir(parents=True, exist_ok=True)
             with (folder / "search.log").open("ab") as log:
                 process = _spawn(storage, wanted, log)
-            run = Run(**asdict(wanted), pid=process.pid, began=_began(process.pid))
+            run = StartedSearch(**asdict(wanted), pid=process.pid, began=_began(process.pid))
             (folder / "search.json").write_text(json.dumps(asdict(run)))
         except OSError as error:
             raise InputError(f"cannot write to '{folder}': {error.strerror}: choose another --storage") from None
@@ -104,21 +104,21 @@ def _spawn(storage: StorageURL, wanted: Wanted, log: BinaryIO) -> subprocess.Pop
     return process
 
 
-def last(storage: StorageURL, study: str) -> Run | None:
+def last(storage: StorageURL, study: str) -> StartedSearch | None:
     """Return the search that a page started last, whether it still runs or not."""
     try:
-        return Run(**json.loads((_folder(storage, study) / "search.json").read_text()))
+        return StartedSearch(**json.loads((_folder(storage, study) / "search.json").read_text()))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def running(storage: StorageURL, study: str) -> Run | None:
+def running(storage: StorageURL, study: str) -> StartedSearch | None:
     """Return the search that a page started, if it still runs on this machine."""
     run = last(storage, study)
     return run if run is not None and _alive(run) else None
 
 
-def pause(run: Run) -> None:
+def pause(run: StartedSearch) -> None:
     """Ask a search to stop: evaluations under way are put back, nothing that is finished is lost."""
     if _alive(run):
         os.kill(run.pid, signal.SIGTERM)
@@ -140,7 +140,7 @@ def _folder(storage: StorageURL, study: str) -> Path:
     return storage.files(study) / "searches" / file_name(study)
 
 
-def _alive(run: Run) -> bool:
+def _alive(run: StartedSearch) -> bool:
     child = _STARTED.get(run.pid)
     if child is not None and child.poll() is not None:
         del _STARTED[run.pid]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from piip_explore.cost.table import DesignTable
 from piip_explore.dashboard.choices import of_designs
 from piip_explore.dashboard.figures.contents import Dimension
-from piip_explore.dashboard.trials import Features
+from piip_explore.dashboard.trials import Traits
 from piip_explore.latency import enumerate_space
 from piip_explore.space import SearchSpace
 
@@ -80,7 +80,7 @@ class CountedSpace:
 
     def dimensions(self, rows: npt.NDArray[np.integer]) -> list[Dimension]:
         """Return the axes of the parallel coordinates of rows: those of their designs, and the parameters last."""
-        features = [Features.of(design) for design in self.texts(rows)]
+        features = [Traits.of(design) for design in self.texts(rows)]
         found = of_designs(features, self.gflops[rows].astype(np.float64))
         return [*found, Dimension("params (M)", self.table.params[rows] / 1e6)]
 

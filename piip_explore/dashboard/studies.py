@@ -13,7 +13,7 @@ from pathlib import Path
 
 from piip_explore.dashboard import trials
 from piip_explore.dashboard.options import Options
-from piip_explore.dashboard.trials import Features, Trials
+from piip_explore.dashboard.trials import Traits, Trials
 from piip_explore.errors import InputError
 from piip_explore.search.columns import Reader
 from piip_explore.search.storage import Note, StorageURL, parse, study_names
@@ -74,7 +74,7 @@ class Live:
         self.source = source
         self._lock = threading.Lock()
         self._reader = Reader(source.storage, source.name)
-        self._features: dict[str, Features] = {}
+        self._features: dict[str, Traits] = {}
         self._trials: tuple[int, Trials] | None = None
 
     def poll(self) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from piip_explore.dashboard.figures import palette
-from piip_explore.dashboard.figures.contents import MOST_POINTS, Axis, Points, Strip
+from piip_explore.dashboard.figures.contents import MOST_POINTS, ChartAxis, Points, Strip
 from piip_explore.dashboard.plot import Mark
 from piip_explore.dashboard.published_marks import published_strips
 from piip_explore.dashboard.trials import Floats, Trials, front_rows, losses
@@ -27,7 +27,7 @@ class Tradeoff:
     """
 
     trials: Trials
-    axes: tuple[Axis, Axis]
+    axes: tuple[ChartAxis, ChartAxis]
     x: Floats
     y: Floats
     shown: npt.NDArray[np.bool_]

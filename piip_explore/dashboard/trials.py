@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from piip_explore.dashboard import text
-from piip_explore.dashboard.figures.contents import Axis
+from piip_explore.dashboard.figures.contents import ChartAxis
 from piip_explore.design import Interaction, Merge
 from piip_explore.errors import InputError
 from piip_explore.search import expected, pareto, report
@@ -25,7 +25,7 @@ Bools = npt.NDArray[np.bool_]
 Texts = npt.NDArray[np.object_]
 
 
-class Features(NamedTuple):
+class Traits(NamedTuple):
     """What filters ask of a design, read from its text without building it.
 
     `sizes` are model and resolution of every branch, the largest image first.
@@ -46,7 +46,7 @@ class Features(NamedTuple):
         return self.sizes[0][1]
 
     @classmethod
-    def of(cls, design: str) -> Features:
+    def of(cls, design: str) -> Traits:
         """Read a design's canonical text; of one branch alone there are no interactions and no merge.
 
         Raises:
@@ -73,7 +73,7 @@ class Trials:
 
     columns: Columns
     record: Record
-    features: Mapping[str, Features] = field(repr=False)
+    features: Mapping[str, Traits] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -179,17 +179,17 @@ class Trials:
             "parameters (M)": self.floats("params") / 1e6,
         }
 
-    def quantities(self, accounting: str) -> dict[str, tuple[Axis, Floats]]:
+    def quantities(self, accounting: str) -> dict[str, tuple[ChartAxis, Floats]]:
         """Return what may be on an axis: its label and direction, and its values (GFLOPs, M, ms, GiB)."""
         known = {
-            "score": (Axis(f"proxy score: {self.metric}", maximize=True, unit=self.metric), self.score),
-            "gflops": (Axis(f"GFLOPs ({accounting})", unit="GFLOPs"), self.floats(f"gflops_{accounting}")),
-            "params": (Axis("parameters (M)", unit="M parameters"), self.floats("params") / 1e6),
-            "latency": (Axis("latency of a forward pass (ms)", unit="ms"), self.floats("latency")),
-            "memory": (Axis("peak memory of a forward pass (GiB)", unit="GiB"), self.floats("memory") / 2**30),
-            "energy": (Axis("energy of a forward pass (J)", unit="J"), self.floats("energy")),
+            "score": (ChartAxis(f"proxy score: {self.metric}", maximize=True, unit=self.metric), self.score),
+            "gflops": (ChartAxis(f"GFLOPs ({accounting})", unit="GFLOPs"), self.floats(f"gflops_{accounting}")),
+            "params": (ChartAxis("parameters (M)", unit="M parameters"), self.floats("params") / 1e6),
+            "latency": (ChartAxis("latency of a forward pass (ms)", unit="ms"), self.floats("latency")),
+            "memory": (ChartAxis("peak memory of a forward pass (GiB)", unit="GiB"), self.floats("memory") / 2**30),
+            "energy": (ChartAxis("energy of a forward pass (J)", unit="J"), self.floats("energy")),
             "proxy_memory": (
-                Axis("peak memory of the proxy run (GiB)", unit="GiB"),
+                ChartAxis("peak memory of the proxy run (GiB)", unit="GiB"),
                 self.floats("peak_memory") / 2**30,
             ),
         }
@@ -229,7 +229,7 @@ class Filters:
             fits &= np.isin(np.arange(len(trials)), list(self.trials))
         return fits
 
-    def _fits(self, design: Features) -> bool:
+    def _fits(self, design: Traits) -> bool:
         low, high = self.resolution or (0, 1 << 30)
         return (
             (not self.branches or len(design.sizes) in self.branches)
@@ -240,20 +240,20 @@ class Filters:
         )
 
 
-def front_rows(x: Floats, y: Floats, axes: tuple[Axis, Axis], allowed: Bools) -> npt.NDArray[np.int64]:
+def front_rows(x: Floats, y: Floats, axes: tuple[ChartAxis, ChartAxis], allowed: Bools) -> npt.NDArray[np.int64]:
     """Return the rows of the Pareto front among `allowed`, from the smallest x to the largest."""
     rows = np.flatnonzero(allowed & np.isfinite(x) & np.isfinite(y))
     front = rows[pareto.front(losses(x[rows], y[rows], axes))]
     return front[np.argsort(x[front], kind="stable")]
 
 
-def losses(x: Floats, y: Floats, axes: tuple[Axis, Axis]) -> Floats:
+def losses(x: Floats, y: Floats, axes: tuple[ChartAxis, ChartAxis]) -> Floats:
     """Return both coordinates as losses, (trials, 2)."""
     directions = ["maximize" if axis.maximize else "minimize" for axis in axes]
     return pareto.to_losses(np.column_stack([x, y]), directions)
 
 
-def of(columns: Columns, memory: dict[str, Features]) -> Trials:
+def of(columns: Columns, memory: dict[str, Traits]) -> Trials:
     """Return a study's trials; `memory` keeps the features of designs already seen.
 
     Raises:
@@ -262,5 +262,5 @@ def of(columns: Columns, memory: dict[str, Features]) -> Trials:
     trials = Trials(columns, Record.from_attributes(columns.record), memory)
     for design in set(trials.designs) - memory.keys() - {None}:
         with contextlib.suppress(ValueError):  # no design: no filter finds it, and its page says what is wrong
-            memory[design] = Features.of(design)
+            memory[design] = Traits.of(design)
     return trials

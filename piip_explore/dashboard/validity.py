@@ -21,7 +21,7 @@ _MEASURED = ("rows", "accuracy", "tau", "tau interval", "partial tau given log F
 
 
 @dataclass(frozen=True)
-class Validation:
+class FinishedValidation:
     """One finished validation: its recipe (preset, hash, seeds, code version), statistics and rows."""
 
     name: str
@@ -66,7 +66,7 @@ def _lines(path: Path) -> int:
         return 0  # `read` says what is wrong
 
 
-def read(folder: Path) -> Validation:
+def read(folder: Path) -> FinishedValidation:
     """Read a finished validation.
 
     Raises:
@@ -86,7 +86,7 @@ def read(folder: Path) -> Validation:
     missing += [name for name in _MEASURED if any(name not in table for table in tables)]
     if missing:
         raise InputError(f"'{folder}' lacks {', '.join(missing)}: run 'piip-explore validate' again")
-    return Validation(folder.name, recipe, statistics, rows)
+    return FinishedValidation(folder.name, recipe, statistics, rows)
 
 
 def _numbers(value: Any) -> Any:

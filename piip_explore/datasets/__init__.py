@@ -6,7 +6,7 @@ from pathlib import Path
 
 from piip_explore.datasets.classes import ClassFolders
 from piip_explore.datasets.coco import Coco
-from piip_explore.datasets.dataset import SPLITS, Annotation, DataSet, Progress, Rows, Split
+from piip_explore.datasets.dataset import SPLITS, Annotation, DataSet, Progress, Split, SplitRows
 from piip_explore.datasets.masks import IGNORE, Masks
 from piip_explore.errors import InputError
 
@@ -20,8 +20,8 @@ __all__ = [
     "DataSet",
     "Masks",
     "Progress",
-    "Rows",
     "Split",
+    "SplitRows",
     "open_data",
 ]
 

@@ -17,7 +17,7 @@ Progress = Callable[[int], object]
 """Called with how many more pictures were read."""
 
 
-class Rows(Protocol):
+class SplitRows(Protocol):
     """The pictures of one split."""
 
     def __len__(self) -> int:
@@ -53,7 +53,7 @@ class DataSet(Protocol):
         """Names of the classes, by their index."""
         ...
 
-    def split(self, split: Split) -> Rows:
+    def split(self, split: Split) -> SplitRows:
         """Return the pictures of a split.
 
         Raises:

@@ -20,7 +20,7 @@ from piip_explore import phases
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.export import exporter, write_files
-from piip_explore.search.evaluators import Outcome, Progress, Task
+from piip_explore.search.evaluators import EvaluationTask, Outcome, Progress
 
 METRICS = "metrics.json"
 """The file in the folder `{out}` from which metrics are read; without it, the last JSON line of the output counts."""
@@ -74,7 +74,7 @@ class CommandEvaluator:
         """Return constants: what the command depends on is unknown here."""
         return {"code_version": "command", "kernel_backend": "none"}
 
-    def evaluate(self, task: Task, progress: Progress) -> Outcome:
+    def evaluate(self, task: EvaluationTask, progress: Progress) -> Outcome:
         """Run the command.
 
         Raises:
@@ -95,7 +95,7 @@ class CommandEvaluator:
             raise RuntimeError(f"the command left no metric '{self.metric}' in {out / METRICS} (found: {found})")
         return self._outcome(task, metrics, time.monotonic() - began)
 
-    def _words(self, task: Task, config: Path, out: Path) -> list[str]:
+    def _words(self, task: EvaluationTask, config: Path, out: Path) -> list[str]:
         gpu = task.device.partition(":")[2] or "0" if task.device.startswith("cuda") else ""
         values = {"config": config, "out": out, "gpu": gpu, "fidelity": f"{task.fidelity:g}", "seed": task.seed}
         return [_FIELD.sub(lambda match: str(values[match[1]]), word) for word in shlex.split(self.command)]
@@ -133,7 +133,7 @@ class CommandEvaluator:
             if self.time_limit is not None and time.monotonic() - began > self.time_limit:
                 raise RuntimeError(f"the command took longer than {self.time_limit:g} s and was ended")
 
-    def _outcome(self, task: Task, metrics: Mapping[str, float], seconds: float) -> Outcome:
+    def _outcome(self, task: EvaluationTask, metrics: Mapping[str, float], seconds: float) -> Outcome:
         score, error = metrics[self.metric], metrics.get("standard_error")
         details = {name: value for name, value in metrics.items() if name not in (self.metric, "standard_error")}
         conditions = {"device": task.device, **self.conditions(task.device)}

@@ -8,10 +8,10 @@ from typing import Any, Literal
 from piip_explore.design import Design
 from piip_explore.official.pretrained import drop_path
 
-Task = Literal["detection", "segmentation", "classification"]
+TaskName = Literal["detection", "segmentation", "classification"]
 Schedule = Literal["steps", "poly", "cosine"]
 
-TASKS: dict[str, Task] = {"coco": "detection", "ade20k": "segmentation", "imagefolder": "classification"}
+TASKS: dict[str, TaskName] = {"coco": "detection", "ade20k": "segmentation", "imagefolder": "classification"}
 """What is trained on every kind of data."""
 
 
@@ -74,7 +74,7 @@ _OF_ONE_TASK = {
 }
 """The task of every field that only one has."""
 
-_PUBLISHED: dict[Task, dict[str, Any]] = {
+_PUBLISHED: dict[TaskName, dict[str, Any]] = {
     # Mask R-CNN 1x: 500 of 7,330 steps of an epoch warm up.
     "detection": {
         "epochs": 12, "batch_size": 16, "lr": 1e-4, "schedule": "steps", "warmup_epochs": 0.07, "weight_decay": 0.05,
@@ -94,7 +94,7 @@ _PUBLISHED: dict[Task, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def published(design: Design, task: Task) -> Recipe:
+def published(design: Design, task: TaskName) -> Recipe:
     """Return the published recipe of a task, with a design's published stochastic depth.
 
     Source: arXiv 2501.07783 and the configs of its released code.
@@ -104,7 +104,7 @@ def published(design: Design, task: Task) -> Recipe:
     return Recipe(**_PUBLISHED[task], drop_path=rates)
 
 
-def fields_of(recipe: Recipe, task: Task) -> dict[str, Any]:
+def fields_of(recipe: Recipe, task: TaskName) -> dict[str, Any]:
     """Return the fields of a recipe that its task has, as plain values."""
     plain = vars(recipe) | {"drop_path": list(recipe.drop_path)}
     return {name: value for name, value in plain.items() if _OF_ONE_TASK.get(name, task) == task}

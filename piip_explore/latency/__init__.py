@@ -6,8 +6,8 @@ writes a device profile; `load("h100").model` then predicts the latency of a des
 Torch is loaded only to measure.
 """
 
+from piip_explore.latency.device_profile import DeviceProfile, load
 from piip_explore.latency.limits import enumerate_space
 from piip_explore.latency.model import Error, LatencyModel
-from piip_explore.latency.profile import DeviceProfile, load
 
 __all__ = ["DeviceProfile", "Error", "LatencyModel", "enumerate_space", "load"]

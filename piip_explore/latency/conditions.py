@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from piip_explore.latency.profile import DeviceConditions
+from piip_explore.latency.device_profile import DeviceConditions
 from piip_explore.latency.runners import Runner
 from piip_explore.ops import backend_name
 

@@ -24,7 +24,7 @@ class Stem:
 
 
 @dataclass(frozen=True)
-class Block:
+class ViTBlock:
     """One block of a ViT, in windows or global. Sides: the branch's grid."""
 
     spec: ViT
@@ -64,20 +64,24 @@ class Gather:
 
 
 @dataclass(frozen=True)
-class Pyramid:
+class FeaturePyramid:
     """The simple feature pyramid over merged maps; `widths` of its first two levels. Sides: the merged map."""
 
     widths: tuple[int, int]
 
 
 # An Adapter's sides are the branch's map.
-Kind = Stem | Block | StageBlock | Own | Unit | Adapter | Gather | Pyramid
+Kind = Stem | ViTBlock | StageBlock | Own | Unit | Adapter | Gather | FeaturePyramid
 Sides = tuple[int, ...]
 
 
 def name(kind: Kind) -> str:
     """Return a kind's name in a device profile."""
-    return repr(kind)
+    return _IN_PROFILES.get(type(kind), type(kind).__name__) + repr(kind).removeprefix(type(kind).__name__)
+
+
+_IN_PROFILES: dict[type[Kind], str] = {ViTBlock: "Block", FeaturePyramid: "Pyramid"}
+"""Names that differ from the class's: profiles outlive it."""
 
 
 def work(kind: Kind, sides: Sides) -> float:
@@ -104,7 +108,7 @@ def counts(kind: Kind, sides: Sides) -> Counts:
             return part_sizes.convnext_parts(convnext, side)["outside"]
         case Own(spec=own):
             return part_sizes.convnext(own, side)
-        case Block(spec=vit, window=window, class_token=class_token):
+        case ViTBlock(spec=vit, window=window, class_token=class_token):
             found = part_sizes.vision_transformer(vit, side, window, class_token)
             return found.windowed_block or found.global_block
         case StageBlock(spec=convnext, stage=stage):
@@ -116,6 +120,6 @@ def counts(kind: Kind, sides: Sides) -> Counts:
             return part_sizes.adapter(kind.merge, kind.width, kind.target, kind.is_target).at(side**2)
         case Gather():
             return Counts(moved=3 * kind.width * side**2)
-        case Pyramid():
+        case FeaturePyramid():
             return part_sizes.pyramid(kind.widths).at(side**2)
     raise NotImplementedError(f"no work of a {type(kind).__name__}")

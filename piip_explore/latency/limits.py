@@ -5,7 +5,7 @@ from __future__ import annotations
 from piip_explore.cost import table
 from piip_explore.cost.table import DesignTable
 from piip_explore.errors import InputError
-from piip_explore.latency.profile import load
+from piip_explore.latency.device_profile import load
 from piip_explore.space import SearchSpace
 from piip_explore.space.bounds import Bound, parse_bound
 

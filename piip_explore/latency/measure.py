@@ -18,10 +18,10 @@ from piip_explore.cost.table import DesignTable
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.latency.conditions import conditions
+from piip_explore.latency.device_profile import DeviceProfile, Timed, path_of
 from piip_explore.latency.kinds import name as kind_name
 from piip_explore.latency.model import PartTimes, calibrate, error
 from piip_explore.latency.plan import Point, points
-from piip_explore.latency.profile import DeviceProfile, Timed, path_of
 from piip_explore.latency.runners import Runner
 from piip_explore.latency.visits import Log, Visit
 from piip_explore.memory import is_out_of_memory

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from piip_explore.catalog import ConvNeXt, ViT
 from piip_explore.cost.parts import Adapter
 from piip_explore.design import Design
-from piip_explore.latency.kinds import Block, Gather, Kind, Own, Pyramid, StageBlock, Stem, Unit
+from piip_explore.latency.kinds import FeaturePyramid, Gather, Kind, Own, StageBlock, Stem, Unit, ViTBlock
 from piip_explore.latency.plan import Point
 from piip_explore.models import build
 from piip_explore.models.apply import Apply
@@ -19,8 +19,7 @@ from piip_explore.models.interaction import DirectedInteraction
 from piip_explore.models.layers import resize, to_map
 from piip_explore.models.map_branch import OwnBranchModule
 from piip_explore.models.merging import ADAPTERS, SimplePyramid
-from piip_explore.models.vit import Block as ViTBlock
-from piip_explore.models.vit import VisionTransformer
+from piip_explore.models.vit import Block, VisionTransformer
 
 Network = tuple[nn.Module, tuple[Tensor, ...]]
 """A module and what it takes."""
@@ -46,8 +45,8 @@ def _part(kind: Kind, sides: tuple[int, ...], batch: int) -> Network:
             own = OwnBranchModule(spec)
             images = torch.randn(batch, 3, side * spec.patch, side * spec.patch)
             return Apply(lambda x: own.run(*own.embed(x), 0, spec.blocks)[0], own), (images,)
-        case Block(spec=spec, window=window, class_token=class_token):
-            block = ViTBlock(spec, window, side, class_token)
+        case ViTBlock(spec=spec, window=window, class_token=class_token):
+            block = Block(spec, window, side, class_token)
             tokens = torch.randn(batch, side**2 + spec.prefix(class_token), spec.dim)
             return Apply(lambda x: block(x, (side, side)), block), (tokens,)
         case StageBlock(spec=spec, stage=stage):
@@ -64,7 +63,7 @@ def _part(kind: Kind, sides: tuple[int, ...], batch: int) -> Network:
             scale = nn.Parameter(torch.ones(()))
             gather = Apply(lambda x: torch.stack([scale * resize(x, (side, side))]).sum(0), nn.ParameterList([scale]))
             return gather, (torch.randn(batch, width, max(1, side // 2), max(1, side // 2)),)
-        case Pyramid(widths=(first, second)):
+        case FeaturePyramid(widths=(first, second)):
             pyramid = SimplePyramid([first, second, second, second])
             maps = [_map(batch, width, max(2, side)) for width in (first, second, second, second)]
             return Apply(lambda *maps: pyramid(maps), pyramid), tuple(maps)

@@ -18,7 +18,7 @@ from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.extras import need
 from piip_explore.files import write_whole
-from piip_explore.latency.kinds import Block
+from piip_explore.latency.kinds import ViTBlock
 from piip_explore.latency.networks import network
 from piip_explore.latency.plan import Point
 from piip_explore.models.program import trace_onnx
@@ -37,7 +37,7 @@ _SAMPLE = 0.02
 """The least duration of a sample, in seconds: it repeats calls until then."""
 
 
-_REFERENCE = Point(Block(ViT(1, 192, 3), None, False), (16,))
+_REFERENCE = Point(ViTBlock(ViT(1, 192, 3), None, False), (16,))
 """What is timed before and after every sample, for the device's speed at the moment."""
 
 

@@ -14,7 +14,7 @@ from piip_explore.cost.maps import Sized, maps, merged_maps, pyramid_widths
 from piip_explore.cost.parts import Adapter
 from piip_explore.cost.terms import Module, Term, layout
 from piip_explore.design import Branch, Interaction, Merge
-from piip_explore.latency.kinds import Block, Gather, Kind, Own, Pyramid, StageBlock, Stem, Unit
+from piip_explore.latency.kinds import FeaturePyramid, Gather, Kind, Own, StageBlock, Stem, Unit, ViTBlock
 
 
 class Times(Protocol):
@@ -65,7 +65,7 @@ def _branch(times: Times, merge: Merge, branch: Branch) -> Any:
     vit = replace(spec, depth=1)
     class_token = spec.class_token or merge.kind == "separate-heads"
     windows = Counter(branch.block_window(block) for block in range(spec.depth))
-    blocks = (number * times.seconds(Block(vit, window, class_token), grid) for window, number in windows.items())
+    blocks = (number * times.seconds(ViTBlock(vit, window, class_token), grid) for window, number in windows.items())
     return times.seconds(Stem(vit, class_token), grid) + sum(blocks)
 
 
@@ -100,4 +100,4 @@ def _pyramid(times: Times, interaction: Interaction | None, merge: Merge, refere
     if not merge.has_pyramid(reference.spec):
         return 0.0
     last = maps(reference.spec, interaction)[-1]
-    return times.seconds(Pyramid(pyramid_widths(target.spec, interaction, merge)), last.side(reference.grid))
+    return times.seconds(FeaturePyramid(pyramid_widths(target.spec, interaction, merge)), last.side(reference.grid))

@@ -25,7 +25,7 @@ _TEMPORAL = "visual_embed.patch_embed.temporal_pos_embed.weight"
 
 
 @dataclass(frozen=True)
-class Report:
+class LoadReport:
     """What became of a file's tensors: `loaded` and `initial` are our names, `left_out` the file's.
 
     `initial` kept their fresh values because the file has none: only scales that start at one, class tokens and
@@ -41,7 +41,7 @@ class Report:
 _MAY_STAY_INITIAL = r"blocks\.\d+\.ls\d\.gamma|cls_token|blocks\.\d+\.attn\.bias\.relative_position_bias_table"
 
 
-def load_branch(branch: BranchModule, state: Mapping[str, Tensor]) -> Report:
+def load_branch(branch: BranchModule, state: Mapping[str, Tensor]) -> LoadReport:
     """Load pre-trained weights into a branch: names of any known family, resampled to the branch's patch and grid.
 
     Position embeddings and relative position biases are resampled bicubically; so are patch kernels. A class token's
@@ -81,7 +81,7 @@ def load_branch(branch: BranchModule, state: Mapping[str, Tensor]) -> Report:
     if problems:
         raise _misfit(family, problems, _model_of(family, state, branch))
     branch.load_state_dict(ours, strict=False)
-    return Report(family.name, tuple(ours), tuple(initial), tuple(left_out))
+    return LoadReport(family.name, tuple(ours), tuple(initial), tuple(left_out))
 
 
 def _family(state: Mapping[str, Tensor]) -> Family:

@@ -27,7 +27,7 @@ class Program:
 
 
 @dataclass(frozen=True)
-class Launch:
+class Tile:
     """A tile is `queries` x `lanes`: queries of one head, and a piece of its channels, a power of two.
 
     The queries are consecutive where `high` is 1, else of a rectangle so many rows high.
@@ -64,7 +64,7 @@ def forward_program(width: int, bytes_per_element: int, points: int) -> Program:
     return FORWARD_OF_SHORT_ROWS if short else FORWARD
 
 
-def launch(program: Program, width: int, bytes_per_element: int) -> Launch:
+def launch(program: Program, width: int, bytes_per_element: int) -> Tile:
     """Return the launch parameters for heads of `width` channels, `bytes_per_element` bytes each in memory.
 
     Each thread has one row: the compiler recomputes only such a vector of queries in the layout of the tile; a longer
@@ -80,7 +80,7 @@ def launch(program: Program, width: int, bytes_per_element: int) -> Launch:
     warps = 1 if bytes_per_element == 4 and vector < 4 else program.warps
     queries = max(32 * vector // lanes, 1) * warps
     high = 1 << (queries.bit_length() - 1) // 2 if program.square else 1
-    return Launch(queries, lanes, warps, high, program.ahead)
+    return Tile(queries, lanes, warps, high, program.ahead)
 
 
 def vector_of(width: int, bytes_per_element: int) -> int:
@@ -89,19 +89,19 @@ def vector_of(width: int, bytes_per_element: int) -> int:
     return max(min(row & -row, VECTOR_BYTES) // bytes_per_element, 1)
 
 
-def launch_whole_rows(width: int, bytes_per_element: int) -> Launch:
+def launch_whole_rows(width: int, bytes_per_element: int) -> Tile:
     """Return the launch parameters of one warp whose tile holds the head's channels at once.
 
     A thread has 32 bytes of the tile, `bytes_per_element` of them for each number in it.
     """
     lanes = power_of_two(width)
-    return Launch(min(max(1024 // bytes_per_element // lanes, 1), 32), lanes, 1)
+    return Tile(min(max(1024 // bytes_per_element // lanes, 1), 32), lanes, 1)
 
 
-def launch_blocks(rows: int, width: int) -> Launch:
+def launch_blocks(rows: int, width: int) -> Tile:
     """Return the launch parameters of programs that each sum `rows` whole rows: 32 numbers of the tile per thread."""
     lanes = power_of_two(width)
-    return Launch(rows, lanes, min(max(rows * lanes // 1024, 1), 8))
+    return Tile(rows, lanes, min(max(rows * lanes // 1024, 1), 8))
 
 
 def power_of_two(least: int) -> int:

@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from piip_explore.errors import InputError
-from piip_explore.ops.launch import Launch
+from piip_explore.ops.launch import Tile
 
 INT32_ELEMENTS = 2**31
 """Within one image the kernels count in 32 bits."""
@@ -66,7 +66,7 @@ class Call:
         compute = tl.float64 if self.compute_dtype == torch.float64 else tl.float32
         return {"HEADS": self.heads, "POINTS": self.points, "COMPUTE": compute}
 
-    def constants(self, tile: Launch) -> dict[str, Any]:
+    def constants(self, tile: Tile) -> dict[str, Any]:
         """Return what a kernel over tiles of queries is compiled for."""
         return self.shape_constants() | {
             "GIVEN": self.given,
@@ -77,7 +77,7 @@ class Call:
             "num_warps": tile.warps,
         }
 
-    def programs(self, tile: Launch) -> tuple[int]:
+    def programs(self, tile: Tile) -> tuple[int]:
         """Return the number of programs for the queries of all maps."""
         if self.given or tile.high == 1:
             return programs(self.maps, self.queries, tile)
@@ -109,7 +109,7 @@ def _check(sizes: tuple[int, int, int, int, int], value: int, offsets: int, outp
             )
 
 
-def programs(maps: int, rows: int, tile: Launch) -> tuple[int]:
+def programs(maps: int, rows: int, tile: Tile) -> tuple[int]:
     """Return the number of programs for `rows` of each map, in one dimension: others end at 65,535."""
     return (maps * triton.cdiv(rows, tile.queries),)
 

@@ -10,7 +10,7 @@ import triton
 from torch import Tensor
 
 from piip_explore.ops import triton_kernels as kernels
-from piip_explore.ops.launch import Launch, launch_blocks, launch_whole_rows
+from piip_explore.ops.launch import Tile, launch_blocks, launch_whole_rows
 from piip_explore.ops.triton_call import INT32_ELEMENTS, Call, programs
 
 SORTED_BYTES_PER_SAMPLE = 64
@@ -75,7 +75,7 @@ def _gather_maps(of_value: Tensor, gradient: Tensor, call: Call, ordered: bool, 
     )
 
 
-def _samples(call: Call, tile: Launch, first: int, count: int) -> tuple[Tensor, Tensor]:
+def _samples(call: Call, tile: Tile, first: int, count: int) -> tuple[Tensor, Tensor]:
     """Return every sample's cell (count, Q, points), and its attention and fractions (count, Q, points, 3)."""
     shape, device = (count, call.queries, call.points), call.value.device
     cells = torch.empty(shape, dtype=torch.int32, device=device)

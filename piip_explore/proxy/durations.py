@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 from piip_explore.catalog import ViT
 from piip_explore.design import Branch, Design
 from piip_explore.proxy import supernet
-from piip_explore.proxy.data import cache as samples
+from piip_explore.proxy.data import sample_cache
 from piip_explore.proxy.data.embedded import EmbeddedScenes
 from piip_explore.proxy.network import Network
 from piip_explore.proxy.presets import Preset
@@ -50,7 +50,7 @@ def preparation_seconds(designs: Sequence[Design], preset: Preset, device: str) 
     kind = torch.device(device.partition(":")[0])
     if isinstance(preset.data, EmbeddedScenes):
         splits = (("train", preset.train_images), ("val", preset.val_images))
-        images = sum(n for split, n in splits if not samples.holds(preset.data.key(split, n, preset.size, kind)))
+        images = sum(n for split, n in splits if not sample_cache.holds(preset.data.key(split, n, preset.size, kind)))
         if images:
             found["scenes"] = images * preset.size**2 * (_SCENE_SECONDS if kind.type == "cpu" else _SCENE_SECONDS / 50)
     if preset.supernet is not None:

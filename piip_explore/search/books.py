@@ -12,7 +12,7 @@ from typing import Any
 from piip_explore.design import Design
 from piip_explore.search import trials
 from piip_explore.search.blame import LOST, MAX_KILLS
-from piip_explore.search.evaluators import Place, Task
+from piip_explore.search.evaluators import EvaluationTask, Place
 from piip_explore.search.ledger import Ledger, Rung, lease_of
 from piip_explore.search.pool import Pool
 from piip_explore.search.pool_state import PoolState
@@ -35,14 +35,14 @@ class Books:
     ) -> None:
         self.store, self.record, self.pool, self.lease, self._when_cut = store, record, pool, lease, when_cut
         self.known = PoolState(store, record, pool)
-        self.claimed: dict[Task, int] = {}
+        self.claimed: dict[EvaluationTask, int] = {}
 
     @property
     def ledger(self) -> Ledger:
         """What is evaluated, what runs, what waits."""
         return self.known.ledger
 
-    def rung(self, task: Task) -> Rung:
+    def rung(self, task: EvaluationTask) -> Rung:
         """Return the rung that a task is at."""
         return self.ledger.rungs[self.record.rungs.index(task.fidelity)]
 
@@ -115,7 +115,7 @@ class Books:
 
     # --- what this search evaluates ------------------------------------------------------------------------------
 
-    def current(self, task: Task) -> int | None:
+    def current(self, task: EvaluationTask) -> int | None:
         """Return the number of a claimed task's running trial, None if it has none any more."""
         self.refresh()
         self.reclaim()
@@ -133,7 +133,7 @@ class Books:
                 if copy is not None and copy in self.ledger.waiting and self.claim(copy, task.place):
                     self.claimed[task] = copy
 
-    def _is_mine(self, number: int, task: Task) -> bool:
+    def _is_mine(self, number: int, task: EvaluationTask) -> bool:
         table = self.store.table
         mine = number in self.ledger.running and lease_of(table, number) == self.lease
         return mine and table.attribute("id", number) == task.design_id

@@ -15,7 +15,7 @@ from piip_explore.terminal import printable
 
 
 @dataclass(frozen=True)
-class Comparison:
+class StudyComparison:
     """How two studies with the same objectives compare; every pair is (first, second).
 
     Attributes:
@@ -42,7 +42,7 @@ class Comparison:
     attainment: pd.DataFrame
 
 
-def compare(first: Columns, second: Columns) -> Comparison:
+def compare(first: Columns, second: Columns) -> StudyComparison:
     """Compare two studies.
 
     Raises:
@@ -65,7 +65,7 @@ def compare(first: Columns, second: Columns) -> Comparison:
     both = np.vstack((a, b))
     bound = both.max(axis=0)
     fronts = [losses[pareto.front(losses)] for losses in (a, b)]
-    return Comparison(
+    return StudyComparison(
         studies=(first.study, second.study),
         objectives=first.objectives,
         differences=tuple(_differences(first.record, second.record)),
@@ -101,7 +101,7 @@ def _attainment(studies: tuple[Columns, Columns], fronts: list[pareto.Floats]) -
     return pd.DataFrame(table)
 
 
-def to_json(comparison: Comparison) -> dict[str, Any]:
+def to_json(comparison: StudyComparison) -> dict[str, Any]:
     """Return a comparison as JSON-ready values."""
     values = dict(vars(comparison))
     table = comparison.attainment
@@ -109,7 +109,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def to_text(comparison: Comparison) -> str:
+def to_text(comparison: StudyComparison) -> str:
     """Return a comparison as lines for a terminal."""
     first, second = comparison.studies
     lines = []

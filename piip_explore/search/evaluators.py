@@ -38,7 +38,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Task:
+class EvaluationTask:
     """One evaluation to do: of a trial's design (text and id), at a fidelity in [0, 1], with a seed, at a place.
 
     `checkpoints` is the folder for what a run that is interrupted needs to resume.
@@ -98,7 +98,7 @@ class Evaluator(Protocol):
     def conditions(self, device: str) -> dict[str, str]:
         """Return what scores on a device depend on besides that: code_version and kernel_backend."""
 
-    def evaluate(self, task: Task, progress: Progress) -> Outcome:
+    def evaluate(self, task: EvaluationTask, progress: Progress) -> Outcome:
         """Score one design."""
 
 
@@ -128,7 +128,7 @@ class ReplayEvaluator:
         """Return constants: a table depends on no code."""
         return {"code_version": "replay", "kernel_backend": "none"}
 
-    def evaluate(self, task: Task, progress: Progress) -> Outcome:
+    def evaluate(self, task: EvaluationTask, progress: Progress) -> Outcome:
         """Look the design up."""
         if task.design_id not in self.scores:
             raise InputError(f"the replayed table has no design '{task.design}'")
@@ -146,7 +146,7 @@ class ReplayEvaluator:
             time.sleep(min(left, 0.05))
 
 
-def _normal(task: Task) -> float:
+def _normal(task: EvaluationTask) -> float:
     """A standard normal number that depends on the task alone."""
     digest = hashlib.sha256(f"{task.design_id} {task.fidelity:.6g} {task.seed}".encode()).digest()
     u, v = (int.from_bytes(digest[i : i + 7], "big") / 2**56 for i in (0, 8))
@@ -201,7 +201,7 @@ class ProxyEvaluator:
         before = durations.preparation_seconds(designs, preset, device)
         return slow * sum(runs) / len(runs), {what: slow * seconds for what, seconds in before.items()}
 
-    def evaluate(self, task: Task, progress: Progress) -> Outcome:
+    def evaluate(self, task: EvaluationTask, progress: Progress) -> Outcome:
         """Train and validate, going on from a checkpoint if the run was interrupted."""
         from piip_explore import proxy
         from piip_explore.design import Design
@@ -235,7 +235,7 @@ class ProxyEvaluator:
             message=score.message,
         )
 
-    def _measure(self, task: Task) -> StepTiming | None:
+    def _measure(self, task: EvaluationTask) -> StepTiming | None:
         """Return what the full-scale design's forward pass took, None where nothing is asked for."""
         if not self.measure:
             return None

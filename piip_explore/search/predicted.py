@@ -25,7 +25,7 @@ def latency_ms(columns: Columns, profile: DeviceProfile) -> Floats:
 
 
 def train_gb(columns: Columns, batch: int) -> Floats:
-    """Return the GB that training every trial's design takes at a batch (`cost.memory`), NaN where it has none."""
+    """Return the GB that training every trial's design takes at a batch (`training_gb`), NaN where it has none."""
     return _of_designs(columns, lambda design: training_memory(design, batch))
 
 

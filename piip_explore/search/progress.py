@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from piip_explore.search import pareto, rungs
-from piip_explore.search.evaluators import Task
+from piip_explore.search.evaluators import EvaluationTask
 from piip_explore.search.executors import Event
 from piip_explore.search.forecast import Clock, Forecast
 from piip_explore.search.slot import Slot
@@ -24,7 +24,7 @@ STOPPING = "Stopping at the next step; Ctrl-C again stops at once."
 _FRONT_ROWS = 8
 
 
-class Progress:
+class SearchProgress:
     """Counts, front, hypervolume, device-hours and time left of a search that runs."""
 
     def __init__(self, supervisor: Supervisor, forecast: Forecast | None = None) -> None:
@@ -32,7 +32,7 @@ class Progress:
         self.study = supervisor.study
         self.clock = Clock(forecast, supervisor.began)
 
-    def took(self, slot: Slot, task: Task, event: Event) -> None:
+    def took(self, slot: Slot, task: EvaluationTask, event: Event) -> None:
         """Take note of how long an evaluation has trained."""
         if isinstance(event, Done) and slot.trained is not None:
             self.clock.ended(time.monotonic() - slot.trained, rungs.work(task.fidelity))
@@ -117,7 +117,7 @@ class Progress:
         values = self.study.store.table.values[number] or ()
         return "  ".join(f"{n} {v:.4g}" for n, v in zip(self.study.record.objectives, values, strict=True))
 
-    def trial_line(self, slot: Slot, task: Task, event: Event) -> str:
+    def trial_line(self, slot: Slot, task: EvaluationTask, event: Event) -> str:
         """Return what became of an evaluation: number, values, seconds, design; and how far the search is."""
         taken = None if slot.trained is None else time.monotonic() - slot.trained
         if taken is None and isinstance(event, Done):
@@ -126,7 +126,7 @@ class Progress:
         became = self._became(task, event)
         return printable(f"trial {task.trial}{_at(task)}: {became}{seconds}  {task.design}  [{self._brief()}]")
 
-    def _became(self, task: Task, event: Event) -> str:
+    def _became(self, task: EvaluationTask, event: Event) -> str:
         if isinstance(event, Done):
             outcome = event.outcome
             return (
@@ -158,6 +158,6 @@ def _work(slot: Slot) -> float:
     return rungs.work(slot.task.fidelity) if slot.task else 0.0
 
 
-def _at(task: Task) -> str:
+def _at(task: EvaluationTask) -> str:
     """Return the fidelity of an evaluation, nothing for a full run."""
     return "" if task.fidelity == 1 else f" at fidelity {task.fidelity:.3g}" if task.fidelity else " untuned"

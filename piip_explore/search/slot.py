@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from piip_explore.search.evaluators import Place, Task
+from piip_explore.search.evaluators import EvaluationTask, Place
 from piip_explore.search.worker import STARTING, Share
 
 START_SECONDS = 600.0
@@ -22,7 +22,7 @@ class Slot:
 
     number: int
     place: Place
-    task: Task | None = None
+    task: EvaluationTask | None = None
     share: float = 0.0
     heard: float = 0.0
     phase: str = ""
@@ -32,7 +32,7 @@ class Slot:
     idle_until: float = 0.0
     probe: bool = False
 
-    def begin(self, task: Task, probe: bool) -> None:
+    def begin(self, task: EvaluationTask, probe: bool) -> None:
         """Take on an evaluation, which tests the place if it is a probe."""
         now = time.monotonic()
         self.task, self.share, self.heard, self.probe = task, 0.0, now + START_SECONDS, probe

@@ -15,7 +15,7 @@ from piip_explore.design import Design
 from piip_explore.search import pictures, rungs, trials
 from piip_explore.search.blame import MAX_CRASHES, Blame, Crash
 from piip_explore.search.books import Books
-from piip_explore.search.evaluators import Outcome, Place, Task
+from piip_explore.search.evaluators import EvaluationTask, Outcome, Place
 from piip_explore.search.ledger import Ledger
 from piip_explore.search.pool import Pool
 from piip_explore.search.record import Record
@@ -64,7 +64,7 @@ class Study:
 
     # --- handing out ---------------------------------------------------------------------------------------------
 
-    def next(self, place: Place) -> Task | None:
+    def next(self, place: Place) -> EvaluationTask | None:
         """Claim the next evaluation for a worker at `place`; None if there is nothing to do now (see `done`).
 
         First what was queued again, then promotions to a longer run, then new designs, then what was interrupted
@@ -82,7 +82,7 @@ class Study:
             except LockLostError:
                 continue
 
-    def _next(self, place: Place) -> Task | None:
+    def _next(self, place: Place) -> EvaluationTask | None:
         self.books.take_back()
         self.books.reclaim()
         self.books.drop_needless()
@@ -113,7 +113,7 @@ class Study:
             self.books.supersede(number, other)  # the lock was lost, and another search has proposed the same
         return None
 
-    def probe(self, place: Place) -> Task | None:
+    def probe(self, place: Place) -> EvaluationTask | None:
         """Return an evaluation that is known to succeed, the shortest of the study, to test a device with.
 
         It belongs to no trial, and its outcome is not recorded. None if the study has no success yet.
@@ -168,7 +168,7 @@ class Study:
 
     # --- taking in -----------------------------------------------------------------------------------------------
 
-    def complete(self, task: Task, outcome: Outcome) -> None:
+    def complete(self, task: EvaluationTask, outcome: Outcome) -> None:
         """Record an outcome. A design that diverged or cannot be trained fails for good."""
         with self.store.lock():
             number = self.books.current(task)
@@ -188,17 +188,17 @@ class Study:
         if outcome.picture:
             pictures.write(self.store.url, self.store.study, number, outcome.picture)
 
-    def crashed(self, task: Task, crash: Crash) -> None:
+    def crashed(self, task: EvaluationTask, crash: Crash) -> None:
         """Record that an evaluation failed of its own doing, and queue the design again; `vouch` charges it."""
         copy = self._locked(lambda: self._failed(task, crash.reason, {}))
         if copy is not None:
             self.blame.crashed(task.place, task.design_id, copy, crash)
 
-    def killed(self, task: Task, reason: str) -> None:
+    def killed(self, task: EvaluationTask, reason: str) -> None:
         """Record that something else than the evaluation ended its worker, and queue the design again."""
         self._locked(lambda: self._failed(task, reason, {"kills": 1}))
 
-    def _failed(self, task: Task, reason: str, counts: Mapping[str, int]) -> int | None:
+    def _failed(self, task: EvaluationTask, reason: str, counts: Mapping[str, int]) -> int | None:
         number = self.books.current(task)
         copy = None if number is None else self.books.fail(number, reason, counts)
         self.books.claimed.pop(task, None)
@@ -227,7 +227,7 @@ class Study:
             self.store.finish(number, FAIL, None, failure)
         self.books.refresh()
 
-    def put_back(self, task: Task) -> None:
+    def put_back(self, task: EvaluationTask) -> None:
         """Return a claimed task to the queue: the search is stopping."""
         with self.store.lock():
             number = self.books.current(task)

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from piip_explore.search.blame import Crash
-from piip_explore.search.evaluators import Place, Task
+from piip_explore.search.evaluators import EvaluationTask, Place
 from piip_explore.search.executors import Died, Event, Executor
 from piip_explore.search.slot import Slot
 from piip_explore.search.storage import WaitEndedError
@@ -61,7 +61,7 @@ class Supervisor:
     study: Study
     executor: Executor
     report: Callable[[Supervisor], None] = lambda supervisor: None
-    ended: Callable[[Slot, Task, Event], None] = lambda slot, task, event: None
+    ended: Callable[[Slot, EvaluationTask, Event], None] = lambda slot, task, event: None
     stopping: int = 0
     deaths: int = 0
     began: float = field(default_factory=time.monotonic)
@@ -187,7 +187,7 @@ class Supervisor:
         if not slot.probe:
             self.ended(slot, task, event)
 
-    def _judge(self, place: Place, task: Task, event: Event) -> None:
+    def _judge(self, place: Place, task: EvaluationTask, event: Event) -> None:
         """Say what a device's test has shown: crashes on a sound one count against the designs."""
         if task.checkpoints is not None:
             shutil.rmtree(task.checkpoints, ignore_errors=True)

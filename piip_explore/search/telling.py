@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from piip_explore.errors import InputError
-from piip_explore.search.evaluators import Task
+from piip_explore.search.evaluators import EvaluationTask
 from piip_explore.search.executors import Event
 from piip_explore.search.forecast import Forecast
-from piip_explore.search.progress import STOPPING, Progress, doing
+from piip_explore.search.progress import STOPPING, SearchProgress, doing
 from piip_explore.search.slot import Slot
 from piip_explore.search.supervisor import Supervisor
 from piip_explore.search.worker import STARTING, Stopped
@@ -35,12 +35,12 @@ Say = Callable[[str], None]
 class Lines:
     """Says how a search goes line by line: every trial that ends, phases that last, and a sign of life."""
 
-    def __init__(self, progress: Progress, say: Say) -> None:
+    def __init__(self, progress: SearchProgress, say: Say) -> None:
         self._progress, self._say = progress, say
         self._said, self._stopping = time.monotonic(), 0
         self._phases: dict[int, str] = {}
 
-    def ended(self, slot: Slot, task: Task, event: Event) -> None:
+    def ended(self, slot: Slot, task: EvaluationTask, event: Event) -> None:
         """Say what became of an evaluation, but of one that was told to stop."""
         if isinstance(event, Stopped):
             return
@@ -89,7 +89,7 @@ def shown(supervisor: Supervisor, told: Told, forecast: Forecast | None = None) 
     Raises:
         InputError: the log cannot be written.
     """
-    progress = Progress(supervisor, forecast)
+    progress = SearchProgress(supervisor, forecast)
     live = told.console.is_terminal and not told.quiet and not told.by_lines
     with _log_file(told.log) as file:
         writers = [Lines(progress, _to_log(file))] if file is not None else []
@@ -103,7 +103,7 @@ def shown(supervisor: Supervisor, told: Told, forecast: Forecast | None = None) 
                 if show is not None:
                     show()
 
-            def ended(slot: Slot, task: Task, event: Event) -> None:
+            def ended(slot: Slot, task: EvaluationTask, event: Event) -> None:
                 progress.took(slot, task, event)
                 for writer in writers:
                     writer.ended(slot, task, event)
@@ -114,7 +114,7 @@ def shown(supervisor: Supervisor, told: Told, forecast: Forecast | None = None) 
 
 
 @contextmanager
-def _live(progress: Progress, console: Console) -> Iterator[Callable[[], None]]:
+def _live(progress: SearchProgress, console: Console) -> Iterator[Callable[[], None]]:
     """Show the table; yield what draws it anew, now and then, and at once when the search is told to stop."""
     from rich.live import Live
 

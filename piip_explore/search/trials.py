@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from piip_explore.search.evaluators import Outcome, Place, Task
+from piip_explore.search.evaluators import EvaluationTask, Outcome, Place
 from piip_explore.search.pool import Pool
 from piip_explore.search.record import Record, outcome_attributes
 from piip_explore.search.storage import COMPLETE, FAIL, PRUNED, NewTrial, Table
@@ -33,9 +33,9 @@ def new_trial(record: Record, pool: Pool, row: int, rung: int, attributes: Mappi
     )
 
 
-def task(table: Table, number: int, place: Place, checkpoints: Path) -> Task:
+def task(table: Table, number: int, place: Place, checkpoints: Path) -> EvaluationTask:
     """Return the evaluation that a trial asks for."""
-    return Task(
+    return EvaluationTask(
         trial=number,
         design=table.attribute("design", number),
         design_id=table.attribute("id", number),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from piip_explore import parent_process, phases
 from piip_explore.errors import InputError
-from piip_explore.search.evaluators import Evaluator, Outcome, Task
+from piip_explore.search.evaluators import EvaluationTask, Evaluator, Outcome
 
 STARTING = "starting"
 """The phase of an evaluation that has not said anything yet."""
@@ -82,7 +82,7 @@ def main(pipe: Connection, log: Path, parent: int, threads: int) -> None:
         return  # the supervisor is gone
 
 
-def _evaluate(pipe: Connection, evaluator: Evaluator, task: Task) -> Done | Failed | Stopped:
+def _evaluate(pipe: Connection, evaluator: Evaluator, task: EvaluationTask) -> Done | Failed | Stopped:
     reporter = _Reporter(pipe)
     pipe.send(Share(0.0, STARTING))
     try:

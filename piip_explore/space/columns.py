@@ -57,7 +57,7 @@ class SpaceColumns:
 
 
 @dataclass(frozen=True)
-class Block:
+class SpaceBlock:
     """A dense part of a space: row `start + i * len(settings) + j` is chain i with setting j."""
 
     start: int
@@ -80,15 +80,15 @@ class Block:
         return low
 
 
-def blocks(tables: Tables) -> tuple[Block, ...]:
+def blocks(tables: Tables) -> tuple[SpaceBlock, ...]:
     """Return the space as dense blocks, one for every group of settings."""
-    found: list[Block] = []
+    found: list[SpaceBlock] = []
     for group in tables.groups:
-        found.append(Block(found[-1].end if found else 0, list_chains(tables, group), group.settings))
+        found.append(SpaceBlock(found[-1].end if found else 0, list_chains(tables, group), group.settings))
     return tuple(found)
 
 
-def columns(tables: Tables, parts: Sequence[Block]) -> SpaceColumns:
+def columns(tables: Tables, parts: Sequence[SpaceBlock]) -> SpaceColumns:
     """Return all rows of the blocks of a space."""
     total = parts[-1].end if parts else 0
     width = max((part.chains.shape[1] for part in parts), default=0)

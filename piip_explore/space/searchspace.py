@@ -17,7 +17,7 @@ from piip_explore.design import Design
 from piip_explore.design.options import OPTIONS, plain
 from piip_explore.errors import InputError
 from piip_explore.space.chains import assign, count_chains
-from piip_explore.space.columns import Block, SpaceColumns, blocks, columns
+from piip_explore.space.columns import SpaceBlock, SpaceColumns, blocks, columns
 from piip_explore.space.definition import Definition
 from piip_explore.space.reader import read
 from piip_explore.space.shipped import locate
@@ -76,7 +76,7 @@ class SearchSpace(Definition):
         return columns(self.tables, self._blocks)
 
     @cached_property
-    def _blocks(self) -> tuple[Block, ...]:
+    def _blocks(self) -> tuple[SpaceBlock, ...]:
         if self.size > MAX_LISTED:
             raise InputError(
                 f"space '{self.name}' has {self.size:,} designs, more than can be listed ({MAX_LISTED:,}): "

@@ -8,7 +8,7 @@ import pickle
 from abc import ABC, abstractmethod
 
 from piip_explore.design import Design
-from piip_explore.search.evaluators import Evaluator, Outcome, Place, Task
+from piip_explore.search.evaluators import EvaluationTask, Evaluator, Outcome, Place
 
 
 class EvaluatorContract(ABC):
@@ -24,9 +24,9 @@ class EvaluatorContract(ABC):
     def make(self) -> Evaluator:
         """Return the evaluator."""
 
-    def _task(self) -> Task:
+    def _task(self) -> EvaluationTask:
         design = Design.parse(self.design)
-        return Task(0, str(design), design.id, self.fidelity, 0, Place("cpu"))
+        return EvaluationTask(0, str(design), design.id, self.fidelity, 0, Place("cpu"))
 
     def _score(self, evaluator: Evaluator) -> tuple[Outcome, list[float]]:
         shares: list[float] = []

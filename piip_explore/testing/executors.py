@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from piip_explore.errors import InputError
-from piip_explore.search.evaluators import Evaluator, Outcome, Place, Progress, Task
+from piip_explore.search.evaluators import EvaluationTask, Evaluator, Outcome, Place, Progress
 from piip_explore.search.executors import Died, Event, Executor
 from piip_explore.search.worker import STARTING, Done, Failed, Share, Stopped
 
@@ -35,7 +35,7 @@ class Does:
         """Return constants."""
         return {"code_version": "1", "kernel_backend": "none"}
 
-    def evaluate(self, task: Task, progress: Progress) -> Outcome:
+    def evaluate(self, task: EvaluationTask, progress: Progress) -> Outcome:
         """Do as the design says."""
         note = self.notes / f"{task.trial}.part"
         note.write_text(str(os.getpid()))
@@ -55,7 +55,7 @@ class Does:
 
 
 @dataclass
-class Run:
+class ExecutorRun:
     """An executor that evaluates with `Does`, and what it has said so far."""
 
     executor: Executor
@@ -67,7 +67,7 @@ class Run:
         """Have a worker do something, and return the number of the task."""
         self.tasks += 1
         self.heard[number] = []
-        self.executor.submit(number, Task(self.tasks, design, design, 1.0, 0, self.executor.workers[number]))
+        self.executor.submit(number, EvaluationTask(self.tasks, design, design, 1.0, 0, self.executor.workers[number]))
         return self.tasks
 
     def end(self, number: int) -> Event:
@@ -102,13 +102,13 @@ class ExecutorContract(ABC):
         """Return an executor with two workers that evaluate with `evaluator`."""
 
     @pytest.fixture
-    def run(self, tmp_path: Path) -> Iterator[Run]:
+    def run(self, tmp_path: Path) -> Iterator[ExecutorRun]:
         """An executor that evaluates with `Does`; it is closed at the end."""
         executor = self.start(Does(tmp_path), tmp_path / "logs")
-        yield Run(executor, tmp_path)
+        yield ExecutorRun(executor, tmp_path)
         executor.close()
 
-    def test_an_evaluation_shows_progress_and_has_an_outcome(self, run: Run) -> None:
+    def test_an_evaluation_shows_progress_and_has_an_outcome(self, run: ExecutorRun) -> None:
         """The first news is that it starts, the last one what it found, and where."""
         one, _ = run.two
         run.begin(one, "succeed")
@@ -118,7 +118,7 @@ class ExecutorContract(ABC):
         assert run.heard[one][0] == Share(0.0, STARTING)
         assert run.executor.workers[one] == Place("cpu")
 
-    def test_a_worker_takes_another_evaluation_whatever_became_of_the_one_before(self, run: Run) -> None:
+    def test_a_worker_takes_another_evaluation_whatever_became_of_the_one_before(self, run: ExecutorRun) -> None:
         """Errors, refusals and crashes are told apart, and none ends the worker."""
         one, _ = run.two
         for design, event in {
@@ -131,13 +131,13 @@ class ExecutorContract(ABC):
         run.begin(one, "succeed")
         assert isinstance(run.end(one), Done)
 
-    def test_what_ends_a_worker_from_outside_is_told_from_what_it_does_itself(self, run: Run) -> None:
+    def test_what_ends_a_worker_from_outside_is_told_from_what_it_does_itself(self, run: ExecutorRun) -> None:
         """A design is not charged with the end that another has made of it."""
         one, _ = run.two
         os.kill(run.process(run.begin(one, "wait")), signal.SIGKILL)
         assert run.end(one) == Died("the worker process died of SIGKILL", outside=True)
 
-    def test_two_run_at_once_and_stop_at_their_next_step(self, run: Run) -> None:
+    def test_two_run_at_once_and_stop_at_their_next_step(self, run: ExecutorRun) -> None:
         """Each worker has a process of its own."""
         one, other = run.two
         processes = {run.process(run.begin(number, "wait")) for number in (one, other)}
@@ -145,7 +145,7 @@ class ExecutorContract(ABC):
         run.executor.stop()
         assert [run.end(one), run.end(other)] == [Stopped(), Stopped()]
 
-    def test_a_kill_is_silent_and_ends_what_hangs(self, run: Run) -> None:
+    def test_a_kill_is_silent_and_ends_what_hangs(self, run: ExecutorRun) -> None:
         """The other worker knows nothing of it, and the same one takes the next evaluation."""
         one, other = run.two
         process = run.process(run.begin(one, "hang"))
@@ -159,7 +159,7 @@ class ExecutorContract(ABC):
 
     def test_closing_leaves_no_process_of_those_that_run_or_wait(self, tmp_path: Path) -> None:
         """Neither what hangs nor what is idle stays behind."""
-        run = Run(self.start(Does(tmp_path), tmp_path / "logs"), tmp_path)
+        run = ExecutorRun(self.start(Does(tmp_path), tmp_path / "logs"), tmp_path)
         one, other = run.two
         processes = [run.process(run.begin(one, "hang")), run.process(run.begin(other, "succeed"))]
         run.end(other)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from piip_explore.datasets import Rows
+from piip_explore.datasets import SplitRows
 from piip_explore.errors import InputError
 
 Key = tuple[int, int]
@@ -35,7 +35,7 @@ class PreparedPictures(Dataset[Any]):
         InputError: when an item is read, that cannot be trained on.
     """
 
-    def __init__(self, rows: Rows, prepare: Callable[[int, Any, Any], Any], seed: int) -> None:
+    def __init__(self, rows: SplitRows, prepare: Callable[[int, Any, Any], Any], seed: int) -> None:
         self.rows, self.prepare, self.seed = rows, prepare, seed
 
     def __len__(self) -> int:

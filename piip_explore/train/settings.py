@@ -11,7 +11,7 @@ import yaml
 
 from piip_explore.design import Design
 from piip_explore.errors import InputError, expected
-from piip_explore.export.recipe import TASKS, Recipe, Schedule, Task, fields_of, published
+from piip_explore.export.recipe import TASKS, Recipe, Schedule, TaskName, fields_of, published
 
 _KEYS = ("design", "id", "data", "pretrained", "recipe", "origin")
 _ALLOWED = {"schedule": get_args(Schedule), "precision": ("bf16", "fp32")}
@@ -30,7 +30,7 @@ class Settings:
     recipe: Recipe
 
     @property
-    def task(self) -> Task:
+    def task(self) -> TaskName:
         """What the data are annotated for."""
         return TASKS[self.data.partition(":")[0]]
 
@@ -95,7 +95,7 @@ def _pretrained(path: Path, given: object, design: Design) -> tuple[tuple[int, s
     return tuple(found)
 
 
-def _recipe(path: Path, content: dict[Any, Any], design: Design, task: Task) -> Recipe:
+def _recipe(path: Path, content: dict[Any, Any], design: Design, task: TaskName) -> Recipe:
     given, usual = content.get("recipe") or {}, published(design, task)
     if not isinstance(given, dict):
         raise InputError(f"'{path}': recipe is {given!r}, expected entries such as epochs: {usual.epochs}")

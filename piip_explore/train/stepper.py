@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from piip_explore.device_name import resolve
 from piip_explore.errors import InputError
-from piip_explore.export.recipe import Task as TaskName
+from piip_explore.export.recipe import TaskName
 from piip_explore.train import optimizer
 from piip_explore.train.samples import reseed
 from piip_explore.train.settings import Settings

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 
 from piip_explore.dashboard import studies as sources
-from piip_explore.dashboard.figures.contents import Axis
+from piip_explore.dashboard.figures.contents import ChartAxis
 from piip_explore.dashboard.options import Options
 from piip_explore.dashboard.trials import front_rows
 from tests.dashboard import synthetic
@@ -94,7 +94,7 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def front(studies: Path) -> list[int]:
     """The trials of the first study's front, from the cheapest on."""
     trials = sources.open_live(sources.find(Options((str(studies),)))[0][0]).trials()[1]
-    axes = (Axis("x"), Axis("y", maximize=True))
+    axes = (ChartAxis("x"), ChartAxis("y", maximize=True))
     return front_rows(trials.floats("gflops_published"), trials.score, axes, trials.scored).tolist()
 
 

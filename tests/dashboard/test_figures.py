@@ -15,13 +15,13 @@ from piip_explore.dashboard.figures import palette
 from piip_explore.dashboard.figures import space as space_figures
 from piip_explore.dashboard.figures import study as study_figures
 from piip_explore.dashboard.figures import validity as validity_figures
-from piip_explore.dashboard.figures.contents import Axis, Points, Strip
+from piip_explore.dashboard.figures.contents import ChartAxis, Points, Strip
 from piip_explore.dashboard.figures.drawing import Scale, drawing
 from piip_explore.dashboard.figures.miniature import miniature
 from piip_explore.dashboard.figures.study import beside
 from piip_explore.design import Design
 
-AXES = (Axis("GFLOPs", log=True), Axis("score", maximize=True))
+AXES = (ChartAxis("GFLOPs", log=True), ChartAxis("score", maximize=True))
 
 
 def points(count: int, front: list[int]) -> Points:
@@ -51,7 +51,7 @@ def test_ties_are_drawn_apart_with_their_numbers() -> None:
 
 def test_the_staircase_turns_with_the_direction_of_the_cost() -> None:
     assert traces(fronts.chart(points(3, [0]), AXES))["Pareto front"].line.shape == "hv"
-    other = (Axis("throughput", maximize=True), AXES[1])
+    other = (ChartAxis("throughput", maximize=True), AXES[1])
     assert traces(fronts.chart(points(3, [0]), other))["Pareto front"].line.shape == "vh"
 
 

@@ -19,7 +19,7 @@ from piip_explore.dashboard.figures import contents
 from piip_explore.dashboard.options import Options
 from piip_explore.dashboard.pages import design, study
 from piip_explore.dashboard.server.application import MAIN
-from piip_explore.dashboard.trials import Features, Trials
+from piip_explore.dashboard.trials import Traits, Trials
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.export import TARGETS
@@ -319,7 +319,7 @@ def test_models_of_one_size_keep_their_places_on_an_axis() -> None:
     """Ranges in an address hold places, which must not depend on how a process hashes names."""
     alike = [f"{family}_base" for family in ("vit", "siglip2", "dinov3", "pe_core", "beit", "clip")]
     designs = ["vit_small@224", *(f"{model}@224" for model in alike)]
-    found = choices.of_designs([Features.of(design) for design in designs], np.arange(1.0, 8.0))
+    found = choices.of_designs([Traits.of(design) for design in designs], np.arange(1.0, 8.0))
     (axis,) = (dimension for dimension in found if dimension.label == "model 1")
     assert [axis.ticks[place] for place in range(7)] == ["vit_small", *sorted(alike)]
 
@@ -361,7 +361,7 @@ def test_the_verdict_is_plain(validation: Path) -> None:
     assert found.verdicts[0] == "On all pairs the proxy beats FLOPs and params."
     worse = found.rows.assign(proxy=-found.rows["proxy"], FLOPs=-found.rows["FLOPs"])
     assert (
-        validity.Validation("w", {}, found.statistics, worse).verdicts[0]
+        validity.FinishedValidation("w", {}, found.statistics, worse).verdicts[0]
         == "On all pairs the proxy is worse than FLOPs and params."
     )
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from piip_explore.dashboard import studies
-from piip_explore.dashboard.figures.contents import Axis
+from piip_explore.dashboard.figures.contents import ChartAxis
 from piip_explore.dashboard.options import Options
 from piip_explore.dashboard.trials import front_rows
 from tests.dashboard.conftest import PATIENCE, PHONE, ROOT, View, served
@@ -40,7 +40,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def front() -> list[int]:
     source = studies.find(Options((str(studies.EXAMPLE),)))[0][0]
     trials = studies.open_live(source).trials()[1]
-    axes = (Axis("x"), Axis("y", maximize=True))
+    axes = (ChartAxis("x"), ChartAxis("y", maximize=True))
     return front_rows(trials.floats("gflops_published"), trials.score, axes, trials.scored).tolist()
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from piip_explore.dashboard.figures.contents import Axis
+from piip_explore.dashboard.figures.contents import ChartAxis
 from piip_explore.dashboard.inspector import step
 from piip_explore.dashboard.sentence import contradiction, sentence
 from piip_explore.dashboard.tradeoff import Tradeoff, inside, marks, strips
@@ -21,7 +21,7 @@ def tradeoff(tmp_path_factory: pytest.TempPathFactory) -> Tradeoff:
     synthetic.write(path, "demo", 60)
     trials = of(read(path, "demo"), {})
     x, y = trials.floats("gflops_published"), trials.score
-    axes = (Axis("GFLOPs (published)", log=True, unit="GFLOPs"), Axis("score", maximize=True, unit="mIoU"))
+    axes = (ChartAxis("GFLOPs (published)", log=True, unit="GFLOPs"), ChartAxis("score", maximize=True, unit="mIoU"))
     return Tradeoff(trials, axes, x, y, trials.scored, front_rows(x, y, axes, trials.scored), trials.error)
 
 
@@ -87,7 +87,7 @@ def test_failed_trials_and_published_designs_lie_beside_the_chart(tradeoff: Trad
     assert found["failed"].trial.tolist() == np.flatnonzero(tradeoff.trials.unscored["failed"]).tolist()
     assert found["published"].trial is None
     assert all("box AP" in card or "mIoU" in card or "top-1" in card for card in found["published"].cards)
-    other = replace(tradeoff, axes=(Axis("parameters (M)"), tradeoff.axes[1]))
+    other = replace(tradeoff, axes=(ChartAxis("parameters (M)"), tradeoff.axes[1]))
     assert {strip.name for strip in strips(other, "published")} == {"failed"}
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from piip_explore.dashboard.figures.contents import Axis
-from piip_explore.dashboard.trials import Features, Filters, Trials, front_rows, of
+from piip_explore.dashboard.figures.contents import ChartAxis
+from piip_explore.dashboard.trials import Filters, Traits, Trials, front_rows, of
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.search.columns import read
@@ -26,7 +26,7 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> Trials:
 @given(st.integers(0, synthetic.space().size - 1))
 def test_features_agree_with_the_parsed_design(row: int) -> None:
     design = synthetic.space().design(row)
-    features = Features.of(str(design))
+    features = Traits.of(str(design))
     assert sorted(features.sizes) == sorted((branch.model, branch.resolution) for branch in design.branches)
     assert features.models == {branch.model for branch in design.branches}
     assert features.resolution == design.resolution
@@ -44,7 +44,7 @@ def test_features_agree_with_the_parsed_design(row: int) -> None:
 )
 def test_features_of_other_forms(text: str) -> None:
     design = Design.parse(text)
-    features = Features.of(str(design))
+    features = Traits.of(str(design))
     assert features.resolution == design.resolution
     assert features.sizes == tuple((branch.model, branch.resolution) for branch in design.branches)
     assert features.interactions == (design.interaction.count if design.interaction else 0)
@@ -107,7 +107,7 @@ points = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, m
 @given(points, st.booleans(), st.booleans())
 def test_front_rows_against_the_definition(found: list[tuple[int, int]], more_x: bool, more_y: bool) -> None:
     x, y = np.array(found, dtype=float).T
-    rows = front_rows(x, y, (Axis("x", more_x), Axis("y", more_y)), np.ones(len(x), dtype=bool))
+    rows = front_rows(x, y, (ChartAxis("x", more_x), ChartAxis("y", more_y)), np.ones(len(x), dtype=bool))
     losses = np.column_stack([-x if more_x else x, -y if more_y else y])
 
     def dominated(point: np.ndarray) -> bool:

@@ -13,7 +13,7 @@ from piip_explore import phases
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.export.command_evaluator import CommandEvaluator
-from piip_explore.search.evaluators import Place, Task
+from piip_explore.search.evaluators import EvaluationTask, Place
 
 DESIGN = Design.parse("vit_tiny@448 vit_small@224; interactions=3")
 
@@ -23,7 +23,7 @@ def python(code: str, *words: str) -> str:
 
 
 def evaluate(tmp_path: Path, command: str, progress=lambda share: None, device="cpu", **options):
-    task = Task(0, str(DESIGN), DESIGN.id, 0.5, 3, Place(device), tmp_path)
+    task = EvaluationTask(0, str(DESIGN), DESIGN.id, 0.5, 3, Place(device), tmp_path)
     return CommandEvaluator(command, **options).evaluate(task, progress)
 
 

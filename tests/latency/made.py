@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from piip_explore.latency.device_profile import DeviceConditions, DeviceProfile, Timed, path_of
 from piip_explore.latency.kinds import name, work
 from piip_explore.latency.model import CONSTANT, Error
 from piip_explore.latency.plan import points
-from piip_explore.latency.profile import DeviceConditions, DeviceProfile, Timed, path_of
 from piip_explore.space import SearchSpace
 
 SPACE = """

@@ -9,7 +9,7 @@ from piip_explore import Design, SearchSpace
 from piip_explore.cli import main
 from piip_explore.errors import InputError
 from piip_explore.latency import enumerate_space, load
-from piip_explore.latency.profile import path_of
+from piip_explore.latency.device_profile import path_of
 from piip_explore.search import columns
 from piip_explore.search import pool as pools
 from piip_explore.search.evaluators import Outcome, Place

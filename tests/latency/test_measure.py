@@ -11,10 +11,10 @@ from piip_explore.cli import main
 from piip_explore.cost.table import enumerate_space
 from piip_explore.errors import InputError
 from piip_explore.latency import load, measure
-from piip_explore.latency.kinds import Block, Stem
+from piip_explore.latency.device_profile import path_of
+from piip_explore.latency.kinds import Stem, ViTBlock
 from piip_explore.latency.networks import network
 from piip_explore.latency.plan import Point
-from piip_explore.latency.profile import path_of
 from piip_explore.latency.runners import Runner
 from piip_explore.models import program
 
@@ -100,10 +100,10 @@ def test_every_kind_of_part_runs(work):
         assert torch.isfinite(first).all()
 
 
-@pytest.mark.parametrize("kind", [Stem, Block], ids=["stem", "block"])
+@pytest.mark.parametrize("kind", [Stem, ViTBlock], ids=["stem", "block"])
 def test_parts_with_registers_and_rotary_positions_run(kind):
     spec = catalog.model("dinov3_base[depth=1,dim=32,heads=2,patch=8]")
-    point = Point(Stem(spec, True) if kind is Stem else Block(spec, 3, True), (4,))
+    point = Point(Stem(spec, True) if kind is Stem else ViTBlock(spec, 3, True), (4,))
     module, inputs = network(point, 2, torch.device("cpu"), torch.float32)
     assert module(*inputs).shape == (2, 1 + 4 + 4**2, 32)
 

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 
 from piip_explore import Design, SearchSpace
+from piip_explore.catalog import ViT
 from piip_explore.cost import count, part_sizes
 from piip_explore.design import Interaction
 from piip_explore.errors import InputError
-from piip_explore.latency.kinds import Gather, Unit, counts, name
+from piip_explore.latency.kinds import FeaturePyramid, Gather, Unit, ViTBlock, counts, name
 from piip_explore.latency.model import CONSTANT, LatencyModel, PartTimes, calibrate, error
 from piip_explore.latency.plan import SIZES, points
 from piip_explore.latency.terms import terms
@@ -36,6 +37,11 @@ def test_the_parts_are_the_whole_network(design):
     heads = sorted_.out if design.merge.kind == "separate-heads" else ()
     head_macs = sum(part_sizes.head(sorted_.branches[place].spec.out_dim).macs for place in heads)
     assert total == count(design, "built").macs - head_macs
+
+
+def test_profiles_of_before_name_the_parts_as_today():
+    assert name(FeaturePyramid((192, 96))) == "Pyramid(widths=(192, 96))"
+    assert name(ViTBlock(ViT(1, 192, 3), 7, False)).startswith("Block(spec=ViT(depth=1, dim=192, heads=3, ")
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from piip_explore.ops.launch import (
     FORWARD_OF_SHORT_ROWS,
     PIECES,
     VALUE_GRADIENT,
-    Launch,
     Program,
+    Tile,
     forward_program,
     launch,
     launch_whole_rows,
@@ -20,12 +20,12 @@ from piip_explore.ops.launch import (
 @pytest.mark.parametrize(
     ("width", "bytes_per_element", "tile"),
     [
-        (6, 2, Launch(64, 4, 4)),  # a vector of 4 bytes: 2 threads x 2 channels, 16 rows per warp
-        (12, 2, Launch(64, 8, 4)),
-        (24, 2, Launch(64, 16, 4)),
-        (48, 4, Launch(64, 8, 4)),
-        (100, 2, Launch(32, 16, 4)),  # 8 channels would make 13 pieces
-        (1, 2, Launch(128, 1, 4)),
+        (6, 2, Tile(64, 4, 4)),  # a vector of 4 bytes: 2 threads x 2 channels, 16 rows per warp
+        (12, 2, Tile(64, 8, 4)),
+        (24, 2, Tile(64, 16, 4)),
+        (48, 4, Tile(64, 8, 4)),
+        (100, 2, Tile(32, 16, 4)),  # 8 channels would make 13 pieces
+        (1, 2, Tile(128, 1, 4)),
     ],
 )
 def test_forward_by_hand(width, bytes_per_element, tile):
@@ -51,13 +51,13 @@ def test_short_rows_have_a_thread_of_their_own(width, bytes_per_element, points,
 
 
 def test_square_tiles():
-    assert launch(Program(2, 4, square=True), 24, 2) == Launch(64, 16, 4, high=8)
-    assert launch(Program(1, 4, square=True, ahead=True), 24, 2) == Launch(128, 8, 4, high=8, ahead=True)
+    assert launch(Program(2, 4, square=True), 24, 2) == Tile(64, 16, 4, high=8)
+    assert launch(Program(1, 4, square=True, ahead=True), 24, 2) == Tile(128, 8, 4, high=8, ahead=True)
 
 
 def test_additions_take_whole_sectors():
-    assert launch(VALUE_GRADIENT, 24, 4) == Launch(64, 8, 4)
-    assert launch(VALUE_GRADIENT, 12, 4) == Launch(64, 8, 4)
+    assert launch(VALUE_GRADIENT, 24, 4) == Tile(64, 8, 4)
+    assert launch(VALUE_GRADIENT, 12, 4) == Tile(64, 8, 4)
 
 
 @given(

@@ -8,9 +8,9 @@ import torch
 
 from piip_explore.errors import InputError
 from piip_explore.proxy.data import EmbeddedScenes, SceneRules
-from piip_explore.proxy.data.cache import cached
 from piip_explore.proxy.data.materials import TEXTURE_SCALES, TEXTURES, materials
 from piip_explore.proxy.data.render import render
+from piip_explore.proxy.data.sample_cache import cached
 from piip_explore.proxy.data.scenes import Scenes, draw
 from tests.damage import damaged
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from piip_explore.errors import InputError
-from piip_explore.search.evaluators import Outcome, Progress, Task
+from piip_explore.search.evaluators import EvaluationTask, Outcome, Progress
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Length:
     def conditions(self, device: str) -> dict[str, str]:
         return {"code_version": "1", "kernel_backend": "none"}
 
-    def evaluate(self, task: Task, progress: Progress) -> Outcome:
+    def evaluate(self, task: EvaluationTask, progress: Progress) -> Outcome:
         return Outcome("ok", self.scale * len(task.design), None, 0.1)
 
 
@@ -46,7 +46,7 @@ class Picky(Length):
     refused: str = ""
     crashing: str = ""
 
-    def evaluate(self, task: Task, progress: Progress) -> Outcome:
+    def evaluate(self, task: EvaluationTask, progress: Progress) -> Outcome:
         if self.refused and self.refused in task.design:
             raise InputError(f"'{task.design}' has no eyes")
         if self.crashing and self.crashing in task.design:
@@ -63,7 +63,7 @@ crashes_always = Picky(crashing="vit")
 class Waiting(Length):
     """Waits until a file `open` is in the current folder; leaves a file `begun` there."""
 
-    def evaluate(self, task: Task, progress: Progress) -> Outcome:
+    def evaluate(self, task: EvaluationTask, progress: Progress) -> Outcome:
         Path("begun").touch()
         while not Path("open").exists():
             progress(0.5)
@@ -75,7 +75,7 @@ class Waiting(Length):
 class Silent(Length):
     """Begins, says nothing and does not end, as a worker that loads what is large."""
 
-    def evaluate(self, task: Task, progress: Progress) -> Outcome:
+    def evaluate(self, task: EvaluationTask, progress: Progress) -> Outcome:
         Path("begun").touch()
         time.sleep(3600)
         raise AssertionError

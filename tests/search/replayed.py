@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from piip_explore.errors import InputError
-from piip_explore.search.evaluators import Evaluator, Outcome, Progress, ReplayEvaluator, Task
+from piip_explore.search.evaluators import EvaluationTask, Evaluator, Outcome, Progress, ReplayEvaluator
 from piip_explore.search.executors import Engine
 from piip_explore.search.executors.local import LocalEngine
 from piip_explore.search.executors.ray import RayEngine
@@ -36,7 +36,7 @@ class Troubled(ReplayEvaluator):
     unlucky: str = ""
     how: str = "raise"
 
-    def evaluate(self, task: Task, progress: Progress) -> Outcome:
+    def evaluate(self, task: EvaluationTask, progress: Progress) -> Outcome:
         if task.design_id[0] in self.unlucky:
             if self.how == "raise":
                 raise RuntimeError("a bug\nwith more lines")
@@ -55,7 +55,7 @@ class BreaksDown(ReplayEvaluator):
     bad_device: str = ""
     marks: Path = Path()
 
-    def evaluate(self, task: Task, progress: Progress) -> Outcome:
+    def evaluate(self, task: EvaluationTask, progress: Progress) -> Outcome:
         broken = (self.marks / "breakdown").exists()
         if broken and task.device == self.bad_device:
             raise OSError("no such device")
@@ -71,7 +71,7 @@ class HangsOnce(ReplayEvaluator):
 
     marks: Path = Path()
 
-    def evaluate(self, task: Task, progress: Progress) -> Outcome:
+    def evaluate(self, task: EvaluationTask, progress: Progress) -> Outcome:
         try:
             (self.marks / "hung").touch(exist_ok=False)
         except FileExistsError:
@@ -90,7 +90,7 @@ class Gated(ReplayEvaluator):
     gate: Path = Path()
     hung: bool = False
 
-    def evaluate(self, task: Task, progress: Progress) -> Outcome:
+    def evaluate(self, task: EvaluationTask, progress: Progress) -> Outcome:
         (self.gate / f"at-{task.design_id}").touch()
         while self.hung or not ((self.gate / "open").exists() or self._has_ticket()):
             if not self.hung:

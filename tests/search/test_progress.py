@@ -7,7 +7,7 @@ from rich.console import Console
 from piip_explore.search import progress
 from piip_explore.search.evaluators import Outcome, Place
 from piip_explore.search.launch import Request
-from piip_explore.search.progress import Progress
+from piip_explore.search.progress import SearchProgress
 from piip_explore.search.telling import Told, shown
 from tests.search.replayed import Troubled, replayed_pool, start, supervised
 
@@ -17,7 +17,7 @@ def running(tmp_path):
         replayed_pool(), Troubled({}), str(tmp_path / "s.journal"), "s", Request(trials=4, sampler="exhaustive")
     )
     supervisor = supervised(launch.study, Troubled({}), ["cpu", "cpu"])
-    shown = Progress(supervisor)
+    shown = SearchProgress(supervisor)
     for score in (40.0, 45.0):
         launch.study.complete(launch.study.next(Place("cpu")), Outcome("ok", score, None, 1800.0))
     supervisor.slots[0].task, supervisor.slots[0].share = launch.study.next(Place("cpu")), 0.5
@@ -41,7 +41,7 @@ def test_counts_say_done_running_left_hours_and_time(tmp_path, monkeypatch):
 def test_counts_plan_for_every_rung(tmp_path):
     request = Request(trials=4, sampler="exhaustive", rungs=(0.5, 1.0))
     launch = start(replayed_pool(), Troubled({}), str(tmp_path / "s.journal"), "s", request)
-    shown = Progress(supervised(launch.study, Troubled({}), ["cpu"]))
+    shown = SearchProgress(supervised(launch.study, Troubled({}), ["cpu"]))
     assert shown.counts().startswith("0 done, 0 failed, 0 running, 6 left"), "four short runs, two full ones"
     for _ in range(4):
         launch.study.complete(launch.study.next(Place("cpu")), Outcome("ok", 40.0, None, 60.0))

@@ -15,7 +15,7 @@ MOST_POINTS = 2000
 
 
 @dataclass(frozen=True)
-class Axis:
+class ChartAxis:
     """One axis of the chart: an objective, which way is better, its scale, and what follows a value in a sentence."""
 
     label: str

@@ -11,12 +11,12 @@ import plotly.graph_objects as go
 
 from piip_explore.dashboard import text
 from piip_explore.dashboard.figures import palette, style
-from piip_explore.dashboard.figures.contents import MOST_POINTS, Axis, Points, Strip
+from piip_explore.dashboard.figures.contents import MOST_POINTS, ChartAxis, Points, Strip
 
 BINS = 160
 
 
-def chart(points: Points, axes: tuple[Axis, Axis], strips: Sequence[Strip] = ()) -> go.Figure:
+def chart(points: Points, axes: tuple[ChartAxis, ChartAxis], strips: Sequence[Strip] = ()) -> go.Figure:
     """Draw score (y) against cost (x) with the front as a staircase.
 
     Every mark of a trial carries its number as `customdata`; densities and reference marks carry none.
@@ -34,11 +34,11 @@ def chart(points: Points, axes: tuple[Axis, Axis], strips: Sequence[Strip] = ())
     return figure
 
 
-def _titled(axis: Axis) -> dict[str, str]:
+def _titled(axis: ChartAxis) -> dict[str, str]:
     return {"title": text.plain(axis.label), "type": "log" if axis.log else "linear"}
 
 
-def _cloud(figure: go.Figure, points: Points, rows: npt.NDArray[np.intp], axes: tuple[Axis, Axis]) -> None:
+def _cloud(figure: go.Figure, points: Points, rows: npt.NDArray[np.intp], axes: tuple[ChartAxis, ChartAxis]) -> None:
     if len(rows) > MOST_POINTS:
         figure.add_trace(_density(points, rows, axes))
         return
@@ -46,7 +46,7 @@ def _cloud(figure: go.Figure, points: Points, rows: npt.NDArray[np.intp], axes: 
     figure.add_trace(_markers(points, rows, "trials", _card(axes), marker))
 
 
-def _name_front(figure: go.Figure, points: Points, axes: tuple[Axis, Axis]) -> None:
+def _name_front(figure: go.Figure, points: Points, axes: tuple[ChartAxis, ChartAxis]) -> None:
     """Write its name beside the end of the front, in place of a legend."""
     if not len(points.front):
         return
@@ -76,7 +76,7 @@ def _dot(many: int) -> dict[str, float]:
     return {"size": 8, "opacity": 0.8} if many <= 1000 else {"size": 5, "opacity": 0.45}
 
 
-def _tied(figure: go.Figure, points: Points, axes: tuple[Axis, Axis]) -> None:
+def _tied(figure: go.Figure, points: Points, axes: tuple[ChartAxis, ChartAxis]) -> None:
     if not len(points.tied):
         return
     marker = {"size": 8, "color": palette.BLUE, "symbol": "circle-open", "line": {"width": 1.5}}
@@ -89,7 +89,7 @@ def _narrow(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     return values.astype(np.float32)
 
 
-def _card(axes: tuple[Axis, Axis], first: str = "") -> str:
+def _card(axes: tuple[ChartAxis, ChartAxis], first: str = "") -> str:
     x, y = axes
     head = f"<b>{first}</b><br>" if first else ""
     return (
@@ -98,7 +98,7 @@ def _card(axes: tuple[Axis, Axis], first: str = "") -> str:
     )
 
 
-def _density(points: Points, rows: npt.NDArray[np.intp], axes: tuple[Axis, Axis]) -> go.Heatmap:
+def _density(points: Points, rows: npt.NDArray[np.intp], axes: tuple[ChartAxis, ChartAxis]) -> go.Heatmap:
     edges = [_edges(values[rows], axis.log) for values, axis in zip((points.x, points.y), axes, strict=True)]
     counts, _, _ = np.histogram2d(points.x[rows], points.y[rows], bins=edges)
     return go.Heatmap(
@@ -120,7 +120,7 @@ def _edges(values: npt.NDArray[np.float64], log: bool) -> npt.NDArray[np.float64
     return np.linspace(low, high if high > low else low + 1.0, BINS + 1)
 
 
-def _front(figure: go.Figure, points: Points, axes: tuple[Axis, Axis]) -> None:
+def _front(figure: go.Figure, points: Points, axes: tuple[ChartAxis, ChartAxis]) -> None:
     rows = points.front
     error = points.error[rows]
     figure.add_trace(
@@ -181,7 +181,7 @@ def _strips(figure: go.Figure, strips: Sequence[Strip]) -> None:
         )
 
 
-def fronts(studies: Sequence[tuple[str, pd.DataFrame]], axes: tuple[Axis, Axis]) -> go.Figure:
+def fronts(studies: Sequence[tuple[str, pd.DataFrame]], axes: tuple[ChartAxis, ChartAxis]) -> go.Figure:
     """Draw the fronts of several studies over each other; each frame has `trial`, `x`, `y` and `label`, sorted by x."""
     figure = go.Figure()
     for index, (name, front) in enumerate(studies):

@@ -10,7 +10,7 @@ import streamlit as st
 from piip_explore.dashboard import address, expected, notes, pins, plot, selection, text, training
 from piip_explore.dashboard.comparison import side_by_side
 from piip_explore.dashboard.context import Context, pinned, sentences
-from piip_explore.dashboard.figures.contents import Axis
+from piip_explore.dashboard.figures.contents import ChartAxis
 from piip_explore.dashboard.figures.cost import side_by_side as side_by_side_bars
 from piip_explore.dashboard.figures.drawing import Scale, drawing
 from piip_explore.dashboard.figures.front import fronts
@@ -127,15 +127,15 @@ def _fronts(context: Context) -> None:
     _numbers(studies)
     lines = [(label, _front(trials, context.accounting)) for label, trials in studies]
     axes = (
-        Axis(f"GFLOPs ({context.accounting})", log=True),
-        Axis(f"proxy score: {studies[0][1].metric}", maximize=True),
+        ChartAxis(f"GFLOPs ({context.accounting})", log=True),
+        ChartAxis(f"proxy score: {studies[0][1].metric}", maximize=True),
     )
     plot.draw(fronts(lines, axes), "fronts", f"Pareto fronts of {len(lines)} studies")
 
 
 def _front(trials: Trials, accounting: str) -> pd.DataFrame:
     x, y = trials.floats(f"gflops_{accounting}"), trials.score
-    rows = front_rows(x, y, (Axis("x"), Axis("y", maximize=True)), trials.scored)
+    rows = front_rows(x, y, (ChartAxis("x"), ChartAxis("y", maximize=True)), trials.scored)
     return pd.DataFrame({"trial": rows, "x": x[rows], "y": y[rows], "label": trials.labels(rows)})
 
 

@@ -63,7 +63,7 @@ def _shares(label: str, version: int, _trials: Trials) -> tuple[pd.DataFrame, fl
 
 
 @dataclass(frozen=True)
-class Progress:
+class Snapshot:
     """What the page shows of a study at one moment."""
 
     counts: dict[str, int]
@@ -89,7 +89,7 @@ def _live(context: Context, source: studies.Source) -> None:
         _draw(progress_of(source.label, version, held, trials))
 
 
-def _draw(progress: Progress) -> None:
+def _draw(progress: Snapshot) -> None:
     _numbers(progress)
     st.caption(text.prose(progress.conditions))
     if len(progress.history):
@@ -117,7 +117,7 @@ def _draw(progress: Progress) -> None:
         _trials(progress)
 
 
-def _numbers(progress: Progress) -> None:
+def _numbers(progress: Snapshot) -> None:
     counts = progress.counts
     with st.container(horizontal=True):
         st.metric("Full runs done", f"{counts['complete']:,}", border=True)
@@ -148,7 +148,7 @@ def _hypervolume(history: pd.DataFrame) -> None:
     plot.draw(hypervolume(shown, column, label), "hypervolume", "Hypervolume over time")
 
 
-def _trials(progress: Progress) -> None:
+def _trials(progress: Snapshot) -> None:
     table = progress.table
     tables.table(table, [str(trial) for trial in table["trial"]], "study_trials", "Trials of the study")
     total = sum(progress.counts.values())
@@ -160,12 +160,12 @@ def _trials(progress: Progress) -> None:
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
-def progress_of(label: str, version: int, held: frozenset[str], _trials: Trials) -> Progress:
+def progress_of(label: str, version: int, held: frozenset[str], _trials: Trials) -> Snapshot:
     """Return what the page shows of a study; `held` are the leases of searches that still run."""
     trials = _trials
     workers = _workers(trials, held)
     lost = workers.loc[workers["state"] == LOST, "trial"].to_numpy()
-    return Progress(
+    return Snapshot(
         counts=report.counts(trials.columns),
         conditions=trials.conditions,
         history=report.history(trials.columns),

@@ -11,7 +11,7 @@ import streamlit as st
 from piip_explore.dashboard import address, plot, text, validity
 from piip_explore.dashboard.context import Context
 from piip_explore.dashboard.figures.validity import accuracy, agreement
-from piip_explore.dashboard.validity import Validation
+from piip_explore.dashboard.validity import FinishedValidation
 
 
 def show(context: Context) -> None:
@@ -81,11 +81,11 @@ def _held() -> pd.DataFrame:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Resampling")
-def _read(path: Path, changed: int) -> Validation:
+def _read(path: Path, changed: int) -> FinishedValidation:
     return validity.read(path)
 
 
-def tables(validation: Validation) -> pd.DataFrame:
+def tables(validation: FinishedValidation) -> pd.DataFrame:
     """Return accuracy and Kendall's tau of every predictor on every published table."""
     records = []
     for predictor, found in validation.statistics.items():
@@ -105,7 +105,7 @@ def tables(validation: Validation) -> pd.DataFrame:
     return pd.DataFrame(records).sort_values("table", kind="stable")
 
 
-def _recipe(validation: Validation) -> None:
+def _recipe(validation: FinishedValidation) -> None:
     recipe = validation.recipe
     seeds = validation.statistics["proxy"].get("seed-to-seed tau", {})
     between = ", ".join(f"{table}: {tau:.2f}" for table, tau in seeds.items() if tau == tau)

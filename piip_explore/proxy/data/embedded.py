@@ -9,9 +9,9 @@ import torch
 from piip_explore import phases
 from piip_explore.code_hash import code_hash
 from piip_explore.errors import InputError
-from piip_explore.proxy.data.cache import cached
 from piip_explore.proxy.data.materials import materials
 from piip_explore.proxy.data.render import render
+from piip_explore.proxy.data.sample_cache import cached
 from piip_explore.proxy.data.scenes import SceneRules, draw
 from piip_explore.proxy.data.source import Annotation, Samples, Split
 

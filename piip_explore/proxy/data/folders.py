@@ -14,12 +14,12 @@ from PIL import Image
 
 from piip_explore import phases
 from piip_explore.code_hash import code_hash
-from piip_explore.datasets import IGNORE, DataSet, Rows, open_data
+from piip_explore.datasets import IGNORE, DataSet, SplitRows, open_data
 from piip_explore.datasets.coco import large_enough
 from piip_explore.datasets.content import content_hash
 from piip_explore.datasets.folders import in_threads
 from piip_explore.errors import InputError
-from piip_explore.proxy.data.cache import cached
+from piip_explore.proxy.data.sample_cache import cached
 from piip_explore.proxy.data.source import Annotation, Samples, Split, make_samples
 
 _GREY = (124, 116, 104)
@@ -59,7 +59,7 @@ class FolderSource:
         key = f"{code} {self._content(rows, chosen)} {split} {count} {size}"
         return cached(key, device, lambda: _LOAD[self.data.annotation](rows, chosen, size))
 
-    def _content(self, rows: Rows, chosen: Sequence[int]) -> str:
+    def _content(self, rows: SplitRows, chosen: Sequence[int]) -> str:
         names = "\n".join([self.data.annotation, *self.data.classes])
         return f"{names} {content_hash(rows.files(chosen))}"
 
@@ -89,7 +89,7 @@ def _chosen(total: int, count: int) -> list[int]:
     return np.random.default_rng(0).permutation(total)[:count].tolist()
 
 
-def _load_boxes(rows: Rows, chosen: Sequence[int], size: int) -> Samples:
+def _load_boxes(rows: SplitRows, chosen: Sequence[int], size: int) -> Samples:
     def read(row: int) -> tuple[np.ndarray, np.ndarray]:
         picture, boxes = rows.read(row)
         boxes[:, :4] *= size / max(picture.size)
@@ -107,7 +107,7 @@ def _load_boxes(rows: Rows, chosen: Sequence[int], size: int) -> Samples:
     )
 
 
-def _load_masks(rows: Rows, chosen: Sequence[int], size: int) -> Samples:
+def _load_masks(rows: SplitRows, chosen: Sequence[int], size: int) -> Samples:
     def read(row: int) -> tuple[np.ndarray, np.ndarray]:
         picture, mask = rows.read(row)
         width, height = _fit(picture, size)
@@ -124,7 +124,7 @@ def _load_masks(rows: Rows, chosen: Sequence[int], size: int) -> Samples:
     return make_samples(torch.from_numpy(np.stack(pictures)), masks=torch.from_numpy(np.stack(masks)))
 
 
-def _load_labels(rows: Rows, chosen: Sequence[int], size: int) -> Samples:
+def _load_labels(rows: SplitRows, chosen: Sequence[int], size: int) -> Samples:
     def read(row: int) -> tuple[np.ndarray, int]:
         picture, label = rows.read(row)
         return _center_crop(picture, size), label
@@ -145,7 +145,7 @@ def _told(count: int) -> Callable[[int], None]:
     return more
 
 
-_LOAD: dict[Annotation, Callable[[Rows, Sequence[int], int], Samples]] = {
+_LOAD: dict[Annotation, Callable[[SplitRows, Sequence[int], int], Samples]] = {
     "boxes": _load_boxes,
     "masks": _load_masks,
     "labels": _load_labels,

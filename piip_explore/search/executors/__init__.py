@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from piip_explore.search.evaluators import Evaluator, Place, Task
+from piip_explore.search.evaluators import EvaluationTask, Evaluator, Place
 from piip_explore.search.worker import Done, Failed, Share, Stopped
 
 
@@ -37,7 +37,7 @@ class Executor(Protocol):
     def workers(self) -> Mapping[int, Place]:
         """The workers there are now, and where each is; one that is lost tells the end of its evaluation first."""
 
-    def submit(self, number: int, task: Task) -> None:
+    def submit(self, number: int, task: EvaluationTask) -> None:
         """Have an idle worker begin an evaluation."""
 
     def events(self, seconds: float) -> Iterator[tuple[int, Event]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from piip_explore.search import worker
-from piip_explore.search.evaluators import Evaluator, Place, Task
+from piip_explore.search.evaluators import EvaluationTask, Evaluator, Place
 from piip_explore.search.executors import Died, Event
 
 _OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -29,7 +29,7 @@ class _Worker:
 
     def __init__(self, process: BaseProcess, pipe: Connection) -> None:
         self.process, self.pipe = process, pipe
-        self.task: Task | None = None
+        self.task: EvaluationTask | None = None
         self.out_of_memory = 0
 
     def send(self, message: object) -> None:
@@ -78,7 +78,7 @@ class LocalExecutor:
         self._processes: dict[int, _Worker] = {}
         self._context = multiprocessing.get_context("spawn")
 
-    def submit(self, number: int, task: Task) -> None:
+    def submit(self, number: int, task: EvaluationTask) -> None:
         """Begin an evaluation, in a new process if the worker has none that lives."""
         found = self._processes.get(number)
         if found is not None and not found.process.is_alive():

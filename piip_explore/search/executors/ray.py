@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from piip_explore.errors import InputError
-from piip_explore.search.evaluators import Evaluator, Place, Task
+from piip_explore.search.evaluators import EvaluationTask, Evaluator, Place
 from piip_explore.search.executors import Died, Event
 from piip_explore.search.executors.ray_node import ANSWER_SECONDS, NodeWorker, ray_module
 from piip_explore.search.worker import Share
@@ -140,7 +140,7 @@ class RayExecutor:
         self._match_room()
         return {number: actor.place for number, actor in self._actors.items() if actor.place is not None}
 
-    def submit(self, number: int, task: Task) -> None:
+    def submit(self, number: int, task: EvaluationTask) -> None:
         """Have an actor begin an evaluation."""
         actor = self._actors[number]
         actor.answer = actor.handle.begin.remote(task)

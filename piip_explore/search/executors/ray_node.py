@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from piip_explore import extras
-from piip_explore.search.evaluators import Evaluator, Place, Task
+from piip_explore.search.evaluators import EvaluationTask, Evaluator, Place
 from piip_explore.search.executors import Event
 from piip_explore.search.executors.local import LocalExecutor
 
@@ -33,7 +33,7 @@ class NodeWorker:
         """Return the host, with the device as PyTorch names it there, and Ray's name of the node."""
         return self._place, str(ray_module().get_runtime_context().get_node_id())
 
-    def begin(self, task: Task) -> list[Event]:
+    def begin(self, task: EvaluationTask) -> list[Event]:
         """Begin an evaluation; return the first news."""
         self._local.submit(self._number, task)
         return self.news(ANSWER_SECONDS)

@@ -39,7 +39,7 @@ class ExpectedHypervolume:
     cost_column: int
 
     def __post_init__(self) -> None:
-        self._features = Features(self.pool)
+        self._features = PoolFeatures(self.pool)
         self._process = GaussianProcess(self._features.groups)
 
     def propose(self, observations: Observations) -> int | None:
@@ -137,7 +137,7 @@ def _radical_inverse(number: int) -> float:
     return result
 
 
-class Features:
+class PoolFeatures:
     """A pool's designs as numbers for a distance: call it with rows.
 
     A numeric axis is its choices' ranks in [0, 1]; any other axis is one column per choice. The costs come as

@@ -21,7 +21,7 @@ from piip_explore.search.launch import Request
 from piip_explore.search.storage import FAIL
 from piip_explore.search.supervisor import Supervisor
 from piip_explore.search.worker import Done
-from piip_explore.testing.executors import Does, Run
+from piip_explore.testing.executors import Does, ExecutorRun
 from piip_explore.testing.synthetic import evaluator
 from tests.search.accounts import check_accounts
 from tests.search.executors.conftest import add_node
@@ -67,7 +67,7 @@ def test_a_node_joins_and_dies_and_every_trial_is_accounted_for(ray_cluster, tmp
 
 def test_what_a_lost_worker_evaluated_is_reported_and_another_one_comes(ray_cluster, tmp_path):
     executor = RayEngine(ray_cluster.address, workers=1).start(Does(tmp_path), tmp_path / "logs")
-    run = Run(executor, tmp_path)
+    run = ExecutorRun(executor, tmp_path)
     try:
         while not executor.workers:
             run.listen()

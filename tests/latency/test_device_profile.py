@@ -8,7 +8,7 @@ import pytest
 from piip_explore import SearchSpace
 from piip_explore.errors import InputError
 from piip_explore.latency import load
-from piip_explore.latency.profile import path_of
+from piip_explore.latency.device_profile import path_of
 from piip_explore.latency.visits import Log, Visit
 from tests.damage import damaged
 from tests.latency.made import SPACE, made_profile
