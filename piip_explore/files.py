@@ -5,17 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
 from piip_explore.errors import InputError
 
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
-
-_WAIT_SECONDS = 1.0
+_POLL_SECONDS = 0.2
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -68,38 +66,39 @@ def _to_disk(path: Path, flags: int) -> None:
 
 
 @contextmanager
-def exclusive(path: Path, waiting: Callable[[], object] | None = None) -> Iterator[None]:
+def exclusive(path: Path, waiting: Callable[[], object] | None = None) -> Iterator[int]:
     """Hold an exclusive lock between processes on the file `path`, waiting for it as long as it takes.
 
-    The file and its folder are made if they are missing. The system frees the lock if this process dies. While another
-    process holds it, `waiting` is called about once a second; what it raises ends the wait.
+    The file and its folder are made if they are missing. The system frees the lock if this process dies, unless a child
+    has inherited the descriptor, which this yields: it holds the lock, too. While another process holds it, `waiting`
+    is called several times a second; what it raises ends the wait.
 
     Raises:
         InputError: the file cannot be made, or its file system has no locks.
     """
-    from filelock import FileLock
-
-    lock = FileLock(path, fallback_to_soft=False)  # a soft lock would outlive a process that is killed
-    while not _acquired(lock, path, patience=-1 if waiting is None else _WAIT_SECONDS):
-        if waiting is not None:
-            waiting()
-    try:
-        yield
-    finally:
-        lock.release()
+    with _to_lock(path) as file:
+        while not _locked(file.fileno(), path):
+            if waiting is not None:
+                waiting()
+            time.sleep(_POLL_SECONDS)
+        yield file.fileno()
 
 
-def _acquired(lock: BaseFileLock, path: Path, patience: float) -> bool:
-    """Return whether the lock could be taken within so many seconds; -1 waits without end."""
-    from filelock import Timeout
-
+def _to_lock(path: Path) -> BinaryIO:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=patience)
-    except Timeout:
-        return False
+        return path.open("ab")
+    except OSError as error:
+        raise InputError(f"cannot write '{path}': {error.strerror}") from None
+
+
+def _locked(descriptor: int, path: Path) -> bool:
+    """Return whether the file was free to be locked."""
+    from filelock import lock_descriptor
+
+    try:
+        return lock_descriptor(descriptor, blocking=False)
     except OSError as error:
         if error.errno in (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP):
             raise InputError(f"'{path.parent}' is on a file system without locks: choose a local folder") from None
-        raise InputError(f"cannot write '{path}': {error.strerror}") from None
-    return True
+        raise InputError(f"cannot lock '{path}': {error.strerror}") from None

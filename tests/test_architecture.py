@@ -62,3 +62,10 @@ def test_a_class_has_a_name_of_its_own():
 def test_a_module_that_no_folder_tells_apart_has_a_name_of_its_own():
     in_rooms = {path.stem for path in PACKAGE.glob("*/**/*.py")} - {"__init__"}
     assert not in_rooms & {path.stem for path in PACKAGE.glob("*.py")}
+
+
+def test_files_are_locked_in_one_way():
+    """`files.exclusive` locks a file; a study's file has locks of its own, and `storage/locks.py` says why."""
+    locking = re.compile(r"^\s*(?:import|from) (?:fcntl|filelock|portalocker|msvcrt)\b", re.MULTILINE)
+    found = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if locking.search(path.read_text())}
+    assert found == {"files.py", "search/storage/locks.py"}

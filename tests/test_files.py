@@ -134,8 +134,21 @@ def test_a_lock_excludes_other_processes_and_dies_with_its_holder(tmp_path: Path
     waiting.join()
 
 
+def test_a_child_that_inherits_a_lock_holds_it(tmp_path: Path) -> None:
+    with exclusive(tmp_path / "lock") as lock:
+        child = subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=[lock])
+
+    def end() -> None:
+        assert child.stdin is not None
+        child.stdin.close()
+        assert child.wait() == 0
+
+    with exclusive(tmp_path / "lock", end):
+        assert child.returncode == 0
+
+
 def test_who_waits_for_a_lock_is_heard_and_may_give_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(files, "_POLL_SECONDS", 0.01)
     calls = []
 
     def give_up() -> None:
@@ -159,7 +172,7 @@ def test_a_lock_is_free_after_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(errno.ENOSYS, "without locks: choose"), (errno.ENOLCK, "without locks: choose"), (errno.EROFS, "cannot write")],
+    [(errno.ENOSYS, "without locks: choose"), (errno.ENOLCK, "without locks: choose"), (errno.EIO, "cannot lock")],
 )
 def test_where_no_lock_can_be_taken_one_sentence_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str

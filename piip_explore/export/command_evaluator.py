@@ -10,16 +10,17 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from piip_explore import phases
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.export import exporter, write_files
+from piip_explore.files import exclusive
 from piip_explore.search.evaluators import EvaluationTask, Outcome, Progress
 
 METRICS = "metrics.json"
@@ -85,7 +86,12 @@ class CommandEvaluator:
         folder = (task.checkpoints or Path("runs")).absolute() / f"{task.design_id}-{task.fidelity:g}-{task.seed}"
         out, began = folder / "out", time.monotonic()
         out.mkdir(parents=True, exist_ok=True)
-        with _owned(folder, progress) as lock:
+
+        def wait() -> None:
+            phases.tell("waiting for the command of an earlier search")
+            progress(0.0)
+
+        with exclusive(folder / "lock", wait) as lock:  # the command inherits it, and holds it as long as it runs
             config = write_files(files, folder / "config", force=True)[0]
             words = self._words(task, config, out)
             output = self._run(words, folder, task.device, lock, progress)
@@ -100,14 +106,14 @@ class CommandEvaluator:
         values = {"config": config, "out": out, "gpu": gpu, "fidelity": f"{task.fidelity:g}", "seed": task.seed}
         return [_FIELD.sub(lambda match: str(values[match[1]]), word) for word in shlex.split(self.command)]
 
-    def _run(self, words: list[str], folder: Path, device: str, lock: BinaryIO, progress: Progress) -> str:
+    def _run(self, words: list[str], folder: Path, device: str, lock: int, progress: Progress) -> str:
         """Run the command to its end and return what it printed, which goes to a log, too."""
         with (folder / "log").open("ab") as log:
             before = log.tell()
             try:
                 process = subprocess.Popen(
                     words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                    pass_fds=[lock.fileno()],
+                    pass_fds=[lock],
                 )  # fmt: skip
             except OSError as error:
                 raise RuntimeError(f"cannot run '{words[0]}': {error.strerror}") from None
@@ -141,26 +147,6 @@ class CommandEvaluator:
             message = f"{self.metric} is {score}"
             return Outcome("diverged", math.nan, None, seconds, conditions=conditions, message=message)
         return Outcome("ok", score, error, seconds, conditions=conditions, details=details)
-
-
-@contextmanager
-def _owned(folder: Path, progress: Progress) -> Iterator[BinaryIO]:
-    """Own a run's folder, after the command of an earlier, killed search has ended.
-
-    The command inherits the lock, and holds it as long as it runs.
-    """
-    import fcntl  # where it is missing, a study has refused to start
-
-    with (folder / "lock").open("ab") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                phases.tell("waiting for the command of an earlier search")
-                progress(0.0)
-                time.sleep(0.5)
-        yield lock
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 
 from piip_explore.errors import InputError
-from piip_explore.files import write_whole
+from piip_explore.files import exclusive, write_whole
 
 CHECKPOINT, METRICS, FINAL = "last.pt", "metrics.jsonl", "metrics.json"
 WEIGHTS, BEST = "weights.safetensors", "best.safetensors"
@@ -27,51 +27,40 @@ _PATIENCE = 60.0
 class RunFolder:
     """What a run keeps: a checkpoint to resume from, rows of metrics, and at the end the weights.
 
-    Every process of a run holds the folder's lock as long as it lives, so that a second training, or the same one
-    again beside processes of a killed one, does not write into it.
+    Every process of a run holds a lock as long as it trains, so that a second training, or the same one again beside
+    processes of a killed one, does not write into the folder.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._lock: BinaryIO | None = None
 
-    def own(self, rank: int) -> None:
-        """Take the lock of a process: a byte of the file `lock`. The first must find none of another training.
+    @contextmanager
+    def owned(self, rank: int) -> Iterator[None]:
+        """Hold the lock of a process. The first must find none of another training.
 
         Raises:
             InputError: another training has the folder, or it cannot be written to.
         """
-        import fcntl
+        locks = self.root / "locks"
+        with exclusive(locks / str(rank), self._patience()):
+            if rank == 0:
+                for other in locks.glob("[1-9]*"):  # processes of a killed training are waited for
+                    with exclusive(other, self._patience()):
+                        pass
+                for entry in self.root.iterdir():
+                    if _PARTIAL.fullmatch(entry.name):
+                        entry.unlink()
+            yield
 
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.root / "lock").open("ab")
-        except OSError as error:
-            raise InputError(f"cannot write to '{self.root}': {error.strerror}") from None
-        self._take(rank, 1)
-        if rank == 0:
-            self._take(1, 0)  # every other byte, so that processes of a killed training are waited for
-            fcntl.lockf(self._lock, fcntl.LOCK_UN, 0, 1)
-            for entry in self.root.iterdir():
-                if _PARTIAL.fullmatch(entry.name):
-                    entry.unlink()
-
-    def _take(self, start: int, count: int) -> None:
-        """Lock `count` bytes, 0 for all, from `start` on."""
-        import fcntl
-
-        assert self._lock is not None
+    def _patience(self) -> Callable[[], None]:
+        """Return what to call while waiting for a lock: it raises when it has been long enough."""
         began = time.monotonic()
-        while True:
-            try:
-                fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB, count, start)
-                return
-            except BlockingIOError:
-                if time.monotonic() - began > _PATIENCE:
-                    raise InputError(f"another training is writing to '{self.root}': choose another --out") from None
-                time.sleep(0.2)
-            except OSError:
-                raise InputError(f"'{self.root}' is on a file system without locks: choose a local folder") from None
+
+        def wait() -> None:
+            if time.monotonic() - began > _PATIENCE:
+                raise InputError(f"another training is writing to '{self.root}': choose another --out")
+
+        return wait
 
     def load(self, settings: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the checkpoint's state, on the CPU; None where there is none.
@@ -125,7 +114,7 @@ class RunFolder:
 def _whole_rows(path: Path) -> Iterator[dict[str, Any]]:
     """Yield rows; the last one may be cut off by a kill."""
     for line in path.read_text().splitlines():
-        with contextlib.suppress(ValueError):
+        with suppress(ValueError):
             row = json.loads(line)
             if isinstance(row, dict) and "step" in row:
                 yield row

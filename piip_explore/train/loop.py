@@ -7,6 +7,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +42,15 @@ def train(settings: Settings, out: Path, machine: Machine) -> dict[str, Any]:
     """
     accelerator = steppers.accelerator(settings, machine)
     folder = RunFolder(out)
-    if accelerator.is_main_process:
-        folder.own(0)
-    accelerator.wait_for_everyone()
-    if not accelerator.is_main_process:
-        folder.own(accelerator.process_index)
-    metrics = _Run(settings, folder, machine, accelerator).result()
-    accelerator.end_training()
-    return metrics
+    with ExitStack() as held:
+        if accelerator.is_main_process:
+            held.enter_context(folder.owned(0))
+        accelerator.wait_for_everyone()
+        if not accelerator.is_main_process:
+            held.enter_context(folder.owned(accelerator.process_index))
+        metrics = _Run(settings, folder, machine, accelerator).result()
+        accelerator.end_training()
+        return metrics
 
 
 class _Run:

@@ -19,14 +19,14 @@ def test_what_a_kill_left_behind_is_removed_and_rows_after_the_checkpoint_are_ta
     (tmp_path / ".0123abcd.last.pt").write_bytes(b"half")
     (tmp_path / ".mine.last.pt").write_bytes(b"a person's")
     folder = RunFolder(tmp_path)
-    folder.own(0)
-    for step in (1, 2, 3):
-        folder.log({"step": step})
-    with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 4, "lo')
-    folder.rewind(2)
+    with folder.owned(0):
+        for step in (1, 2, 3):
+            folder.log({"step": step})
+        with (tmp_path / "metrics.jsonl").open("a") as file:
+            file.write('{"step": 4, "lo')
+        folder.rewind(2)
     assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 1}\n{"step": 2}\n'
-    assert {entry.name for entry in tmp_path.iterdir()} == {"lock", "metrics.jsonl", ".mine.last.pt"}
+    assert {entry.name for entry in tmp_path.iterdir()} == {"locks", "metrics.jsonl", ".mine.last.pt"}
 
 
 @pytest.mark.parametrize("rank", [0, 3])
@@ -36,19 +36,21 @@ def test_a_second_training_is_refused_while_any_process_of_the_first_lives(
     monkeypatch.setattr(folders, "_PATIENCE", 0.3)
     program = "import sys, pathlib, time; from piip_explore.train.folder import RunFolder\n"
     program += "folder = RunFolder(pathlib.Path(sys.argv[1]))\n"
-    program += "folder.own(int(sys.argv[2])); print('held', flush=True); time.sleep(600)"
+    program += "with folder.owned(int(sys.argv[2])): print('held', flush=True); time.sleep(600)"
     other = subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path), str(rank)], stdout=subprocess.PIPE, env=os.environ
     )
     assert other.stdout is not None
     assert other.stdout.readline() == b"held\n"
     try:
-        with pytest.raises(InputError, match=r"another training is writing to .*: choose another --out"):
-            RunFolder(tmp_path).own(0)
+        sentence = r"another training is writing to .*: choose another --out"
+        with pytest.raises(InputError, match=sentence), RunFolder(tmp_path).owned(0):
+            pytest.fail("entered a folder that another training has")
     finally:
         other.send_signal(signal.SIGKILL)
         other.wait()
-    RunFolder(tmp_path).own(0)
+    with RunFolder(tmp_path).owned(0):
+        pass
 
 
 def test_a_checkpoint_of_other_settings_or_of_nothing_is_refused(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_masks_without_a_class_end_the_run(tmp_path: Path, capfd: pytest.Capture
     assert "the loss was 0 throughout epoch 1: no training picture has anything" in capfd.readouterr().err
 
 
-FILES = ("last.pt", "lock", "metrics.json", "metrics.jsonl", "best.safetensors", "weights.safetensors")
+FILES = ("last.pt", "locks", "metrics.json", "metrics.jsonl", "best.safetensors", "weights.safetensors")
 
 
 @pytest.mark.slow

@@ -3,6 +3,9 @@
 A lock belongs to the file's inode: a symbolic link, a hard link and a file that is mounted into a container are one
 file. Locks are single bytes beyond any file's end (open file description locks: `fcntl(2)`, F_OFD_SETLK), so one file
 has as many of them as are needed, and closing another handle of the file does not free them, as it frees POSIX locks.
+
+`piip_explore.files.exclusive` cannot do this: it locks a file as a whole, while a study's file has a lock for its
+writers and one per lease, and it cannot ask whether a lease is held without taking it.
 """
 
 from __future__ import annotations
