@@ -7,17 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from piip_explore import cache
 from piip_explore.catalog import ViT
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.extras import need
-from piip_explore.files import write_whole
 from piip_explore.latency.kinds import ViTBlock
 from piip_explore.latency.networks import network
 from piip_explore.latency.plan import Point
@@ -57,7 +58,7 @@ class Runner:
     runs between two runs of a small network, the reference, and is measured in units of it. On a CPU with one thread,
     the thread's own seconds count, without the core's time for other programs.
 
-    `folder` keeps the ONNX files of what was timed before.
+    `folder` keeps the ONNX models of what was timed before.
     """
 
     device: torch.device
@@ -131,15 +132,17 @@ class Runner:
 
     def _onnx_step(self, what: Point | Design, key: str) -> Callable[[], object]:
         runtime = _onnxruntime()
-        path = self.folder / f"{key}.onnx"
         module, inputs = network(what, self.batch, torch.device("cpu"), self.dtype)
         names = [f"input_{number}" for number in range(len(inputs))]
-        if not path.exists():
-            self._write(module, inputs, path, names)
+        path, made_from = self.folder / f"{key}.traced", f"{what} of batch {self.batch}"
+        content = cache.read(path, made_from)
+        if content is None:
+            content = _traced(module, inputs, names)
+            cache.write(path, made_from, content)
         options = runtime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = self.threads, 1
         options.log_severity_level = 3
-        session = runtime.InferenceSession(str(path), options, providers=[_provider(self.device)])
+        session = runtime.InferenceSession(content, options, providers=[_provider(self.device)])
         binding = session.io_binding()
         for name, x in zip(names, inputs, strict=True):
             binding.bind_ortvalue_input(name, runtime.OrtValue.ortvalue_from_numpy(x.numpy(), *_place(self.device)))
@@ -147,12 +150,16 @@ class Runner:
             binding.bind_output(output.name, *_place(self.device))
         return lambda: session.run_with_iobinding(binding)
 
-    def _write(self, module: nn.Module, inputs: tuple[Tensor, ...], path: Path, names: list[str]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        size = sum(parameter.numel() * parameter.element_size() for parameter in module.parameters())
-        if size > _LARGEST:
-            raise InputError(f"a part or design has {size / 1e9:.1f} GB of weights, too many for one ONNX file")
-        write_whole(path, lambda partial: trace_onnx(module, inputs, partial, names))
+
+def _traced(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str]) -> bytes:
+    """Return a module as an ONNX model."""
+    size = sum(parameter.numel() * parameter.element_size() for parameter in module.parameters())
+    if size > _LARGEST:
+        raise InputError(f"a part or design has {size / 1e9:.1f} GB of weights, too many for one ONNX file")
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        trace_onnx(module, inputs, path, names)
+        return path.read_bytes()
 
 
 def _place(device: torch.device) -> tuple[str, int]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import mmap
+import os
 import re
+import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,6 +24,9 @@ WEIGHTS, BEST = "weights.safetensors", "best.safetensors"
 
 _PARTIAL = re.compile(rf"\.[0-9a-f]{{8}}\.({'|'.join(map(re.escape, (CHECKPOINT, METRICS, FINAL, WEIGHTS, BEST)))})")
 """What `write_whole` leaves behind when it is killed."""
+_DIGEST = 64
+_COMMENT = struct.pack("<H", _DIGEST)
+"""The length of an archive's comment, in the last bytes before it."""
 _PATIENCE = 60.0
 """Seconds to wait for processes of a training that was killed: they end when they notice."""
 
@@ -72,6 +79,7 @@ class RunFolder:
         if not path.exists():
             return None
         try:
+            _check(path)
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             kept = state["settings"]
         except Exception as error:  # whatever a damaged file, or one of another program, makes a reader raise
@@ -85,8 +93,13 @@ class RunFolder:
         return state
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Write the checkpoint, whole or not at all."""
-        write_whole(self.root / CHECKPOINT, lambda path: torch.save(dict(state), path))
+        """Write the checkpoint, whole or not at all, with a checksum."""
+
+        def write(path: Path) -> None:
+            torch.save(dict(state), path)
+            _seal(path)
+
+        write_whole(self.root / CHECKPOINT, write)
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file, whole or not at all."""
@@ -105,10 +118,37 @@ class RunFolder:
         rows = [row for row in _whole_rows(path) if row["step"] <= step]
         self.write(METRICS, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
-    def finished(self) -> dict[str, Any] | None:
-        """Return the last metrics of a run that has ended."""
-        path = self.root / FINAL
-        return json.loads(path.read_bytes()) if path.exists() else None
+    def holds(self, name: str, content: bytes) -> bool:
+        """Return whether a file is there, with this content."""
+        path = self.root / name
+        return path.exists() and path.read_bytes() == content
+
+
+def _seal(path: Path) -> None:
+    """Append the SHA-256 of a file of `torch.save`, as the comment of a ZIP archive, which any reader skips."""
+    with path.open("r+b") as file:
+        file.seek(-2, os.SEEK_END)
+        file.write(_COMMENT)
+        file.seek(0)
+        file.write(hashlib.file_digest(file, "sha256").hexdigest().encode())
+
+
+def _check(path: Path) -> None:
+    """Check a sealed file; those of earlier versions have no seal.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    with path.open("rb") as file:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        with content, memoryview(content) as whole:
+            start = len(whole) - _DIGEST
+            if whole[max(0, start - 2) : start] != _COMMENT:
+                return
+            with whole[:start] as sealed:
+                digest = hashlib.sha256(sealed).hexdigest().encode()
+            if whole[start:] != digest:
+                raise ValueError("its checksum does not match")
 
 
 def _whole_rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -68,8 +68,10 @@ class _Run:
         task = make(self.settings)
         pictures = task.samples("train")
         plan = steppers.plan(self.settings, len(pictures), self.accelerator.num_processes, self.machine)
-        if self.kept is not None and self.kept["step"] == plan.steps and (done := self.folder.finished()):
-            return done
+        if self.kept is not None and self.kept["step"] == plan.steps:
+            metrics: dict[str, Any] = self.kept["metrics"]
+            if self.folder.holds(FINAL, _as_json(metrics)):
+                return metrics
         stepper = Stepper(task, plan, self.accelerator)
         if self.kept is not None:
             stepper.load(self.kept)
@@ -83,7 +85,7 @@ class _Run:
             metrics = self._steps(task, plan, stepper, pictures, shown)
         if self.first:
             self.folder.write(WEIGHTS, self._weights(task, stepper))
-            self.folder.write(FINAL, (json.dumps(metrics) + "\n").encode())
+            self.folder.write(FINAL, _as_json(metrics))
         self.accelerator.wait_for_everyone()
         return metrics
 
@@ -206,6 +208,10 @@ def _finite(loss: Tensor, step: int) -> float:
     if not math.isfinite(value):
         raise InputError(f"the loss is {value} at step {step}: lower lr in the recipe, or set precision: fp32")
     return value
+
+
+def _as_json(metrics: dict[str, Any]) -> bytes:
+    return (json.dumps(metrics) + "\n").encode()
 
 
 def _opening(settings: Settings, plan: Plan, step: int) -> str:

@@ -1,6 +1,9 @@
 """Measuring on this machine: real parts and designs, small ones."""
 
 import json
+import os
+from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -10,13 +13,14 @@ from piip_explore import Design, SearchSpace, catalog
 from piip_explore.cli import main
 from piip_explore.cost.table import enumerate_space
 from piip_explore.errors import InputError
-from piip_explore.latency import load, measure
+from piip_explore.latency import load, measure, runners
 from piip_explore.latency.device_profile import path_of
-from piip_explore.latency.kinds import Stem, ViTBlock
+from piip_explore.latency.kinds import Gather, Stem, ViTBlock
 from piip_explore.latency.networks import network
 from piip_explore.latency.plan import Point
 from piip_explore.latency.runners import Runner
 from piip_explore.models import program
+from tests.damage import damaged
 
 SPACE = """
 name: tiny
@@ -136,10 +140,32 @@ def test_onnx_runtime_times_parts(work):
     assert 0 < timing.ratio < 100
     assert 0 < timing.reference < 1
     assert timing.memory is None
-    written = run.folder / f"{key}.onnx"
+    written = run.folder / f"{key}.traced"
     before = written.stat().st_mtime_ns
     run.time(point, key)
     assert written.stat().st_mtime_ns == before, "a second round writes no file again"
+
+
+def test_a_damaged_model_or_another_one_in_its_place_is_traced_again(work, monkeypatch):
+    given = []
+
+    def session(content, options, providers):
+        given.append(content)
+        return Mock(get_outputs=list)
+
+    traced = []
+    monkeypatch.setattr(runners, "_onnxruntime", lambda: Mock(InferenceSession=session))
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # takes most of the time
+    monkeypatch.setattr(runners, "_traced", lambda *_: traced.append(1) or b"a traced network " * 8)
+    run = runner("onnxruntime")
+    key, point = next((key, point) for key, point in work.parts.items() if isinstance(point.kind, Gather))
+    run._onnx_step(point, key)
+    for times, _ in enumerate(damaged(run.folder / f"{key}.traced", flips=400), start=1):
+        assert len(traced) == times
+        run._onnx_step(point, key)
+    assert set(given) == {b"a traced network " * 8}
+    replace(run, batch=2)._onnx_step(point, key)
+    assert len(traced) == times + 2
 
 
 def test_a_backend_that_cannot_run_here_says_why(monkeypatch):

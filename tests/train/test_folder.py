@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from piip_explore.errors import InputError
 from piip_explore.train import folder as folders
 from piip_explore.train.folder import RunFolder
+from tests.damage import damaged
 
 
 def test_what_a_kill_left_behind_is_removed_and_rows_after_the_checkpoint_are_taken_back(tmp_path: Path) -> None:
@@ -62,7 +64,41 @@ def test_a_checkpoint_of_other_settings_or_of_nothing_is_refused(tmp_path: Path)
     assert loaded["step"] == 5
     with pytest.raises(InputError, match=r"was trained with epochs 2, not 3: choose another --out"):
         folder.load({"lr": 1.0, "epochs": 3})
-    for content in (b"nothing", (tmp_path / "last.pt").read_bytes()[:-200]):
+    for content in (b"", b"nothing", (tmp_path / "last.pt").read_bytes()[:-200]):
         (tmp_path / "last.pt").write_bytes(content)
         with pytest.raises(InputError, match=r"cannot resume from .*last\.pt.*: remove it to start over"):
             folder.load({})
+
+
+def test_a_damaged_checkpoint_is_refused_or_says_the_same(tmp_path: Path) -> None:
+    folder, path, weights = RunFolder(tmp_path), tmp_path / "last.pt", torch.arange(500.0)
+    folder.save({"settings": {}, "step": 5, "weights": weights})
+    refused = []
+    for _ in damaged(path, flips=400):
+        try:
+            loaded = folder.load({})
+        except InputError as error:
+            refused.append(str(error))
+        else:
+            assert loaded is not None
+            assert loaded["step"] == 5
+            assert torch.equal(loaded["weights"], weights)
+    assert len(refused) > 395
+    assert all(sentence.endswith("remove it to start over") for sentence in refused)
+    assert sum("its checksum does not match" in sentence for sentence in refused) > 390
+
+
+def test_other_programs_read_a_checkpoint_and_its_earlier_form_is_read(tmp_path: Path) -> None:
+    state = {"settings": {}, "step": 5}
+    RunFolder(tmp_path).save(state)
+    assert torch.load(tmp_path / "last.pt", weights_only=True) == state
+    torch.save(state, tmp_path / "last.pt")
+    assert RunFolder(tmp_path).load({}) == state
+
+
+def test_metrics_that_are_damaged_are_not_those_of_the_run(tmp_path: Path) -> None:
+    folder, content = RunFolder(tmp_path), b'{"step": 5, "score": 23.25}\n'
+    assert not folder.holds("metrics.json", content)
+    folder.write("metrics.json", content)
+    assert folder.holds("metrics.json", content)
+    assert not any(folder.holds("metrics.json", content) for _ in damaged(tmp_path / "metrics.json", 8 * len(content)))
