@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from piip_explore.design import Branch, Design, Interaction, Merge, parse_window
-from piip_explore.design.options import OPTIONS, plain, setting_of, show, values_of
+from piip_explore.design.setting import OPTIONS, plain, setting_of, show, values_of
 from piip_explore.errors import InputError
 
 DIGITS = "9" * 5000  # more than `int` reads

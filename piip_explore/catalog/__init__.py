@@ -1,9 +1,8 @@
 """What the model names mean: sizes and structure of every branch model, as data."""
 
-from piip_explore.catalog.kinds import ConvNeXt, Model, OwnBranch, Rotary, ViT, is_pyramid
+from piip_explore.catalog.kinds import ConvNeXt, Model, OwnBranch, Rotary, ViT, is_pyramid, positions
 from piip_explore.catalog.models import MODELS
 from piip_explore.catalog.naming import canonical_name, free_name, model, structure
-from piip_explore.catalog.positions import positions
 
 __all__ = [
     "MODELS",

@@ -18,7 +18,7 @@ from piip_explore import catalog
 from piip_explore.cost.maps import Grids
 from piip_explore.cost.terms import Term
 from piip_explore.design import Interaction, Merge
-from piip_explore.design.options import Setting
+from piip_explore.design.setting import Setting
 from piip_explore.errors import InputError
 from piip_explore.space import SpaceColumns
 from piip_explore.space.choices import misfit

@@ -9,8 +9,7 @@ catalogued structure gets the catalog's name). One architecture has one form, an
 
 from piip_explore.design.branch import MAX_RESOLUTION, NO_WINDOW, Branch, parse_window, rank
 from piip_explore.design.design import Design
-from piip_explore.design.interaction import Attention, Direction, Interaction
-from piip_explore.design.merge import Merge, MergeKind, Weighting
+from piip_explore.design.setting import Attention, Direction, Interaction, Merge, MergeKind, Weighting
 
 __all__ = [
     "MAX_RESOLUTION",

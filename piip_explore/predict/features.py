@@ -12,7 +12,7 @@ import numpy.typing as npt
 from piip_explore import cost
 from piip_explore.catalog import ConvNeXt
 from piip_explore.design import Branch, Design
-from piip_explore.design.options import Setting
+from piip_explore.design.setting import Setting
 from piip_explore.space import SpaceColumns
 
 Floats = npt.NDArray[np.float64]

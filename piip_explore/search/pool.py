@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from piip_explore.design import Design
-from piip_explore.design.options import Plain
+from piip_explore.design.setting import Plain
 from piip_explore.errors import InputError
 from piip_explore.space import Accounting, Axis, SearchSpace, axes_of
 from piip_explore.space.bounds import parse_bound, parse_training_bound

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from piip_explore.design import NO_WINDOW, Branch
-from piip_explore.design.options import OPTIONS, Plain, plain, values_of
+from piip_explore.design.setting import OPTIONS, Plain, plain, values_of
 from piip_explore.space.columns import SpaceColumns
 
 _ABSENT: dict[str, Plain] = {"model": "none", "resolution": 0, "window": NO_WINDOW}

@@ -18,10 +18,10 @@ from piip_explore.design import (
     Merge,
     MergeKind,
     Weighting,
-    options,
     parse_window,
 )
-from piip_explore.design.options import Setting
+from piip_explore.design import setting as settings
+from piip_explore.design.setting import Setting
 from piip_explore.errors import InputError
 
 
@@ -89,7 +89,7 @@ def setting_of(combination: Mapping[str, Any], branches: int) -> Setting | None:
         return None, Merge("none")
     if combination["out"] is not None and max(combination["out"]) > branches:
         return None
-    return options.setting_of(combination, branches)
+    return settings.setting_of(combination, branches)
 
 
 def misfit(setting: Setting, branch: Branch, *, query: bool) -> str | None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from piip_explore.design import Branch, Design
-from piip_explore.design.options import Setting
+from piip_explore.design.setting import Setting
 from piip_explore.space.chains import list_chains
 from piip_explore.space.tables import Tables
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
-from piip_explore.design.options import Plain, plain
+from piip_explore.design.setting import Plain, plain
 from piip_explore.space.choices import BranchChoices, SettingChoices
 from piip_explore.space.constraints import Constraints
 from piip_explore.space.tables import Tables, tabulate

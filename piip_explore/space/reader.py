@@ -10,7 +10,7 @@ import numpy as np
 
 from piip_explore import catalog
 from piip_explore.design import MAX_RESOLUTION, NO_WINDOW, Merge, parse_window
-from piip_explore.design.options import OPTIONS, flag, number, whole, word
+from piip_explore.design.setting import OPTIONS, flag, number, whole, word
 from piip_explore.errors import InputError, expected
 from piip_explore.preset_names import TASKS, check_preset, merge_serves
 from piip_explore.space.bounds import parse_bound, parse_training_bound

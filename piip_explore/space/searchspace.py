@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from piip_explore.design import Design
-from piip_explore.design.options import OPTIONS, plain
+from piip_explore.design.setting import OPTIONS, plain
 from piip_explore.errors import InputError
 from piip_explore.space.chains import assign, count_chains
 from piip_explore.space.columns import SpaceBlock, SpaceColumns, blocks, columns

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from piip_explore.design import Branch, rank
-from piip_explore.design.options import Setting
+from piip_explore.design.setting import Setting
 from piip_explore.space.choices import BranchChoices, SettingChoices, misfit
 from piip_explore.space.constraints import Constraints
 

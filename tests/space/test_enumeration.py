@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piip_explore.design import Design, Interaction, Merge
-from piip_explore.design.options import OPTIONS, values_of
+from piip_explore.design.setting import OPTIONS, values_of
 from piip_explore.errors import InputError
 from piip_explore.space import BranchChoices, Constraints, SearchSpace, SettingChoices, SpaceColumns, axes_of
 from piip_explore.space.choices import branch_of

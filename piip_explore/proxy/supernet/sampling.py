@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from piip_explore.catalog import ConvNeXt
-from piip_explore.design import Branch, Design, Direction
-from piip_explore.design.interaction import Interaction
+from piip_explore.design import Branch, Design, Direction, Interaction
 from piip_explore.proxy.presets import SupernetRecipe
 from piip_explore.proxy.shrink import Shrink
 from piip_explore.proxy.supernet.family import tiled
