@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -28,26 +29,40 @@ def test_the_files_that_a_page_names_exist(page):
     assert not [name for name in named if not any(path.endswith(f"/{name}") for path in there)]
 
 
-def test_a_text_becomes_a_number_along_the_pictured_files():
+def pictured(trip: str) -> tuple[str, list[str]]:
+    """Return the first line of the picture below the paragraph that begins so, and the files that it names."""
     page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-    (line,) = re.findall(r"^cli/cost\.py ──> .*$", page, re.MULTILINE)
-    command = ["cost", "vit_tiny@448 vit_base@224"]
-    assert commands.run(command).status == 0  # counts the parts
-    entered: list[str] = []
+    picture = page.partition(f"**{trip}**")[2].split("```")[1].strip("\n")
+    return picture.partition("\n")[0], _FILE.findall(picture)
+
+
+def entered(trip: Callable[[], object]) -> list[str]:
+    """Return the files of the package of which a trip enters functions, in the order in which it comes to them."""
+    found: dict[str, None] = {}
 
     def note(frame: FrameType, event: str, argument: object) -> None:
         file = frame.f_code.co_filename
         if file.startswith(f"{PACKAGE}/") and frame.f_code.co_flags & inspect.CO_OPTIMIZED:  # a function, not a class
-            entered.append(file.removeprefix(f"{PACKAGE}/"))
+            found.setdefault(file.removeprefix(f"{PACKAGE}/"))
 
     before = sys.gettrace()
     sys.settrace(note)
     try:
-        commands.run(command)
+        trip()
     finally:
         sys.settrace(before)
-    pictured = line.split(" ──> ")
-    assert sorted(pictured, key=entered.index) == pictured
+    return list(found)
+
+
+def test_a_text_becomes_a_number_in_the_pictured_files_and_no_others():
+    command = ["cost", "vit_tiny@448 vit_base@224"]
+    assert commands.run(command).status == 0  # counts the parts
+    found = entered(lambda: commands.run(command))
+    first_line, files = pictured("From a text to a number.")
+    assert sorted(found) == sorted(files)
+    assert len(found) == 12, "the page says so"
+    way = _FILE.findall(first_line)
+    assert sorted(way, key=found.index) == way
 
 
 def test_a_class_has_a_name_of_its_own():

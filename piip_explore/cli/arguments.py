@@ -9,15 +9,6 @@ from typing import Any
 import click
 
 
-def design(*, required: bool = True) -> Callable[[Any], Any]:
-    """Add the argument DESIGN, a design's text: in quotes, or its branches as words of their own."""
-
-    def join(context: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> str | None:
-        return " ".join(words) or None
-
-    return click.argument("design", nargs=-1, required=required, callback=join)
-
-
 def results() -> Callable[[Any], Any]:
     """Add the option --results, folders of validations; it may be given several times."""
     return click.option(

@@ -8,15 +8,13 @@ from typing import Any
 
 import click
 
-from piip_explore.cli import arguments
-
 
 @click.command("cost")
-@arguments.design()
+@click.argument("design", nargs=-1, required=True)
 @click.option("--accounting", type=click.Choice(["published", "built"]), help="Count by these rules (default: both).")
 @click.option("--latency", metavar="PROFILE", help="Predict the latency on the device of this profile.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def command(design: str, accounting: str | None, latency: str | None, as_json: bool) -> None:
+def command(design: tuple[str, ...], accounting: str | None, latency: str | None, as_json: bool) -> None:
     """Print what DESIGN (its text form) costs for one image, by module.
 
     `published` compares with the papers; `built` is what the network that is trained costs. FLOPs are
@@ -25,7 +23,7 @@ def command(design: str, accounting: str | None, latency: str | None, as_json: b
     from piip_explore.cost import ACCOUNTINGS, count, difference, traffic
     from piip_explore.design import Design
 
-    parsed = Design.parse(design)
+    parsed = Design.parse(" ".join(design))
     costs = {name: count(parsed, name) for name in ([accounting] if accounting else ACCOUNTINGS)}
     changes = [] if accounting else difference(parsed)
     elements = traffic(parsed)

@@ -23,7 +23,7 @@ def _families(context: click.Context, parameter: click.Parameter, values: tuple[
 
 
 @click.command("export")
-@arguments.design(required=False)
+@click.argument("design", nargs=-1)
 @click.option("--study", help="Export a trial of this study instead of a design's text.")
 @click.option("--trial", help="With --study: the trial's number, `knee`, or a design's id.")
 @arguments.storage()
@@ -41,7 +41,7 @@ def _families(context: click.Context, parameter: click.Parameter, values: tuple[
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
-    design: str | None,
+    design: tuple[str, ...],
     study: str | None,
     trial: str | None,
     storage: str | None,
@@ -61,7 +61,7 @@ def command(
 
     given = {"head": head, "data": data, "pretrain": pretrain, "weights": weights}
     options: dict[str, Any] = {name: value for name, value in given.items() if value}
-    if [design, study, config].count(None) != 2:
+    if [design or None, study, config].count(None) != 2:
         raise click.UsageError("give one of: a design, --study with --trial, --config")
     origin = None
     if study is not None:
@@ -78,8 +78,7 @@ def command(
         if target == f"official-{imported.code_base}":
             options["keep"] = imported.backbone
     else:
-        assert design is not None
-        chosen = Design.parse(design)
+        chosen = Design.parse(" ".join(design))
     paths = write_files(exporter(target, **options).export(chosen, origin), out, force=force)
     if as_json:
         click.echo(json.dumps({"design": str(chosen), "id": chosen.id, "files": [str(path) for path in paths]}))

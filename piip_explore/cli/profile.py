@@ -8,27 +8,27 @@ from typing import TYPE_CHECKING
 
 import click
 
-from piip_explore.cli import arguments
-
 if TYPE_CHECKING:
     from piip_explore.device import StepTiming
 
 
 @click.command("profile")
-@arguments.design()
+@click.argument("design", nargs=-1, required=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--batch", default=1, show_default=True, help="Images at once.")
 @click.option("--dtype", default="float32", show_default=True, help="float32, bfloat16 or float16.")
 @click.option("--steps", default=30, show_default=True, help="Maximum number of steps to time.")
 @click.option("--forward-only", is_flag=True, help="Do not time training.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def command(design: str, device: str, batch: int, dtype: str, steps: int, forward_only: bool, as_json: bool) -> None:
+def command(
+    design: tuple[str, ...], device: str, batch: int, dtype: str, steps: int, forward_only: bool, as_json: bool
+) -> None:
     """Measure latency, throughput and peak memory of DESIGN (its text form), in the forward pass and in training."""
     from piip_explore.design import Design
     from piip_explore.device import profile
 
     made = profile(
-        Design.parse(design), device=device, batch=batch, dtype=dtype, training=not forward_only, steps=steps
+        Design.parse(" ".join(design)), device=device, batch=batch, dtype=dtype, training=not forward_only, steps=steps
     )
     if as_json:
         click.echo(json.dumps(asdict(made), indent=2))

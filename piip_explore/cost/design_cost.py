@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
-from piip_explore.cost import working_sets
-from piip_explore.cost.accounting import RULES, Rules, rules, steps
 from piip_explore.cost.counts import Counts
-from piip_explore.cost.terms import terms
-from piip_explore.cost.training_gb import training_gb
+from piip_explore.cost.design_memory import training_gb, working_sets
+from piip_explore.cost.terms import RULES, Rules, rules, steps, terms
 from piip_explore.design import Branch, Design
 
 
@@ -99,7 +97,7 @@ def traffic(design: Design) -> Traffic:
     """Count what a design writes and moves, without building it."""
     total = sum(_count(design, RULES["built"]).values(), Counts())
     in_order = design.sorted()
-    peaks = working_sets.terms(design.interaction, in_order.merge, len(design.branches))
+    peaks = working_sets(design.interaction, in_order.merge, len(design.branches))
     peak = max(int(term.counts(*(in_order.branches[place] for place in term.places)).peak) for term in peaks)
     return Traffic(total.activations, total.moved, total.kept, peak)
 

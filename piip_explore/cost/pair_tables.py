@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from piip_explore import catalog
-from piip_explore.cost.maps import Grids
-from piip_explore.cost.terms import Term
+from piip_explore.cost.terms import Grids, Term
 from piip_explore.design import Interaction, Merge
 from piip_explore.design.setting import Setting
 from piip_explore.errors import InputError

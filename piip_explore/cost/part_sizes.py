@@ -1,23 +1,31 @@
-"""The counts of parts at any size, from a few traces of each. No torch.
+"""The counts of parts at any size, from a few traces of each. Torch is loaded only to trace a part.
 
-Grids and tokens may be integers or, except for the grid of a ViT or a ConvNeXt, NumPy integer arrays.
+Traces are kept on disk: one small file per part, valid for one version of the code. Any number of processes may write
+at once; a part whose file is torn, foreign or damaged is traced again. Grids and tokens may be integers or, except for
+the grid of a ViT or a ConvNeXt, NumPy integer arrays.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from math import ceil
+from pathlib import Path
 
+from piip_explore import cache, phases
 from piip_explore.catalog import ConvNeXt, OwnBranch, ViT
-from piip_explore.cost.counts import Bilinear, Counts, Polynomial
-from piip_explore.cost.part_cache import counted
+from piip_explore.code_hash import code_hash
+from piip_explore.cost.counts import Bilinear, Counts, Polynomial, from_json, to_json
 from piip_explore.cost.parts import (
     Adapter,
     GlobalViT,
     Head,
     InteractionUnit,
+    Part,
     SizedConvNeXt,
     SizedOwn,
     UpSampling,
@@ -26,6 +34,20 @@ from piip_explore.cost.parts import (
 from piip_explore.design import Interaction
 
 HEAD_CLASSES = 1000
+
+_CODE = (
+    "catalog",
+    "plugins.py",
+    "design",
+    "models",
+    "ops",
+    "cost/counts.py",
+    "cost/parts.py",
+    "cost/part_traces.py",
+    "cost/saved.py",
+    "cost/trace.py",
+)
+"""What the counts of a trace depend on."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +59,7 @@ class ViTCounts:
     windowed_block: Counts | None
 
 
-@cache
+@functools.cache
 def vision_transformer(spec: ViT, grid: int, window: int | None, class_token: bool) -> ViTCounts:
     """Return the counts of a ViT on a map of `grid` x `grid` patches."""
     one_block = replace(spec, depth=1)
@@ -49,7 +71,7 @@ def vision_transformer(spec: ViT, grid: int, window: int | None, class_token: bo
     return ViTCounts(outside.at(grid), block.at(grid), windowed)
 
 
-@cache
+@functools.cache
 def _by_side(spec: ViT, class_token: bool) -> tuple[Polynomial, Polynomial]:
     """Return what is outside the blocks of a ViT, and a global block, by the side of the map."""
     counts = counted(GlobalViT(spec, class_token))
@@ -101,3 +123,25 @@ def pyramid(widths: Sequence[int]) -> Bilinear:
 def head(width: int) -> Counts:
     """Return one branch's LayerNorm and linear classifier of `HEAD_CLASSES`."""
     return counted(Head(width, HEAD_CLASSES))["head"]
+
+
+@functools.cache
+def counted(part: Part) -> dict[str, Counts]:
+    """Return the named counts of a part (`part_traces.traced`), from disk where this version of the code has them."""
+    key = repr(part)
+    path = folder() / f"{type(part).__name__}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.counts"
+    content = cache.read(path, key)
+    if content is not None:
+        return from_json(json.loads(content))
+    phases.tell("counting FLOPs of parts that were never counted here (once, then cached)")
+    from piip_explore.cost.part_traces import traced  # loads torch
+
+    counts = traced(part)
+    with contextlib.suppress(OSError):  # a folder that cannot be written costs time, not the answer
+        cache.write(path, key, json.dumps(to_json(counts)).encode())
+    return counts
+
+
+def folder() -> Path:
+    """Return the folder of the parts that this version of the code has traced."""
+    return cache.folder() / "parts" / code_hash(*_CODE, libraries=("torch", "fvcore"))

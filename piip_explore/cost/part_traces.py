@@ -1,6 +1,6 @@
 """Tracing the parts: each is built as a small module on the meta device and counted. Needs torch.
 
-`cost.part_cache` calls `traced` and keeps what it returns on disk.
+`cost.part_sizes` calls `traced` and keeps what it returns on disk.
 """
 
 from __future__ import annotations

@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from piip_explore.cost import working_sets
-from piip_explore.cost.accounting import RULES, rules
+from piip_explore.cost.design_memory import training_gb, working_sets
 from piip_explore.cost.pair_tables import PairTables, TermsOf
-from piip_explore.cost.terms import terms
-from piip_explore.cost.training_gb import training_gb
+from piip_explore.cost.terms import RULES, rules, terms
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.space import SearchSpace, SpaceColumns
@@ -61,7 +59,7 @@ class DesignTable:
     @cached_property
     def peak(self) -> Integers:
         """Most elements that one operator reads and writes for one image, weights aside."""
-        found: Integers = sums(self.columns, working_sets.terms, ("peak",), combine=np.maximum)[:, 0]
+        found: Integers = sums(self.columns, working_sets, ("peak",), combine=np.maximum)[:, 0]
         return found
 
     def training_gb(self, batch: int) -> npt.NDArray[np.float64]:

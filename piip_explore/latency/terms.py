@@ -10,9 +10,8 @@ from typing import Any, Protocol
 
 from piip_explore.catalog import ConvNeXt, OwnBranch
 from piip_explore.cost import part_sizes
-from piip_explore.cost.maps import Sized, maps, merged_maps, pyramid_widths
 from piip_explore.cost.parts import Adapter
-from piip_explore.cost.terms import Module, Term, layout
+from piip_explore.cost.terms import Module, Sized, Term, layout, maps, merged_maps, pyramid_widths
 from piip_explore.design import Branch, Interaction, Merge
 from piip_explore.latency.kinds import FeaturePyramid, Gather, Kind, Own, StageBlock, Stem, Unit, ViTBlock
 

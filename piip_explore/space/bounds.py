@@ -35,7 +35,7 @@ def parse_bound(text: str) -> Bound:
 
 
 class TrainingBound(NamedTuple):
-    """The most GB that training may take at so many images per step on one device (`piip_explore.cost.training_gb`)."""
+    """The most GB that training may take at so many images per step on one device (`training_gb`)."""
 
     gigabytes: float
     batch: int

@@ -3,7 +3,7 @@
 import pytest
 
 from piip_explore import catalog
-from piip_explore.cost import part_cache, part_sizes
+from piip_explore.cost import part_sizes
 from tests.cost.designs import SHORT_MODELS
 
 
@@ -23,5 +23,5 @@ def _own_parts(parts_folder, monkeypatch):
 
 
 def _forget() -> None:
-    for remembered in (part_cache.counted, part_sizes.vision_transformer, part_sizes._by_side):
+    for remembered in (part_sizes.counted, part_sizes.vision_transformer, part_sizes._by_side):
         remembered.cache_clear()

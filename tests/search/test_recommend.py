@@ -9,7 +9,7 @@ import pytest
 
 from piip_explore.cli import main
 from piip_explore.cost import count, traffic
-from piip_explore.cost.training_gb import training_gb
+from piip_explore.cost.design_memory import training_gb
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.search import columns, predicted

@@ -1,8 +1,13 @@
-"""The largest working set of a design: the most elements that one of its operators reads and writes. No torch.
+"""The memory that a design takes: what training holds, and the least that inference needs. No torch.
 
-Weights are left out. No runtime needs less, in whatever order it runs the operators and however early it frees their
-results. A maximum, unlike a sum, needs no trace, so working sets are stated here part by part, as the modules of
-`models` run. Element-wise operators count as fused into their neighbours, attention as writing no logits.
+In training, weights, gradients and AdamW's two moments are held throughout, and per image all that the forward pass
+keeps; in fp32, 4 bytes each. The largest operator's scratch, what a caching allocator leaves unused, and a detector's
+head come on top. `benchmarks/memory.py` compares it with training steps whose allocations are counted.
+
+Inference needs the largest working set: the most elements that one operator reads and writes, weights left out, in
+whatever order the runtime runs them and however early it frees their results. A maximum, unlike a sum, needs no trace,
+so working sets are stated here part by part, as the modules of `models` run. Element-wise operators count as fused into
+their neighbours, attention as writing no logits.
 """
 
 from __future__ import annotations
@@ -16,9 +21,25 @@ import numpy as np
 
 from piip_explore.catalog import ConvNeXt, OwnBranch, ViT
 from piip_explore.cost import part_sizes
-from piip_explore.cost.maps import MapShape, Sized, maps, merged_maps, pyramid_widths
-from piip_explore.cost.terms import Module, Term, layout
+from piip_explore.cost.terms import MapShape, Module, Sized, Term, layout, maps, merged_maps, pyramid_widths
 from piip_explore.design import Branch, Interaction, Merge
+
+FIXED = 16
+"""Bytes per parameter: the weight, its gradient and AdamW's two moments, in fp32."""
+
+KEPT = 4
+"""Bytes per element that the forward pass keeps, in fp32."""
+
+
+def training_gb(params: Any, kept: Any, batch: int) -> Any:
+    """Return the GB (10^9 bytes) that training in fp32 with AdamW holds at its peak.
+
+    Args:
+        params: parameters as built; a number or an array.
+        kept: elements that one image's forward pass keeps (`Traffic.kept`); a number or an array.
+        batch: images per step on one device.
+    """
+    return (FIXED * params + KEPT * batch * kept) / 1e9
 
 
 @dataclass(frozen=True)
@@ -28,7 +49,7 @@ class WorkingSet:
     peak: Any
 
 
-def terms(interaction: Interaction | None, merge: Merge, branches: int) -> Iterator[Term]:
+def working_sets(interaction: Interaction | None, merge: Merge, branches: int) -> Iterator[Term]:
     """Yield the terms of a design with this many branches, whose largest counts; those of `cost.terms` are summed."""
     peaks: dict[Module, Callable[..., WorkingSet]] = {
         "branch": partial(_branch, merge),

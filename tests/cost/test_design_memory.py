@@ -7,8 +7,8 @@ import pytest
 
 from piip_explore import SearchSpace
 from piip_explore.cost import count, traffic
+from piip_explore.cost.design_memory import training_gb
 from piip_explore.cost.table import enumerate_space
-from piip_explore.cost.training_gb import training_gb
 from piip_explore.errors import InputError
 from piip_explore.search import pool as pools
 from piip_explore.search.pool import Limits
