@@ -57,10 +57,10 @@ def large_pool():
 
 def write(storage: str, trials: int) -> None:
     """Write the lines of a finished study at once: trial by trial takes as long as a search's writes do."""
+    from piip_explore.search.books import new_trial
     from piip_explore.search.evaluators import Place
     from piip_explore.search.launch import Request
     from piip_explore.search.storage import COMPLETE, RESULT, RUNNING
-    from piip_explore.search.trials import new_trial
     from piip_explore.testing.synthetic import synthetic_scores
     from tests.search.replayed import start
 

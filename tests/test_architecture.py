@@ -6,18 +6,33 @@ import ast
 import inspect
 import re
 import sys
+import threading
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import ClassVar
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
+from piip_explore.dashboard.trials import Trials
+from piip_explore.search import columns, report
+from piip_explore.search.columns import Columns
+from piip_explore.search.evaluators import EvaluationTask, Evaluator, Place
+from piip_explore.search.launch import Request
+from piip_explore.search.record import Record
+from piip_explore.search.supervisor import Supervisor
+from piip_explore.search.worker import Done
+from piip_explore.testing.synthetic import evaluator, synthetic_pool
 from tests import commands
+from tests.search.replayed import start
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "piip_explore"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _FILE = re.compile(r"(?<![\w./-])((?:[a-z_]+/)*[a-z_]+\.py)\b")
+LAYERS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
 _OF_USERS = {"config.py", "configs/piip/mask_rcnn_piip_tsb.py"}
 
 
@@ -36,33 +51,128 @@ def pictured(trip: str) -> tuple[str, list[str]]:
     return picture.partition("\n")[0], _FILE.findall(picture)
 
 
-def entered(trip: Callable[[], object]) -> list[str]:
-    """Return the files of the package of which a trip enters functions, in the order in which it comes to them."""
+def rank(file: str) -> int:
+    """Return how low the room of a file is in the contract of layers; 0 is the highest."""
+    room = file.partition("/")[0].removesuffix(".py")
+    return next((place for place, layer in enumerate(LAYERS) if room in re.findall(r"\w+", layer)), 0)
+
+
+def walked(trip: Callable[[], object]) -> tuple[list[str], set[tuple[str, str]]]:
+    """Return the files of the package of which a trip enters functions, as it comes to them, and calls upwards."""
     found: dict[str, None] = {}
+    climbs = set()
+
+    def inside(frame: FrameType) -> bool:
+        return frame.f_code.co_filename.startswith(f"{PACKAGE}/")
 
     def note(frame: FrameType, event: str, argument: object) -> None:
-        file = frame.f_code.co_filename
-        if file.startswith(f"{PACKAGE}/") and frame.f_code.co_flags & inspect.CO_OPTIMIZED:  # a function, not a class
-            found.setdefault(file.removeprefix(f"{PACKAGE}/"))
+        if not inside(frame) or not frame.f_code.co_flags & inspect.CO_OPTIMIZED:  # a module or a class, no function
+            return
+        file = frame.f_code.co_filename.removeprefix(f"{PACKAGE}/")
+        found.setdefault(file)
+        caller = frame.f_back
+        while caller is not None and not inside(caller):
+            caller = caller.f_back
+        if caller is not None and rank(before := caller.f_code.co_filename.removeprefix(f"{PACKAGE}/")) > rank(file):
+            climbs.add((before, file))
 
     before = sys.gettrace()
     sys.settrace(note)
+    threading.settrace(note)
     try:
         trip()
     finally:
         sys.settrace(before)
-    return list(found)
+        threading.settrace(before)  # type: ignore[arg-type]
+    return list(found), climbs
+
+
+def in_order(files: list[str], found: list[str]) -> bool:
+    return sorted(files, key=found.index) == files
 
 
 def test_a_text_becomes_a_number_in_the_pictured_files_and_no_others():
     command = ["cost", "vit_tiny@448 vit_base@224"]
     assert commands.run(command).status == 0  # counts the parts
-    found = entered(lambda: commands.run(command))
+    found, climbs = walked(lambda: commands.run(command))
     first_line, files = pictured("From a text to a number.")
     assert sorted(found) == sorted(files)
     assert len(found) == 12, "the page says so"
-    way = _FILE.findall(first_line)
-    assert sorted(way, key=found.index) == way
+    assert in_order(_FILE.findall(first_line), found)
+    assert not climbs
+
+
+class Here:
+    """An executor of one worker, which is this process."""
+
+    workers: ClassVar = {0: Place("cpu")}
+
+    def __init__(self, scores: Evaluator) -> None:
+        self._scores, self._done = scores, []
+
+    def submit(self, number: int, task: EvaluationTask) -> None:
+        self._done.append((number, Done(self._scores.evaluate(task, lambda share: None))))
+
+    def events(self, seconds: float) -> list[tuple[int, Done]]:
+        done, self._done = self._done, []
+        return done
+
+    def close(self) -> None:
+        pass
+
+
+SPACE = """
+name: two
+branches:
+  - {models: [vit_tiny], resolutions: [672, 896]}
+  - {models: [vit_base], resolutions: [224, 448]}
+"""
+
+
+@pytest.fixture(scope="module")
+def scores() -> Evaluator:
+    return evaluator(synthetic_pool(SPACE))
+
+
+def searched(folder: Path, scores: Evaluator) -> Columns:
+    """Search two designs whose scores are replayed, and return the study."""
+    storage = str(folder / "s.journal")
+    study = start(synthetic_pool(SPACE), scores, storage, "s", Request(trials=2, sampler="random")).study
+    assert Supervisor(study, Here(scores)).run()
+    return columns.read(storage, "s")
+
+
+def test_a_trial_comes_to_the_front_in_as_many_files_as_the_page_says(tmp_path, scores):
+    report.front_text(searched(tmp_path / "before", scores))  # reads what is remembered, such as models by their names
+    found, climbs = walked(lambda: report.front_text(searched(tmp_path / "study", scores)))
+    assert len(found) == 36, "the page says so"
+    _, files = pictured("From a trial to the front.")
+    elsewhere = {"cli/search.py", "search/session.py", "worker.py", "proxy/trainer.py", "cli/pareto.py"}
+    way = [file if "/" in file else f"search/{file}" for file in files if file not in elsewhere]
+    assert not [file for file in way if not any(one.endswith(file) for one in found)]
+    assert in_order(["search/launch.py", "search/study.py", "search/columns.py", "search/report.py"], found)
+    assert not climbs
+
+
+def page(trials):
+    """A click on a trial, and the part of the page of designs that exports it; AppTest runs it by its source."""
+    from piip_explore.dashboard import address, exports, selection
+
+    selection.select(["1"])
+    (chosen,) = selection.selected(trials, address.picks())
+    exports.offer(chosen, trials)
+
+
+def test_a_click_becomes_a_file_in_as_many_files_as_the_page_says(tmp_path, scores):
+    study = searched(tmp_path, scores)
+    app = AppTest.from_function(page, args=(Trials(study, Record.from_attributes(study.record), {}),))
+    assert app.run(timeout=60).expander, "a file is shown"  # loads the target's module
+    found, climbs = walked(lambda: app.run(timeout=60))
+    assert len(found) == 23, "the page says so"
+    first_line, files = pictured("From a click to an exported file.")
+    assert set(files) <= set(found)
+    assert in_order(_FILE.findall(first_line), found)
+    assert not climbs
 
 
 def test_a_class_has_a_name_of_its_own():

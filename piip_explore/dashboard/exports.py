@@ -27,15 +27,16 @@ def offer(chosen: Chosen, trials: Trials | None) -> None:
     target = st.segmented_control(
         "Target", list(TARGETS), required=True, **address.one("target", list(TARGETS), usual(trials))
     )
+    writer = exporter(target)
     try:
-        exporter(target).check(chosen.design)
+        writer.check(chosen.design)
         if target in _TRACED and not _wanted(chosen.design, target):
             return
         origin = None if chosen.trial is None or trials is None else of_trial(trials.columns, chosen.trial)[1]
-        files = exporter(target).export(chosen.design, origin)
+        files = writer.files(chosen.design, origin)
     except InputError as error:
         st.warning(text.prose(error), icon=":material/block:")
-        nearest = exporter(target).nearest(chosen.design)
+        nearest = writer.nearest(chosen.design)
         if nearest != chosen.design:
             st.button("Show that design", on_click=address.select, args=([nearest],), key="nearest")
         return

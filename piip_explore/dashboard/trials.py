@@ -111,8 +111,7 @@ class Trials:
 
     def attributes(self, row: int) -> dict[str, Any]:
         """Return the user attributes that a trial has, as plain Python values."""
-        entries = self.columns.attributes.iloc[row].dropna().items()
-        return {str(name): value.item() if isinstance(value, np.generic) else value for name, value in entries}
+        return self.columns.attributes_of(row)
 
     def curve(self, row: int, what: Literal["loss", "metric"] = "loss") -> list[tuple[float, float]]:
         """Return samples seen, and a trial's training loss or its metric on some held-out samples; empty if unrecorded.

@@ -6,15 +6,28 @@ nothing silently.
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
 from piip_explore.design import Design
-from piip_explore.errors import InputError
+from piip_explore.errors import InputError, expected
 from piip_explore.files import write_whole
+
+TARGETS = {
+    "official-detection": "piip_explore.export.detection:OfficialDetection",
+    "official-segmentation": "piip_explore.export.segmentation:OfficialSegmentation",
+    "official-classification": "piip_explore.export.classification:OfficialClassification",
+    "official-llava": "piip_explore.export.llava:OfficialLlava",
+    "native": "piip_explore.export.native:Native",
+    "torch-export": "piip_explore.export.portable:TorchExport",
+    "onnx": "piip_explore.export.portable:Onnx",
+    "json": "piip_explore.export.design_json:DesignJson",
+}
+"""Every target's name and the class that writes it."""
 
 Files = dict[str, str | bytes]
 """File names, relative to the output directory, and their contents."""
@@ -89,6 +102,26 @@ class Exporter(ABC):
         """
         self.check(design)
         return self.files(design, origin)
+
+
+def exporter(target: str, **options: Any) -> Exporter:
+    """Return the exporter of a target, with its options.
+
+    Raises:
+        InputError: unknown target, or an option that it does not take.
+    """
+    if target not in TARGETS:
+        raise InputError(f"unknown target '{target}': {expected(target, TARGETS)}")
+    module, _, name = TARGETS[target].partition(":")
+    kind = getattr(importlib.import_module(module), name)
+    known = [field.name for field in fields(kind)]
+    for option in options:
+        if option not in known:
+            taken = f"its options are {', '.join(known)}" if known else "it has no options"
+            raise InputError(f"target '{target}' takes no option '{option}': {taken}")
+    made = kind(**options)
+    assert isinstance(made, Exporter)
+    return made
 
 
 def write_files(files: Files, folder: Path, *, force: bool = False) -> list[Path]:

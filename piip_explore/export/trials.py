@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.export.exporter import Origin
 from piip_explore.search import columns, locate
-from piip_explore.search.details import details
+from piip_explore.search.details import rows_of
+from piip_explore.search.storage import COMPLETE, STATES
 
 _UNSAID = ("design", "id", "worker", "curve", "metric_curve")
 """Attributes of a trial that are not conditions of its scores."""
@@ -27,14 +30,14 @@ def of_trial(found: columns.Columns, trial: int | str) -> tuple[Design, Origin]:
     Raises:
         InputError: no such trial, or it does not name a design.
     """
-    trials = details(found, str(trial))
-    chosen = next((one for one in reversed(trials) if one["state"] == "COMPLETE"), trials[-1])
-    attributes = chosen["attributes"]
+    rows = rows_of(found, str(trial))
+    complete = rows[found.state[rows] == COMPLETE]
+    row = int((complete if len(complete) else rows)[-1])
+    number, attributes = int(found.number[row]), found.attributes_of(row)
     if "design" not in attributes:
-        raise InputError(
-            f"trial {chosen['trial']} of study '{found.study}' names no design: it was not made by piip-explore"
-        )
-    scores = {name: value for name, value in chosen["values"].items() if value is not None}
-    conditions = {"state": chosen["state"], "accounting": found.record.get("accounting")}
+        raise InputError(f"trial {number} of study '{found.study}' names no design: it was not made by piip-explore")
+    values = zip(found.objectives, found.values[row].tolist(), strict=True)
+    scores = {name: value for name, value in values if math.isfinite(value)}
+    conditions = {"state": STATES[found.state[row]], "accounting": found.record.get("accounting")}
     conditions |= {name: value for name, value in attributes.items() if name not in _UNSAID}
-    return Design.parse(attributes["design"]), Origin(found.study, chosen["trial"], scores, conditions)
+    return Design.parse(attributes["design"]), Origin(found.study, number, scores, conditions)

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from piip_explore.design import Design
-from piip_explore.search import trials
 from piip_explore.search.blame import LOST, MAX_KILLS
-from piip_explore.search.evaluators import EvaluationTask, Place
-from piip_explore.search.ledger import Ledger, Rung, lease_of
+from piip_explore.search.evaluators import EvaluationTask, Outcome, Place
+from piip_explore.search.ledger import Ledger, PoolState, Rung, lease_of
 from piip_explore.search.pool import Pool
-from piip_explore.search.pool_state import PoolState
-from piip_explore.search.record import Record
-from piip_explore.search.storage import FAIL, RUNNING, WAITING, StudyStorage
+from piip_explore.search.record import Record, outcome_attributes
+from piip_explore.search.storage import COMPLETE, FAIL, PRUNED, RUNNING, WAITING, NewTrial, StudyStorage
 
 
 class Books:
@@ -70,8 +71,7 @@ class Books:
 
     def create(self, row: int, rung: int, state: int, attributes: Mapping[str, Any]) -> int:
         """Create a trial of a pool's design and return its number."""
-        trial = trials.new_trial(self.record, self.pool, row, rung, attributes)
-        number = self.store.create(trial, state)
+        number = self.store.create(new_trial(self.record, self.pool, row, rung, attributes), state)
         self.refresh()
         return number
 
@@ -80,6 +80,19 @@ class Books:
         claimed = self.store.claim(number, {"worker": self.worker(place)})
         self.refresh()
         return claimed
+
+    def end(self, number: int, place: Place, outcome: Outcome) -> None:
+        """End a trial with an outcome. A design that diverged or cannot be trained fails for good."""
+        table, values = self.store.table, None
+        attributes = outcome_attributes(outcome) | {"worker": self.worker(place)}
+        found = self.record.values(outcome, table.attributes_of(number))
+        if outcome.status == "ok" and all(np.isfinite(found)):
+            values, state = found, COMPLETE if table.attribute("fidelity", number) == 1 else PRUNED
+        else:
+            reason = outcome.message or "an objective is not a number"
+            state, attributes = FAIL, attributes | {"failure": f"{outcome.status}: {reason}", "final": True}
+        self.store.finish(number, state, values, attributes)
+        self.refresh()
 
     def supersede(self, number: int, other: int) -> None:
         """Fail a trial whose design another one has evaluated, or is to evaluate."""
@@ -114,6 +127,19 @@ class Books:
         return copy
 
     # --- what this search evaluates ------------------------------------------------------------------------------
+
+    def task(self, number: int, place: Place, checkpoints: Path) -> EvaluationTask:
+        """Return the evaluation that a trial asks for."""
+        attribute = self.store.table.attribute
+        return EvaluationTask(
+            trial=number,
+            design=attribute("design", number),
+            design_id=attribute("id", number),
+            fidelity=attribute("fidelity", number),
+            seed=attribute("seed", number),
+            place=place,
+            checkpoints=checkpoints,
+        )
 
     def current(self, task: EvaluationTask) -> int | None:
         """Return the number of a claimed task's running trial, None if it has none any more."""
@@ -165,3 +191,22 @@ class Books:
             other = self.ledger.rungs[attribute("rung", number)].evaluated.get(attribute("id", number))
             if other is not None and self.claim(number):
                 self.supersede(number, other)
+
+
+def new_trial(record: Record, pool: Pool, row: int, rung: int, attributes: Mapping[str, Any]) -> NewTrial:
+    """Return the trial of a pool's design at a rung, with further attributes."""
+    design, costs = pool.design(row), pool.costs_of(row)
+    return NewTrial(
+        params=pool.params(row),
+        choices={axis.name: record.choices[axis.name] for axis in pool.axes},
+        attributes={
+            "design": str(design),
+            "id": design.id,
+            "fidelity": record.rungs[rung],
+            "rung": rung,
+            "seed": record.seed,
+            **costs,
+            **attributes,
+        },
+        constraints=record.limits.constraints(costs, record.gflops),
+    )

@@ -12,6 +12,7 @@ same object if nothing changed. `since=N` in `read` or `Columns.since(N)` keeps 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -85,6 +86,15 @@ class Columns:
         if name not in self.attributes:
             return np.full(len(self), np.nan)
         return pd.to_numeric(self.attributes[name], errors="coerce").to_numpy(dtype=np.float64)
+
+    def attribute(self, name: str, rows: npt.NDArray[np.int64]) -> list[Any]:
+        """Return a user attribute of some rows, None where there is none."""
+        return list(self.attributes[name].iloc[rows]) if name in self.attributes else [None] * len(rows)
+
+    def attributes_of(self, row: int) -> dict[str, Any]:
+        """Return the user attributes that a trial has, as JSON can say them."""
+        values = {str(name): plain(value) for name, value in self.attributes.iloc[row].items()}
+        return {name: value for name, value in values.items() if value is not None}
 
     @cached_property
     def costs(self) -> Mapping[str, Floats]:
@@ -252,3 +262,12 @@ def _flatten(entries: Sequence[Mapping[str, Any] | None], taken: Mapping[str, An
 
 def _times(texts: Sequence[str | None]) -> npt.NDArray[np.datetime64]:
     return np.array(["NaT" if text is None else text for text in texts], dtype="datetime64[us]")
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON can say it: None for what is not a number."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return None if type(value).__name__ in ("NAType", "NaTType") else value

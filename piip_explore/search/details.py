@@ -11,8 +11,8 @@ import pandas as pd
 
 from piip_explore.errors import InputError
 from piip_explore.search import pareto
-from piip_explore.search.columns import Columns
-from piip_explore.search.report import attribute, plain, unit
+from piip_explore.search.columns import Columns, plain
+from piip_explore.search.report import unit
 from piip_explore.search.storage import STATES
 from piip_explore.terminal import printable
 
@@ -36,7 +36,7 @@ def rows_of(columns: Columns, what: str) -> np.ndarray[Any, np.dtype[np.int64]]:
         if knee is None:
             raise InputError(f"the front of study '{columns.study}' has no knee: it needs three designs")
         return front[[knee]]
-    ids = np.array(attribute(columns, "id", np.arange(len(columns))), dtype=object)
+    ids = np.array(columns.attribute("id", np.arange(len(columns))), dtype=object)
     if re.fullmatch("[0-9]{1,11}", what):
         rows = np.flatnonzero(columns.number == int(what))
         if not len(rows):
@@ -78,7 +78,7 @@ def _detail(columns: Columns, row: int, on_front: bool) -> dict[str, Any]:
         "on_front": on_front,
         "values": {name: plain(value) for name, value in zip(columns.objectives, columns.values[row], strict=True)},
         "params": present(columns.params),
-        "attributes": present(columns.attributes),
+        "attributes": columns.attributes_of(row),
         "constraints": present(columns.constraints),
         **{name: None if np.isnat(moment) else f"{moment}Z" for name, moment in times.items()},
     }

@@ -79,14 +79,12 @@ def _is_tighter(name: str, old: Any, new: Any) -> bool:
     return bool(new < old if name in _LOWER_IS_TIGHTER else new > old)
 
 
-def extended(stored: Record | None, wanted: Record) -> Record:
+def extended(stored: Record, wanted: Record) -> Record:
     """Return the record of a study that continues with a space that contains its own.
 
     New choices go behind the old ones: storages keep a parameter's value as its number among them.
     """
-    choices: dict[str, Sequence[Any]] = {
-        name: list(values) for name, values in (stored.choices.items() if stored else ())
-    }
+    choices: dict[str, Sequence[Any]] = dict(stored.choices)
     for name, values in wanted.choices.items():
         old = list(choices.get(name, ()))
         choices[name] = old + [value for value in values if value not in old]

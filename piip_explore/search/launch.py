@@ -175,7 +175,8 @@ def assemble(pool: Pool, wanted: Record, sampler: Choice, store: StudyStorage, r
         if before is not None:
             check_same(before, wanted)
         choices = {axis.name: axis.choices for axis in pool.axes}
-        record = extended(before, replace(wanted, choices=choices))
+        record = replace(wanted, choices=choices)
+        record = record if before is None else extended(before, record)
         _write_record(store, before, record)
     start = _published(pool) if request.start_published else ()
     budget = min(trials(record), len(pool))

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from piip_explore.search.columns import Columns
-from piip_explore.search.report import attribute, plain
+from piip_explore.search.columns import Columns, plain
 from piip_explore.search.storage import FAIL, STATES
 from piip_explore.terminal import aligned, printable
 
@@ -16,7 +15,7 @@ from piip_explore.terminal import aligned, printable
 def trials(columns: Columns, failed: bool = False) -> list[dict[str, Any]]:
     """Return what became of each trial, in order: trial, state, fidelity, objectives, seconds, design, failure."""
     rows = np.flatnonzero(columns.state == FAIL) if failed else np.arange(len(columns))
-    designs, seconds, reasons = (attribute(columns, name, rows) for name in ("design", "seconds", "failure"))
+    designs, seconds, reasons = (columns.attribute(name, rows) for name in ("design", "seconds", "failure"))
     return [
         {
             "trial": int(columns.number[row]),

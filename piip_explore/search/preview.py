@@ -7,7 +7,7 @@ from pathlib import Path
 from piip_explore.search import rungs
 from piip_explore.search.evaluators import Evaluator
 from piip_explore.search.launch import Request, prepared, scored_by, trials
-from piip_explore.search.pool_state import PoolState
+from piip_explore.search.ledger import PoolState
 from piip_explore.search.storage import StorageURL, parse
 from piip_explore.space import SearchSpace
 

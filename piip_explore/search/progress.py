@@ -11,9 +11,8 @@ from piip_explore.search import pareto, rungs
 from piip_explore.search.evaluators import EvaluationTask
 from piip_explore.search.executors import Event
 from piip_explore.search.forecast import Clock, Forecast
-from piip_explore.search.slot import Slot
 from piip_explore.search.storage import COMPLETE
-from piip_explore.search.supervisor import Supervisor
+from piip_explore.search.supervisor import Slot, Supervisor
 from piip_explore.search.worker import Done, Share, Stopped
 from piip_explore.terminal import duration, printable
 

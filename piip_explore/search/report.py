@@ -15,7 +15,7 @@ import pandas as pd
 from piip_explore.errors import InputError
 from piip_explore.files import write_named
 from piip_explore.search import expected, failures, pareto
-from piip_explore.search.columns import Columns
+from piip_explore.search.columns import Columns, plain
 from piip_explore.search.storage import STATES
 from piip_explore.terminal import aligned, printable
 
@@ -45,7 +45,7 @@ def front_table(columns: Columns, within: Mapping[str, float] | None = None) -> 
     rows = columns.front(within)
     losses = columns.losses[rows]
     knee = pareto.knee(losses)
-    table = pd.DataFrame({"trial": columns.number[rows], "design": attribute(columns, "design", rows)})
+    table = pd.DataFrame({"trial": columns.number[rows], "design": columns.attribute("design", rows)})
     for place, name in enumerate(columns.objectives):
         table[name] = columns.values[rows, place]
     table["standard_error"] = columns.standard_error[rows]
@@ -65,13 +65,6 @@ def _ties(columns: Columns, front: np.ndarray[Any, np.dtype[np.int64]]) -> list[
         [int(columns.number[row]) for row in tied if (columns.losses[member] <= columns.losses[row]).all()]
         for member in front
     ]
-
-
-def attribute(columns: Columns, name: str, rows: np.ndarray[Any, np.dtype[np.int64]]) -> list[Any]:
-    """Return an attribute of some rows, None where there is none."""
-    if name not in columns.attributes:
-        return [None] * len(rows)
-    return list(columns.attributes[name].iloc[rows])
 
 
 def front_text(columns: Columns, within: Mapping[str, float] | None = None, metric: str | None = None) -> str:
@@ -234,15 +227,6 @@ def _flat(table: pd.DataFrame) -> pd.DataFrame:
 
 def _json_text(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, dict | list) else value
-
-
-def plain(value: Any) -> Any:
-    """Return a value as JSON can say it: None for what is not a number."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return None if type(value).__name__ in ("NAType", "NaTType") else value
 
 
 def _number(value: float) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from piip_explore.search import pareto
-from piip_explore.search.pool_state import PoolState
+from piip_explore.search.ledger import PoolState
 
 _UNTUNED = 1 / 16
 """Cost of an untuned score, in full runs: seconds beside a minute or two."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from piip_explore.design import Design
-from piip_explore.search import pictures, rungs, trials
+from piip_explore.search import pictures, rungs
 from piip_explore.search.blame import MAX_CRASHES, Blame, Crash
 from piip_explore.search.books import Books
 from piip_explore.search.evaluators import EvaluationTask, Outcome, Place
@@ -94,7 +94,7 @@ class Study:
             number = self._claim_first(late, place)
         if number is None:
             return None
-        task = trials.task(self.store.table, number, place, self.checkpoints)
+        task = self.books.task(number, place, self.checkpoints)
         self.books.claimed[task] = number
         return task
 
@@ -122,7 +122,7 @@ class Study:
         number = min(sound, key=lambda number: self.store.table.attribute("seconds", number, 0.0), default=None)
         if number is None:
             return None
-        return trials.task(self.store.table, number, place, self.files / "probes" / uuid.uuid4().hex)
+        return self.books.task(number, place, self.files / "probes" / uuid.uuid4().hex)
 
     @property
     def done(self) -> bool:
@@ -169,7 +169,7 @@ class Study:
     # --- taking in -----------------------------------------------------------------------------------------------
 
     def complete(self, task: EvaluationTask, outcome: Outcome) -> None:
-        """Record an outcome. A design that diverged or cannot be trained fails for good."""
+        """Record an outcome."""
         with self.store.lock():
             number = self.books.current(task)
             rung = self.books.rung(task)
@@ -182,9 +182,7 @@ class Study:
             if other is not None:
                 self.books.supersede(number, other)
                 return
-            state, values, attributes = trials.end(self.record, self.store.table, number, outcome)
-            self.store.finish(number, state, values, attributes | {"worker": self.books.worker(task.place)})
-            self.books.refresh()
+            self.books.end(number, task.place, outcome)
         if outcome.picture:
             pictures.write(self.store.url, self.store.study, number, outcome.picture)
 

@@ -2,8 +2,8 @@
 
 It alone writes what its workers find, wherever they are. A failed evaluation is charged to its design or to its device
 (see `blame`); a device that is at fault gets no more evaluations. Ctrl-C or SIGTERM once ends the evaluations at their
-next step and puts them back; twice kills the workers at once, and puts them back as well; three times leaves them to
-the next search, for when the storage does not answer.
+next step, twice kills the workers at once, and both put the evaluations back; three times leaves them to the next
+search, for when the storage does not answer.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ from dataclasses import dataclass, field
 from piip_explore.search.blame import Crash
 from piip_explore.search.evaluators import EvaluationTask, Place
 from piip_explore.search.executors import Died, Event, Executor
-from piip_explore.search.slot import Slot
 from piip_explore.search.storage import WaitEndedError
 from piip_explore.search.study import Study
-from piip_explore.search.worker import Done, Failed, Share, Stopped
+from piip_explore.search.worker import STARTING, Done, Failed, Share, Stopped
 
 STOPPING_PATIENCE_SECONDS = 4.0
 """How long a search that is to stop waits for a lock or a server."""
@@ -38,6 +37,9 @@ HUNG_AFTER_SECONDS = 600.0
 HUNG_UNKNOWN_SECONDS = 6 * 3600.0
 """The same while no evaluation of the rung has ended."""
 
+START_SECONDS = 600.0
+"""How long a worker process may take to start, besides that."""
+
 STARTED_SECONDS = 2.5
 """How long an evaluation that has not begun to train has to answer to a stop."""
 
@@ -48,6 +50,42 @@ _log = logging.getLogger(__name__)
 
 class SearchFailedError(RuntimeError):
     """No device evaluates anything; the message says how they fail."""
+
+
+@dataclass
+class Slot:
+    """A worker and its evaluation.
+
+    `heard`: when it last showed progress; `probe`: it tests the place; `phase`: what it is doing, since when, and the
+    share of that; `trained`: when it began to train.
+    """
+
+    number: int
+    place: Place
+    task: EvaluationTask | None = None
+    share: float = 0.0
+    heard: float = 0.0
+    phase: str = ""
+    phase_since: float = 0.0
+    of_phase: float = 0.0
+    trained: float | None = None
+    idle_until: float = 0.0
+    probe: bool = False
+
+    def begin(self, task: EvaluationTask, probe: bool) -> None:
+        """Take on an evaluation, which tests the place if it is a probe."""
+        now = time.monotonic()
+        self.task, self.share, self.heard, self.probe = task, 0.0, now + START_SECONDS, probe
+        self.phase, self.phase_since, self.of_phase, self.trained = STARTING, now, 0.0, None
+
+    def follow(self, news: Share) -> None:
+        """Take in what the evaluation says of itself."""
+        now = time.monotonic()
+        if news.phase != self.phase:
+            self.phase, self.phase_since = news.phase, now
+        if news.value and self.trained is None:
+            self.trained = now
+        self.heard, self.share, self.of_phase = now, news.value, news.of_phase
 
 
 @dataclass
@@ -81,7 +119,8 @@ class Supervisor:
         with self._signals():  # to the end: what is put back there stays put back
             try:
                 while not self._finished():
-                    self._pass_on_stop()
+                    if self.stopping:
+                        self._pass_on_stop()
                     self._count_workers()
                     for slot in self.slots:
                         self.study.store.beat()  # before every slot: a proposal or a busy server may take its time
@@ -219,8 +258,6 @@ class Supervisor:
 
         What does not answer because it has not begun to train is ended: it has nothing to lose.
         """
-        if not self.stopping:
-            return
         if self._stop_told is None:
             self._stop_told = time.monotonic()
             self.executor.stop()

@@ -15,8 +15,7 @@ from piip_explore.search.evaluators import EvaluationTask
 from piip_explore.search.executors import Event
 from piip_explore.search.forecast import Forecast
 from piip_explore.search.progress import STOPPING, SearchProgress, doing
-from piip_explore.search.slot import Slot
-from piip_explore.search.supervisor import Supervisor
+from piip_explore.search.supervisor import Slot, Supervisor
 from piip_explore.search.worker import STARTING, Stopped
 from piip_explore.terminal import printable
 

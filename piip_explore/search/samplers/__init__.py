@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from piip_explore.errors import InputError, expected
 from piip_explore.search.pool import Pool
 from piip_explore.search.record import Record
-from piip_explore.search.samplers.base import Observations, Sampler
+from piip_explore.search.samplers.base import Exhaustive, Observations, Random, Sampler
 
 __all__ = ["SAMPLERS", "Choice", "Observations", "Sampler", "check_sampler", "choose", "make"]
 
@@ -63,12 +63,8 @@ def choose(name: str | None, pool: Pool, trials: int, record: Record) -> Choice:
 def make(name: str, pool: Pool, record: Record) -> Sampler:
     """Make a sampler by name."""
     if not pool.axes or name == "exhaustive":  # without axes there is one design
-        from piip_explore.search.samplers.simple import Exhaustive
-
         return Exhaustive(pool, record.gflops)
     if name == "random":
-        from piip_explore.search.samplers.simple import Random
-
         return Random(pool, record.seed)
     if name == "gp" and _one_known_cost(record):
         from piip_explore.search.samplers.expected_hypervolume import ExpectedHypervolume

@@ -1,4 +1,4 @@
-"""What a sampler does: choose the next design of a pool."""
+"""What a sampler does, choose the next design of a pool, and the two that look at no score."""
 
 from __future__ import annotations
 
@@ -42,3 +42,30 @@ def random_row(pool: Pool, taken: npt.NDArray[np.bool_], rng: np.random.Generato
             return row
     free = np.flatnonzero(~taken)
     return int(rng.choice(free)) if len(free) else None
+
+
+@dataclass(frozen=True)
+class Exhaustive:
+    """Every design once, from the cheapest to the dearest."""
+
+    pool: Pool
+    cost: str
+
+    def propose(self, observations: Observations) -> int | None:
+        """Return the cheapest row left."""
+        cost = np.where(observations.taken, np.inf, self.pool.costs[self.cost])
+        row = int(np.argmin(cost))
+        return None if observations.taken[row] else row
+
+
+@dataclass(frozen=True)
+class Random:
+    """Uniformly at random, without repetition."""
+
+    pool: Pool
+    seed: int
+
+    def propose(self, observations: Observations) -> int | None:
+        """Return a random row."""
+        rng = np.random.default_rng([self.seed, int(observations.taken.sum())])
+        return random_row(self.pool, observations.taken, rng)

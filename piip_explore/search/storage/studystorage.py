@@ -15,8 +15,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from piip_explore.errors import InputError, expected
 from piip_explore.search.storage.patience import Patience
-from piip_explore.search.storage.reader.encoding import CONSTRAINT, METRIC_NAMES
 from piip_explore.search.storage.reader.notes import Note
+from piip_explore.search.storage.reader.study import CONSTRAINT, METRIC_NAMES
 from piip_explore.search.storage.table import RUNNING, WAITING, Table
 from piip_explore.search.storage.url import StorageURL
 

@@ -4,5 +4,4 @@ journal    operations of a journal file
 names      the studies of a journal, without replaying it
 tables     Optuna's tables in PostgreSQL
 study      what reading a journal and tables have in common; `notes` on trials
-encoding   distributions and constraints, as both store them
 """

@@ -10,8 +10,7 @@ from typing import Any
 
 from piip_explore.errors import InputError
 from piip_explore.search.storage.journalfile import JournalFile, unreadable
-from piip_explore.search.storage.reader.encoding import constraints, parameter
-from piip_explore.search.storage.reader.study import StudyReader
+from piip_explore.search.storage.reader.study import StudyReader, constraints, parameter
 from piip_explore.search.storage.table import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
 
 

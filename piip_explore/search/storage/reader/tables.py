@@ -11,9 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from piip_explore.errors import InputError
-from piip_explore.search.storage.reader.encoding import constraints, parameter
 from piip_explore.search.storage.reader.notes import PREFIX
-from piip_explore.search.storage.reader.study import StudyReader
+from piip_explore.search.storage.reader.study import StudyReader, constraints, parameter
 from piip_explore.search.storage.table import COMPLETE, FAIL, PRUNED, STATES
 
 _SCHEMA = 12

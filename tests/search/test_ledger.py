@@ -1,6 +1,6 @@
 from piip_explore.search.evaluators import Outcome, Place
 from piip_explore.search.launch import Request
-from piip_explore.search.pool_state import PoolState
+from piip_explore.search.ledger import PoolState
 from piip_explore.search.storage import open_study
 from tests.search.replayed import Troubled, replayed_pool, start
 
