@@ -75,6 +75,21 @@ def test_coarse_statistics_do_not_tell_textures_apart():
     assert finest.max() < 0.4 * contrast.min()
 
 
+def test_textures_of_a_longer_period_need_less_resolution():
+    def left(**finest: float) -> float:
+        """Return the share of the finest textures' contrast that a quarter of the source's size keeps."""
+        bank = materials("train", 128, **finest)
+        tiles = bank.fills[bank.photos :: len(TEXTURE_SCALES)]
+        coarse = torch.nn.functional.interpolate(tiles, scale_factor=0.25, mode="bilinear", antialias=True)
+        return float((coarse.flatten(1).std(1) / tiles.flatten(1).std(1)).mean())
+
+    assert left(finest=64.0) > 1.3 * left()
+    rules = SceneRules(finest=64.0)
+    assert EmbeddedScenes(rules).id != EmbeddedScenes().id
+    images = [EmbeddedScenes(r).load("val", 4, 128, CPU).images for r in (rules, SceneRules())]
+    assert not torch.equal(*images)
+
+
 def _one(kind: int, **changes) -> Scenes:
     """A single object in the middle, half the image wide, on a dark photograph."""
     values = {

@@ -66,7 +66,7 @@ class EmbeddedScenes:
         return f"{self.id} {split} {count} {size} {device.type}"
 
     def _render(self, split: Split, count: int, size: int, device: torch.device) -> Samples:
-        bank = materials(split, size)
+        bank = materials(split, size, self.rules.finest)
         batch = _BATCH if device.type == "cpu" else 8 * _BATCH
         # Validation scenes have a sequence of their own, so none of their layouts is trained on.
         seed = 2 * self.seed + (split == "val")

@@ -61,17 +61,20 @@ class Materials:
 
 
 TEXTURE_SCALES = (1.0, 1.8)
-FINEST_PERIOD = 42
+FINEST = 42.0
 """Pixels per cycle of the finest textures in an image of 1792: below about 1000 pixels nothing of them is left."""
 
 
 @cache
-def materials(split: Split, size: int) -> Materials:
-    """Return the banks of a split for scenes of `size` pixels; textures and photographs scale with the scene."""
+def materials(split: Split, size: int, finest: float = FINEST) -> Materials:
+    """Return the banks of a split for scenes of `size` pixels; textures and photographs scale with the scene.
+
+    `finest` is the period of the finest textures (pixels of 1792 per cycle).
+    """
     tile = size * 3 // 2
     masks, digit = _masks(split)
     photos = [_photo(name, tile) for name in _PHOTOS[split]]
-    period = FINEST_PERIOD * size / 1792
+    period = finest * size / 1792
     textures = [_texture(name, split, tile, period * scale) for name in TEXTURES for scale in TEXTURE_SCALES]
     return Materials(masks, digit, torch.stack(photos + textures), len(photos))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from piip_explore.proxy.data.materials import ELLIPSE, SQUARE, TEXTURE_SCALES, TEXTURES, Materials
+from piip_explore.proxy.data.materials import ELLIPSE, FINEST, SQUARE, TEXTURE_SCALES, TEXTURES, Materials
 
 ARRANGED = ("checker", "checker-flipped")
 SIDED = ("bar-left", "bar-right")
@@ -23,7 +23,8 @@ class SceneRules:
     """How scenes are drawn. Sizes are fractions of the image's side.
 
     Objects have sizes between `smallest` and `largest` with density s^-`tail`; `digits` digit classes (from 0 up);
-    `crowd` objects and `clutter` unlabelled distractors at most per image.
+    `crowd` objects and `clutter` unlabelled distractors at most per image. `finest` is the period of the finest
+    textures, in pixels per cycle of an image of 1792: the longer it is, the less resolution they need.
     """
 
     digits: int = 10
@@ -32,6 +33,7 @@ class SceneRules:
     smallest: float = 0.06
     largest: float = 0.6
     tail: float = 1.5
+    finest: float = FINEST
 
     @property
     def classes(self) -> tuple[str, ...]:
