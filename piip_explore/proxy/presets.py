@@ -32,6 +32,8 @@ class SupernetRecipe:
         rate: the peak learning rate.
         fresh_rate: the same for what is not a branch, as a multiple.
         resolutions: full-scale sizes (pixels; shrunken like a design's) that branches are trained at.
+        by_width: a branch that is trained alone sees images in proportion to its width, a ViT-B `samples` of them. With
+            as many images for all, larger models would be less trained for their size.
         branches: how the branches of a supernet are trained alone before. Supernet and candidates then keep them frozen
             and train interactions, merging and head.
 
@@ -43,11 +45,14 @@ class SupernetRecipe:
     rate: float
     fresh_rate: float = 1.0
     resolutions: tuple[int, ...] = (224, 336, 448, 560, 672, 784, 896, 1120, 1344, 1568, 1792)
+    by_width: bool = False
     branches: SupernetRecipe | None = None
 
     def __post_init__(self) -> None:
         if self.branches is not None and self.shared != "everything":
             raise InputError(f"a recipe that shares {self.shared} trains no supernet beside them: leave out `branches`")
+        if self.by_width and self.shared == "everything":
+            raise InputError("a supernet trains branches of several widths together: give by_width to its `branches`")
 
     @property
     def freezes_branches(self) -> bool:

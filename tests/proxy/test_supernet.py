@@ -320,6 +320,16 @@ def test_only_a_supernet_starts_from_branches_trained_alone(shared):
         replace(BRANCHES, shared=shared, branches=BRANCHES)
 
 
+def test_branches_trained_alone_see_images_by_their_width(shared):
+    alone = replace(BRANCHES, samples=768, by_width=True)
+    recipe = replace(shared, supernet=replace(shared.supernet, branches=alone))
+    design = Design.parse("vit_tiny@896 convnext_large@448; merge=conv")
+    seen = {models: run.samples for models, run in supernet.missing([design], recipe, CPU)}
+    assert seen == {"vit_tiny": 192, "convnext_large": 1536, "vit_tiny and convnext_large": 64}
+    with pytest.raises(InputError, match="give by_width to its `branches`"):
+        replace(shared.supernet, by_width=True)
+
+
 def test_weights_that_the_user_points_to_come_first(shared, tmp_path):
     design = Design.parse("vit_tiny@112 vit[depth=2,dim=64,heads=2]@64; interactions=1; merge=linear")
     source = models.build(Design.parse("vit_tiny@224")).branches[0].state_dict()

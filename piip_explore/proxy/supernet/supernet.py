@@ -24,6 +24,7 @@ from piip_explore.proxy.supernet.sampling import draw
 from piip_explore.proxy.trainer import Progress, Training
 
 _ONLY_BRANCH = "pyramid.branches.0."
+_VIT_B_WIDTH = 768
 _FIRST_SEED = 0
 """Where branches are all that is shared, every seed of a candidate starts from these, as from a public checkpoint."""
 
@@ -122,7 +123,9 @@ def _alone(designs: Iterable[Design]) -> Iterator[Design]:
 
 def _run(family: Design, preset: Preset, recipe: SupernetRecipe, seed: int, device: torch.device) -> Run:
     """Return the training run of a family's supernet."""
-    return Run(preset.shrink(family), _training_preset(preset, recipe), seed, 1.0, device)
+    share = family.branches[0].spec.out_dim / _VIT_B_WIDTH if recipe.by_width else 1
+    training = _training_preset(preset, recipe, round(share * recipe.samples))
+    return Run(preset.shrink(family), training, seed, 1.0, device)
 
 
 def _path(run: Run) -> Path:
@@ -156,12 +159,12 @@ def _part_of(
     return part(load(content), run.design, wanted, _skeleton(wanted, preset)[1])
 
 
-def _training_preset(preset: Preset, recipe: SupernetRecipe) -> Preset:
+def _training_preset(preset: Preset, recipe: SupernetRecipe, samples: int) -> Preset:
     """Return the preset of the supernet's own training: what only concerns candidates is left out of its key."""
     return replace(
         preset,
         name="supernet",
-        samples=recipe.samples,
+        samples=samples,
         rate=recipe.rate,
         fresh_rate=recipe.fresh_rate,
         supernet=recipe,
