@@ -197,9 +197,9 @@ _DEMO_DETECTION = replace(_DEMO, name="demo-detection", task=TASKS["detection"](
 
 
 def _beside_frozen_branches(images: int) -> SupernetRecipe:
-    """Return a supernet's recipe that sees so many images, as do its branches alone before."""
+    """Return a supernet's recipe that sees so many images, a ViT-B alone half as many again before."""
     sizes = (224, *_DENSE_SIZES)
-    alone = SupernetRecipe("branches", images, rate=1e-3, resolutions=sizes)
+    alone = SupernetRecipe("branches", images * 3 // 2, rate=1e-3, resolutions=sizes, by_width=True)
     return SupernetRecipe("everything", images, rate=3e-4, fresh_rate=10.0, resolutions=sizes, branches=alone)
 
 
@@ -227,10 +227,12 @@ _CPU_FROZEN = replace(
 )
 
 # A candidate takes its part of a network that was trained once for all designs of its branch models. Its branches are
-# frozen a little later, as interactions learn longer.
+# frozen later, larger ones last, as interactions learn longer. Objects and textures are coarser than in `cpu`: the
+# longer a network is trained, the more fine ones make of the highest resolution and the less of larger models.
 _CPU_SUPERNET = replace(
     _CPU,
     name="cpu-supernet",
+    data=EmbeddedScenes(SceneRules(digits=5, clutter=4, smallest=0.1, finest=64.0)),
     samples=512,
     rate=1e-4,
     supernet=_beside_frozen_branches(16384),
@@ -276,6 +278,7 @@ _GPU_FROZEN = replace(
 _GPU_SUPERNET = replace(
     _GPU,
     name="gpu-supernet",
+    data=EmbeddedScenes(SceneRules(smallest=0.1, finest=64.0)),
     samples=2048,
     rate=1e-4,
     supernet=_beside_frozen_branches(65536),
