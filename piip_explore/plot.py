@@ -12,6 +12,7 @@ import numpy as np
 from piip_explore import cost
 from piip_explore.dashboard import filters, report, trials
 from piip_explore.dashboard.figures import study as of_study
+from piip_explore.dashboard.figures import style
 from piip_explore.dashboard.figures.cost import by_module
 from piip_explore.design import Design
 from piip_explore.errors import InputError
@@ -35,13 +36,13 @@ def front(study: Columns, max_gflops: float | None = None, accounting: str = "pu
     if not study.full.any():
         raise InputError(f"study '{study.study}' has no design that is evaluated in full yet: there is nothing to draw")
     tradeoff = filters.tradeoff(trials.of(study, {}), accounting, "gflops", "score", True, trials.Filters())
-    return _finished(report.front_figure(tradeoff, accounting, max_gflops, ()))
+    return style.alone(report.front_figure(tradeoff, accounting, max_gflops, ()))
 
 
 def hypervolume(study: Columns) -> go.Figure:
     """Draw the hypervolume of the front over the full runs, measured from the worst score and cost of all of them."""
     rows = history(study)
-    return _finished(of_study.hypervolume(rows.assign(done=np.arange(1, len(rows) + 1)), "done", "full runs"))
+    return style.alone(of_study.hypervolume(rows.assign(done=np.arange(1, len(rows) + 1)), "done", "full runs"))
 
 
 def importance(study: Columns) -> go.Figure:
@@ -51,7 +52,7 @@ def importance(study: Columns) -> go.Figure:
         InputError: too few full runs to learn from.
     """
     table = learning.importance(study)
-    return _finished(of_study.importance(dict(zip(table["axis"], table["score"], strict=True))))
+    return style.alone(of_study.importance(dict(zip(table["axis"], table["score"], strict=True))))
 
 
 def parts(design: Design | str, accounting: str = "published") -> go.Figure:
@@ -61,9 +62,4 @@ def parts(design: Design | str, accounting: str = "published") -> go.Figure:
         InputError: the text is not that of a design.
     """
     known = Design.parse(design) if isinstance(design, str) else design
-    return _finished(by_module(cost.count(known, accounting).by_module, f"GFLOPs ({accounting})"))
-
-
-def _finished(figure: go.Figure) -> go.Figure:
-    """Give a figure a white page, which the dashboard leaves to its theme."""
-    return figure.update_layout(template="plotly_white")
+    return style.alone(by_module(cost.count(known, accounting).by_module, f"GFLOPs ({accounting})"))

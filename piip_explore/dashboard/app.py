@@ -34,6 +34,11 @@ _STYLE = """<style>
 [data-testid=stCaptionContainer], [data-testid=stCaptionContainer] :is(p, li) { color: inherit !important; }
 [data-testid=stCaptionContainer] { opacity: 0.8; }
 [data-testid=stMarkdownContainer] :not(pre) > code { display: inline-block; max-width: 100%; }
+.piip-design {
+  display: block; padding: 0.75rem; border-radius: 0.5rem; background: rgba(138, 143, 152, 0.12);
+  font-size: 0.875rem; overflow-wrap: anywhere; user-select: all;
+}
+.piip-design span { display: inline-block; max-width: 100%; }
 [data-testid=stHorizontalBlock] > :has(> [data-testid=stPageLink]) { margin: 4px 0; }
 [data-testid=stButtonGroup] > div > button { min-height: 2.5rem; }
 .st-key-bar { border-bottom: 1px solid rgba(138, 143, 152, 0.3); padding-bottom: 0.5rem; }
@@ -67,9 +72,9 @@ table.piip-figures td { text-align: right; font-variant-numeric: tabular-nums; }
 }
 </style>"""
 """Streamlit leaves six and ten rem above and below, a third of a small screen. Code in a sentence moves to the next
-line whole. A link in a row and the buttons of a choice are as high as fields. A touch screen always shows the tool bar
-above a table, which needs room. On a phone the bar is one row, whose rest *More* opens, and what is selected is a sheet
-from below, over a page that scrolls on."""
+line whole, and so does a word of a design, which one click selects. A link in a row and the buttons of a choice are as
+high as fields. A touch screen always shows the tool bar above a table, which needs room. On a phone the bar is one row,
+whose rest *More* opens, and what is selected is a sheet from below, over a page that scrolls on."""
 
 _MORE = "<details class=piip-more><summary>More</summary></details>"
 """What opens the rest of the bar on a phone, in the browser alone: the server does not know how wide a screen is."""

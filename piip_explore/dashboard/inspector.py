@@ -75,7 +75,7 @@ def step(front: np.ndarray[tuple[int], np.dtype[np.int64]], selected: Sequence[i
 def _trial(context: Context, tradeoff: Tradeoff, selected: Sequence[int]) -> None:
     trials, row = tradeoff.trials, selected[0]
     st.markdown(f"**Trial {row}**" + (f" and {len(selected) - 1} more" if len(selected) > 1 else ""))
-    st.code(str(trials.designs[row]), language=None, wrap_lines=True)
+    st.html(text.design(trials.designs[row]))
     design = _design(trials, row)
     if design is not None:
         st.html(miniature(design))

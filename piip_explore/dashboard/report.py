@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from piip_explore import cost
 from piip_explore.dashboard import filters, text, training, validity
-from piip_explore.dashboard.figures import palette
+from piip_explore.dashboard.figures import palette, style
 from piip_explore.dashboard.figures.cost import by_module
 from piip_explore.dashboard.figures.drawing import Scale, drawing
 from piip_explore.dashboard.figures.front import chart
@@ -30,6 +30,7 @@ table { border-collapse: collapse; width: 100%; margin: 1rem 0; font-size: 0.9re
 th, td { text-align: left; padding: 0.2rem 0.6rem; border-bottom: 1px solid #d0d7de; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 code { background: #f3f4f6; padding: 0.1rem 0.3rem; border-radius: 4px; overflow-wrap: anywhere; }
+code span { display: inline-block; max-width: 100%; }
 .note { color: #59636e; font-size: 0.9rem; }
 """
 
@@ -89,9 +90,8 @@ def _version() -> str:
 
 
 def _figure(figure: go.Figure) -> str:
-    figure.update_layout(template="plotly_white")
     config = {"displaylogo": False, "responsive": True}
-    shown: str = figure.to_html(full_html=False, include_plotlyjs=False, config=config)
+    shown: str = style.alone(figure).to_html(full_html=False, include_plotlyjs=False, config=config)
     return shown
 
 
@@ -125,7 +125,7 @@ def _designs(
         counted = cost.count(design, accounting)
         parts += [
             f"<h3>Trial {row}{': ' + names if names else ''}</h3>",
-            f"<p><code>{_plain(design)}</code></p>",
+            f"<p>{text.design(design)}</p>",
             _table(trials, np.array([row])),
             _figure(drawing(design, scale)),
             _figure(by_module(counted.by_module, f"GFLOPs ({accounting})")),
@@ -151,7 +151,7 @@ def _table(trials: Trials, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> 
     lines = []
     for row in rows:
         cells = "".join(f"<td class=number>{text.number(values[row], 4)}</td>" for values in columns.values())
-        lines.append(f"<tr><td>{row}</td>{cells}<td><code>{_plain(trials.designs[row])}</code></td></tr>")
+        lines.append(f"<tr><td>{row}</td>{cells}<td>{text.design(trials.designs[row])}</td></tr>")
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
 

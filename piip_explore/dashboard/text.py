@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
-_OPTION = re.compile(r"(?<![\w-])(--[a-z]+(?:-[a-z]+)*)")
+_OPTION = re.compile(r"(?<![\w-])(--[a-z]+(?:-[a-z]+)*|[a-z]+=[a-z]+(?:-[a-z]+)+)")
 _LONGEST = 500
 
 
@@ -34,10 +34,16 @@ def command(words: str) -> str:
     return " ".join(f"`{word}`" for word in words.split())
 
 
+def design(words: object) -> str:
+    """Return a design's text as HTML whose lines break between its words, not at the hyphens of an option."""
+    spans = " ".join(f"<span>{html.escape(word)}</span>" for word in one_line(words, 2000).split())
+    return f"<code class=piip-design>{spans}</code>"
+
+
 def prose(text: object) -> str:
     """Return text as Markdown that shows it literally in the running font, for sentences with foreign parts.
 
-    No line breaks before a percent sign, or in an option of a command, which is code.
+    No line breaks before a percent sign, or in an option of a command or a design, which is code.
     """
     parts = _OPTION.split(one_line(text).replace(" %", "\u00a0%"))
     return "".join(f"`{part}`" if place % 2 else _literal(part) for place, part in enumerate(parts))

@@ -75,6 +75,15 @@ def test_the_chart_offers_no_upload(window: Window, address: str, front: list[in
     assert sorted(names) == sorted([*zoom, "Download as PNG", "Download as SVG"])
 
 
+def test_a_chart_that_hears_no_selection_offers_none(window: Window, address: str) -> None:
+    view = window(address).open("design?pick=3")
+    chart = view.page.locator(".st-key-by_module .js-plotly-plot")
+    chart.hover()
+    names = chart.evaluate("plot => [...plot.querySelectorAll('.modebar-btn')].map(button => button.dataset.title)")
+    assert "Zoom" in names
+    assert not {"Box Select", "Lasso Select"} & set(names)
+
+
 def test_what_stands_in_a_row_is_level(window: Window, address: str) -> None:
     view = window(address).open("?pick=3")
     view.page.get_by_role("link", name="Open the design").wait_for()

@@ -41,6 +41,18 @@ def test_a_command_breaks_between_its_words_alone(window: Window, tmp_path: Path
         assert view.page.evaluate(_BROKEN) == []
 
 
+def test_a_design_breaks_between_its_words_alone(window: Window, address: str) -> None:
+    for merge in ("conv-multilevel", "separate-heads"):
+        design = f"vit_tiny@448 vit_base@224; merge={merge}"
+        view = window(address, **PHONE).open(f"design?pick={design}")
+        shown = view.page.locator("code.piip-design").first
+        shown.wait_for()
+        assert shown.inner_text() == design
+        for width in range(390, 260, -10):  # so that a line would end after a hyphen
+            view.page.set_viewport_size({"width": width, "height": 844})
+            assert view.page.evaluate(_TORN) == []
+
+
 def test_no_label_of_a_drawing_is_cut(window: Window, address: str) -> None:
     view = window(address, **PHONE).open(f"design?pick={LONG}")
     view.page.locator(".st-key-drawing .annotation-text").first.wait_for()
@@ -61,6 +73,12 @@ _BROKEN = """() => {
   const shown = [...document.querySelectorAll('p code')];
   return shown.filter(code => code.offsetHeight > 1.9 * parseFloat(getComputedStyle(code).fontSize))
     .map(code => code.textContent);
+}"""
+
+_TORN = """() => {
+  const words = [...document.querySelectorAll('.piip-design span')];
+  return words.filter(word => word.offsetHeight > 1.9 * parseFloat(getComputedStyle(word).fontSize))
+    .map(word => word.textContent);
 }"""
 
 _OUTSIDE = """() => {

@@ -57,6 +57,13 @@ def test_plain_text_reads_back(words: str) -> None:
     assert html.unescape(text.plain(words)) == text.one_line(words)
 
 
+def test_a_design_is_words_that_read_back() -> None:
+    shown = text.design("vit_tiny@448 <b>; merge=conv-multilevel")
+    assert "<span>merge=conv-multilevel</span>" in shown
+    assert "<b>" not in shown
+    assert html.unescape(re.sub("<[^>]*>", "", shown)) == "vit_tiny@448 <b>; merge=conv-multilevel"
+
+
 def test_prose_escapes_markup_and_addresses() -> None:
     shown = text.prose("[a](http://x.y) <b> :red[z] www.x.y a@b.c")
     assert shown.replace("\\", "").replace("\u2060", "") == "[a](http://x.y) <b> :red[z] www.x.y a@b.c"
@@ -69,8 +76,8 @@ def test_a_command_is_code_word_by_word() -> None:
 
 
 def test_prose_keeps_options_and_percentages_whole() -> None:
-    shown = text.prose("choose another --storage (or --all-trials), `--x` costs a--b 33 % less")
-    assert re.findall("(?<!\\\\)`([^`]*)`", shown) == ["--storage", "--all-trials", "--x"]
+    shown = text.prose("choose another --storage (or --all-trials), `--x` costs a--b 33 % less with merge=conv-multilevel")
+    assert re.findall("(?<!\\\\)`([^`]*)`", shown) == ["--storage", "--all-trials", "--x", "merge=conv-multilevel"]
     assert "33\u00a0\\% less" in shown
 
 

@@ -59,8 +59,9 @@ def _designs(context: Context) -> None:
     plot.draw(bars, "modules", "FLOPs of the designs by part")
     scale = Scale.of([chosen.design for chosen in found.values()])
     for name, chosen in found.items():
-        shown = "" if chosen.trial is None else f"**{name}** · "
-        st.markdown(f"{shown}{text.code(chosen.design)}")
+        if chosen.trial is not None:
+            st.markdown(f"**{text.prose(name)}**")
+        st.html(text.design(chosen.design))
         plot.draw(
             drawing(chosen.design, scale), f"drawing_{chosen.design.id}", f"Architecture of {chosen.design}", least=680
         )

@@ -28,7 +28,7 @@ def show(context: Context) -> None:
         st.info("Select a design on the **Explore** page, in **Space** or in **Published**, or write one above.")
         return
     design = chosen.design
-    st.code(str(design), language=None, wrap_lines=True)
+    st.html(text.design(design))
     if context.source is not None and chosen.trial is not None:
         notes.field(context.source, chosen.trial)
     plot.draw(drawing(design), "drawing", f"Architecture of {design}", least=680)
@@ -137,7 +137,7 @@ def _nearest(design: Design) -> None:
     row, difference = nearest(design, _published())
     how_far = f"distance {text.number(difference, 2)}" if difference else "the same design"
     st.markdown(f"{text.code(row['row'])} · {text.prose(row['source'])} · {how_far}", help=_DISTANCE)
-    st.code(str(row["design"]), language=None, wrap_lines=True)
+    st.html(text.design(row["design"]))
     cost = [f"{row['gflops']:,g} GFLOPs"] if pd.notna(row["gflops"]) else []
     st.caption(
         "Published: " + ", ".join(metrics_of(row) + cost) + ". Full training runs; not comparable with a proxy score."

@@ -385,12 +385,13 @@ function configOf(Plotly, picks) {
     icon: Plotly.Icons.disk,
     click: (plot) => Plotly.downloadImage(plot, { format: "svg", filename: "piip-explore" }),
   };
+  const select = ["select2d", "lasso2d"];
   return {
     displaylogo: false,
     responsive: true,
     displayModeBar: isTouch() ? false : "hover",
-    modeBarButtonsToRemove: ["autoScale2d", "toImage"],
-    modeBarButtonsToAdd: [...(picks ? ["select2d", "lasso2d"] : []), png, svg],
+    modeBarButtonsToRemove: ["autoScale2d", "toImage", ...(picks ? [] : select)],
+    modeBarButtonsToAdd: [...(picks ? select : []), png, svg],
   };
 }
 
