@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,14 +69,14 @@ def command(
         found = _within_latency(found, max_latency_ms)
     device = None if profile is None else load(profile)
     within = report.budget(found, max_gflops, None if max_params is None else max_params * 1e6)
-    front = report.front_table(found, within)
+    front = cache(lambda: report.front_table(found, within))
     if out is not None:
-        table = report.trials_table(found) if all_trials else report.history(found) if history else front
+        table = report.trials_table(found) if all_trials else report.history(found) if history else front()
         table = _told(table, found, metric, None if history else device)
         report.write_table(table, out, force)
         click.echo(printable(f"{len(table)} rows written to {out}"), err=as_json)
     if as_json:
-        summary = report.summary(found, _told(front, found, metric, device))
+        summary = report.summary(found, _told(front(), found, metric, device))
         if metric is not None:
             summary["expected_metric"] = metric
         if device is not None:
@@ -86,7 +87,7 @@ def command(
         click.echo(report.front_text(found, within, metric) + (f"\n{failed}" if failed else ""))
         if device is not None:
             click.echo(f"\npredicted latency, {device.conditions_text()}")
-            for row in _told(front, found, None, device).itertuples():
+            for row in _told(front(), found, None, device).itertuples():
                 click.echo(f"{row.trial:>5}  {row.latency_ms:.4g} ms")
 
 

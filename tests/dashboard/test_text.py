@@ -76,7 +76,9 @@ def test_a_command_is_code_word_by_word() -> None:
 
 
 def test_prose_keeps_options_and_percentages_whole() -> None:
-    shown = text.prose("choose another --storage (or --all-trials), `--x` costs a--b 33 % less with merge=conv-multilevel")
+    shown = text.prose(
+        "choose another --storage (or --all-trials), `--x` costs a--b 33 % less with merge=conv-multilevel"
+    )
     assert re.findall("(?<!\\\\)`([^`]*)`", shown) == ["--storage", "--all-trials", "--x", "merge=conv-multilevel"]
     assert "33\u00a0\\% less" in shown
 

@@ -15,7 +15,7 @@ import pytest
 from piip_explore import cli
 from piip_explore.design import Design
 from piip_explore.predict import expect
-from piip_explore.search import session
+from piip_explore.search import report, session
 from piip_explore.search.columns import read
 from piip_explore.search.evaluators import Outcome
 from tests.commands import run_all
@@ -104,6 +104,13 @@ def test_results_are_written_once(here, capsys):
         status, _, err = run(capsys, "pareto", "a", *arguments)
         assert status == 2
         assert "exists" in err
+
+
+@pytest.mark.parametrize("rows", [["--out", "all.csv", "--all-trials"], ["--out", "h.csv", "--history"]])
+def test_rows_that_are_not_the_front_s_do_without_it(here, capsys, monkeypatch, rows):
+    make(here / "studies" / "a.journal", 12, "a")
+    monkeypatch.setattr(report, "front_table", lambda *_: pytest.fail("makes the front's table"))
+    assert run(capsys, "pareto", "a", *rows)[0] == 0
 
 
 def test_a_table_that_cannot_be_written_leaves_the_one_that_was_there(here, capsys):
