@@ -93,8 +93,7 @@ class Columns:
 
     def attributes_of(self, row: int) -> dict[str, Any]:
         """Return the user attributes that a trial has, as JSON can say them."""
-        values = {str(name): plain(value) for name, value in self.attributes.iloc[row].items()}
-        return {name: value for name, value in values.items() if value is not None}
+        return plain_row(self.attributes, row)
 
     @cached_property
     def costs(self) -> Mapping[str, Floats]:
@@ -271,3 +270,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return None if type(value).__name__ in ("NAType", "NaTType") else value
+
+
+def plain_row(table: pd.DataFrame, row: int) -> dict[str, Any]:
+    """Return what a row of a table has, as JSON can say it, by column."""
+    values = {str(name): plain(value) for name, value in table.iloc[row].items()}
+    return {name: value for name, value in values.items() if value is not None}

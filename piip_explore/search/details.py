@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from piip_explore.errors import InputError
 from piip_explore.search import pareto
-from piip_explore.search.columns import Columns, plain
+from piip_explore.search.columns import Columns, plain, plain_row
 from piip_explore.search.report import unit
 from piip_explore.search.storage import STATES
 from piip_explore.terminal import printable
@@ -67,19 +66,15 @@ def details(columns: Columns, what: str) -> list[dict[str, Any]]:
 
 
 def _detail(columns: Columns, row: int, on_front: bool) -> dict[str, Any]:
-    def present(frame: pd.DataFrame) -> dict[str, Any]:
-        values = {str(name): plain(value) for name, value in frame.iloc[row].items()}
-        return {name: value for name, value in values.items() if value is not None}
-
     times = {name: getattr(columns, name)[row] for name in ("started", "completed")}
     return {
         "trial": int(columns.number[row]),
         "state": STATES[columns.state[row]],
         "on_front": on_front,
         "values": {name: plain(value) for name, value in zip(columns.objectives, columns.values[row], strict=True)},
-        "params": present(columns.params),
+        "params": plain_row(columns.params, row),
         "attributes": columns.attributes_of(row),
-        "constraints": present(columns.constraints),
+        "constraints": plain_row(columns.constraints, row),
         **{name: None if np.isnat(moment) else f"{moment}Z" for name, moment in times.items()},
     }
 
