@@ -175,6 +175,25 @@ def test_rows_of_other_schedules_and_metrics_are_not_paired(tmp_path):
     assert list(zip(found.better, found.worse, strict=True)) == [(1, 0)]
 
 
+def test_rows_of_several_tables_are_paired_by_their_recipe(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text(
+        "row,source,task,head,branches,interactions,attention,deform_heads,merge,box_ap,structure,gflops\n"
+        "a,one,coco,1x,vit_tiny@448,0,,,,30,known,10\nb,one,coco,1x,vit_small@448,0,,,,35,known,20\n"
+        "c,two,coco,1x,vit_base@448,0,,,,40,known,15\nd,two,coco,3x,vit_base@672,0,,,,45,known,90\n"
+    )
+    rows = rows_of(path)
+    assert rows.recipe == ("coco, 1x", "coco, 1x", "coco, 1x", "coco, 3x")
+    anywhere = pairs(rows, across_tables=True)
+    assert list(zip(anywhere.better, anywhere.worse, strict=True)) == [(1, 0), (2, 0), (2, 1)]
+    comparison = Comparison(rows.frame().assign(proxy=[1.0, 3, 2, 4], FLOPs=rows.gflops), ("proxy", "FLOPs"))
+    assert list(comparison.right["proxy"]) == [1]
+    assert list(comparison.right_across_tables["proxy"]) == [1, 1, 0]
+    assert list(comparison.right_across_tables["FLOPs"]) == [1, 1, 0]
+    alike = Comparison(comparison.rows.assign(**{"trained as": "x"}), ("proxy", "FLOPs"))
+    assert list(alike.right_across_tables["proxy"]) == [0.5] * 3
+
+
 def test_a_design_that_shrinks_to_another_ties_with_it(tiny, own_rows):
     """Scores that differ all the same, as a GPU's may, are no order of one network."""
     rows = rows_of(own_rows)
@@ -185,6 +204,8 @@ def test_a_design_that_shrinks_to_another_ties_with_it(tiny, own_rows):
     alike = found.rows.assign(**{"trained as": "x"})
     comparison = Comparison(alike, ("proxy", "FLOPs"))
     assert comparison.coincide.all()
+    assert found.statistics["proxy"]["across tables"] == 100
+    assert found.statistics["proxy"]["number of pairs"]["across tables"] == 3
     assert list(comparison.right["proxy"]) == [0.5] * 3
     assert set(comparison.right["FLOPs"]) == {1}
 

@@ -46,8 +46,8 @@ class Comparison:
     """All predictors on the same pairs.
 
     `rows` has `row`, `table`, `design` (text), `gflops`, `published` and a column per name of `predictors`. Optional:
-    `metric`, where tables have several, and `trained as`, an id of the shrunken design: predictors that see only that
-    cannot tell rows apart that share it.
+    `metric` and `recipe`, where there are several, and `trained as`, an id of the shrunken design: predictors that see
+    only that cannot tell rows apart that share it.
     """
 
     rows: pd.DataFrame
@@ -55,35 +55,52 @@ class Comparison:
 
     @cached_property
     def pairs(self) -> Pairs:
-        """All pairs that the rows have."""
+        """All pairs of rows of one table."""
+        return pairs(self._rows)
+
+    @cached_property
+    def pairs_across_tables(self) -> Pairs:
+        """All pairs of rows, whatever their tables: what a search compares differs in more than one thing."""
+        return pairs(self._rows, across_tables=True)
+
+    @cached_property
+    def _rows(self) -> Rows:
         rows = self.rows
-        metric = rows["metric"].astype(str) if "metric" in rows else [""] * len(rows)
-        return pairs(
-            Rows(
-                tuple(rows["row"].astype(str)),
-                tuple(rows["table"].astype(str)),
-                tuple(Design.parse(text) for text in rows["design"].astype(str)),
-                tuple(metric),
-                rows["published"].to_numpy(float),
-                rows["gflops"].to_numpy(float),
-            )
+        metric, recipe = (rows[name].astype(str) if name in rows else [""] * len(rows) for name in ("metric", "recipe"))
+        return Rows(
+            tuple(rows["row"].astype(str)),
+            tuple(rows["table"].astype(str)),
+            tuple(recipe),
+            tuple(Design.parse(text) for text in rows["design"].astype(str)),
+            tuple(metric),
+            rows["published"].to_numpy(float),
+            rows["gflops"].to_numpy(float),
         )
 
     @cached_property
     def coincide(self) -> npt.NDArray[np.bool_]:
         """Pairs that are the same design after shrinking: the proxy cannot tell them apart."""
-        if "trained as" not in self.rows:
-            return np.zeros(len(self.pairs), dtype=bool)
-        ids = self.rows["trained as"].to_numpy(str)
-        return np.asarray(ids[self.pairs.better] == ids[self.pairs.worse])
+        return self._coincide(self.pairs)
 
     @cached_property
     def right(self) -> dict[str, npt.NDArray[np.float64]]:
         """Per predictor and pair: 1 ordered right, 0 wrong, 0.5 no order."""
-        found = {name: pair_scores(self.rows[name].to_numpy(float), self.pairs) for name in self.predictors}
-        for name in set(TRAINED) & set(found):
-            found[name] = np.where(self.coincide, 0.5, found[name])
-        return found
+        return {name: self._right(name, self.pairs) for name in self.predictors}
+
+    @cached_property
+    def right_across_tables(self) -> dict[str, npt.NDArray[np.float64]]:
+        """The same for `pairs_across_tables`."""
+        return {name: self._right(name, self.pairs_across_tables) for name in self.predictors}
+
+    def _right(self, predictor: str, of: Pairs) -> npt.NDArray[np.float64]:
+        found = pair_scores(self.rows[predictor].to_numpy(float), of)
+        return np.where(self._coincide(of), 0.5, found) if predictor in TRAINED else found
+
+    def _coincide(self, of: Pairs) -> npt.NDArray[np.bool_]:
+        if "trained as" not in self.rows:
+            return np.zeros(len(of), dtype=bool)
+        ids = self.rows["trained as"].to_numpy(str)
+        return np.asarray(ids[of.better] == ids[of.worse])
 
     @cached_property
     def asked(self) -> dict[str, npt.NDArray[np.bool_]]:

@@ -21,7 +21,7 @@ _CLOSE = 0.15
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of rows of one table whose published metrics differ by a meaningful amount, as columns.
+    """Pairs of rows whose published metrics compare and differ by a meaningful amount, as columns.
 
     `better` and `worse` are row indices, `question` what sets the two apart.
     """
@@ -37,11 +37,15 @@ class Pairs:
         return Pairs(self.better[keep], self.worse[keep], self.question[keep])
 
 
-def pairs(rows: Rows, difference: float = 0.5) -> Pairs:
-    """Return all pairs within a table and metric that differ by at least `difference` points and in their designs."""
+def pairs(rows: Rows, difference: float = 0.5, across_tables: bool = False) -> Pairs:
+    """Return all pairs within a table and metric that differ by at least `difference` points and in their designs.
+
+    With `across_tables`, those within a recipe and metric.
+    """
     columns: list[tuple[int, int, str]] = []
+    groups = list(zip(rows.recipe if across_tables else rows.table, rows.metric, strict=True))
     for i, j in combinations(range(len(rows)), 2):
-        if (rows.table[i], rows.metric[i]) != (rows.table[j], rows.metric[j]) or rows.design[i].id == rows.design[j].id:
+        if groups[i] != groups[j] or rows.design[i].id == rows.design[j].id:
             continue
         if abs(rows.value[i] - rows.value[j]) < difference - 1e-9:
             continue

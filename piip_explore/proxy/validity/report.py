@@ -16,8 +16,11 @@ def text(report: Report) -> str:
     questions = [name for name in found["proxy"]["questions"] if name != "macro"]
     tables = list(found["proxy"]["tables"])
     count = found["proxy"]["number of pairs"]
-    lines = [f"Pairwise accuracy in percent ({count['all']} pairs that differ by 0.5 or more, {count['hard']} hard)"]
-    head = ["", *questions, "macro", "hard pairs", "macro over tables"]
+    lines = [
+        f"Pairwise accuracy in percent ({count['all']} pairs that differ by 0.5 or more, {count['hard']} hard; "
+        f"{count['across tables']} across tables)"
+    ]
+    head = ["", *questions, "macro", "hard pairs", "macro over tables", "across tables"]
     lines += aligned([head, *([name, *_of_all(values, questions)] for name, values in found.items())])
     for table in tables:
         rows = found["proxy"]["tables"][table]
@@ -47,7 +50,8 @@ def _noise(proxy: dict[str, Any]) -> list[str]:
 
 def _of_all(values: dict[str, Any], questions: Sequence[str]) -> list[str]:
     asked = [values["questions"].get(name) for name in (*questions, "macro")]
-    return [_number(value) for value in (*asked, values["hard pairs"], values["macro over tables"])]
+    rest = [values[name] for name in ("hard pairs", "macro over tables", "across tables")]
+    return list(map(_number, (*asked, *rest)))
 
 
 def _of_table(values: dict[str, Any]) -> list[str]:

@@ -32,7 +32,8 @@ def _merge_ablation() -> pd.DataFrame:
     """
     everything = published.load()
     base = everything.loc[everything["row"] == _ABLATED, "gflops"].to_numpy(float)[0]
-    frame = published.merge_ablation().assign(structure="known", task="coco-detection", gflops=float(base))
+    same = {"structure": "known", "task": "coco-detection", "head": "Mask R-CNN 1x"}
+    frame = published.merge_ablation().assign(**same, gflops=float(base))
     frame["row"] = "merge-" + frame["out_branches"].astype(str)
     return frame
 
@@ -52,12 +53,14 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
 class Rows:
     """Designs with published metrics, as columns.
 
-    `name`, `table`, `design` as published, `metric` (a name of `METRICS`), `value` (percent) and `gflops`: printed, or
-    counted where none is printed. `left_out` says of every other row why it is not among them.
+    `name`, `table`, `recipe` (task and head: metrics of one recipe compare across tables), `design` as published,
+    `metric` (a name of `METRICS`), `value` (percent) and `gflops`: printed, or counted where none is printed.
+    `left_out` says of every other row why it is not among them.
     """
 
     name: tuple[str, ...]
     table: tuple[str, ...]
+    recipe: tuple[str, ...]
     design: tuple[Design, ...]
     metric: tuple[str, ...]
     value: np.ndarray
@@ -73,6 +76,7 @@ class Rows:
             {
                 "row": self.name,
                 "table": self.table,
+                "recipe": self.recipe,
                 "design": list(map(str, self.design)),
                 "gflops": self.gflops,
                 "metric": self.metric,
@@ -111,11 +115,19 @@ def rows_of(path: Path) -> Rows:
 
 
 def _table_names(frame: pd.DataFrame, default: str) -> list[str]:
-    texts = frame[["source", "task", "head"]].astype(object).fillna("").astype(str)
+    texts = _texts(frame[["source", "task", "head"]])
     heads = texts.groupby(["source", "task"])["head"].transform("nunique")
     dense = ~texts["task"].str.contains("classification")  # a classifier's head is a part of the design
     texts["head"] = texts["head"].where((heads > 1) & dense, "")
-    return [", ".join(filter(None, parts)) or default for parts in texts.itertuples(index=False)]
+    return [name or default for name in _joined(texts)]
+
+
+def _joined(columns: pd.DataFrame) -> list[str]:
+    return [", ".join(filter(None, parts)) for parts in _texts(columns).itertuples(index=False)]
+
+
+def _texts(columns: pd.DataFrame) -> pd.DataFrame:
+    return columns.astype(object).fillna("").astype(str)
 
 
 def _rows(frame: pd.DataFrame) -> Rows:
@@ -140,6 +152,7 @@ def _rows(frame: pd.DataFrame) -> Rows:
     return Rows(
         tuple(kept["row"].astype(str)),
         tuple(kept["table"].astype(str)),
+        tuple(_joined(kept[["task", "head"]])),
         designs,
         tuple(metrics[column] for column in first),
         values[keep, first],

@@ -112,7 +112,12 @@ def _statistics(comparison: Comparison, name: str) -> dict[str, Any]:
     return {
         "questions": statistics.by_question(right, every),
         "hard pairs": statistics.percent(right[difficult]),
-        "number of pairs": {"all": len(every), "hard": int(difficult.sum())},
+        "across tables": statistics.percent(comparison.right_across_tables[name]),
+        "number of pairs": {
+            "all": len(every),
+            "hard": int(difficult.sum()),
+            "across tables": len(comparison.pairs_across_tables),
+        },
         "tables": per_table,
         "macro over tables": float(np.mean(judged)) if judged else float("nan"),
     }
