@@ -1,13 +1,14 @@
 """Checkpoint files in and out, read as tensors only.
 
-Our files are safetensors with the design in the metadata; their tensors are named as in `build(design)`. Tensors of the
-authors that no network of ours reads (a class slot in a position embedding, the last norm of a ConvNeXt) are kept under
-the prefix `official.`, so a round trip loses nothing.
+Our files are safetensors with the design and a checksum in the metadata; their tensors are named as in `build(design)`.
+Tensors of the authors that no network of ours reads (a class slot in a position embedding, the last norm of a ConvNeXt)
+are kept under the prefix `official.`, so a round trip loses nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib
 import io
 import json
@@ -35,6 +36,7 @@ UNUSED = "official."
 
 _WRAPPERS = ("state_dict", "model", "module", "model_state_dict", "model_state", "net")
 _PREFIXES = ("_orig_mod.", "module.", "model.")
+_FORMAT = "piip-explore"
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,17 @@ def find_weights(name: str) -> Path:
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safetensors.safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
     except (safetensors.SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise InputError(f"cannot read '{path}' as safetensors: {_first_line(error)}") from None
+    seal = metadata.get("sha256") if metadata.get("format") == _FORMAT else None  # earlier versions wrote none
+    if seal and seal != _digest(tensors, metadata.get("design", "")):
+        raise InputError(
+            f"'{path}' is damaged: its checksum does not match; run the `piip-explore train` or `import` that wrote it "
+            "again"
+        )
+    return tensors, metadata
 
 
 def _read_torch(path: Path) -> Any:
@@ -155,7 +165,18 @@ def our_file(weights: OurWeights) -> bytes:
     """Return our checkpoint file, with the text of the design in its metadata; equal weights make equal bytes."""
     tensors = {name: tensor.detach().contiguous() for name, tensor in weights.state.items()}
     tensors |= {UNUSED + name: tensor.detach().contiguous() for name, tensor in weights.unused.items()}
-    return _sorted_header(safetensors.torch.save(tensors, {"design": str(weights.design), "format": "piip-explore"}))
+    design = str(weights.design)
+    metadata = {"design": design, "format": _FORMAT, "sha256": _digest(tensors, design)}
+    return _sorted_header(safetensors.torch.save(tensors, metadata))
+
+
+def _digest(tensors: Mapping[str, Tensor], design: str) -> str:
+    """Return the SHA-256 of a design's text and of its tensors: names, types, shapes and bytes."""
+    digest = hashlib.sha256(design.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _sorted_header(file: bytes) -> bytes:

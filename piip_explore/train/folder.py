@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-import os
 import re
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import BufferedWriter, FileIO
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ class RunFolder:
         return wait
 
     def load(self, settings: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the checkpoint's state, on the CPU; None where there is none.
+        """Return the checkpoint's state, on the CPU; None where there is none. Its `rows` are those of the metrics.
 
         Raises:
             InputError: it belongs to other settings, or cannot be read.
@@ -90,14 +90,17 @@ class RunFolder:
                 raise InputError(
                     f"'{path}' was trained with {name} {kept.get(name)!r}, not {value!r}: choose another --out"
                 )
+        if "rows" not in state:  # earlier versions kept them in their file alone
+            state["rows"] = [row for row in _whole_rows(self.root / METRICS) if row["step"] <= state["step"]]
         return state
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write the checkpoint, whole or not at all, with a checksum."""
 
         def write(path: Path) -> None:
-            torch.save(dict(state), path)
-            _seal(path)
+            with _SealedFile(path) as file:
+                torch.save(dict(state), file)
+                file.seal()
 
         write_whole(self.root / CHECKPOINT, write)
 
@@ -110,27 +113,37 @@ class RunFolder:
         with (self.root / METRICS).open("a") as file:
             file.write(json.dumps(row) + "\n")
 
-    def rewind(self, step: int) -> None:
-        """Take back the rows of metrics after a step, which are about to be written again."""
-        path = self.root / METRICS
-        if not path.exists():
-            return
-        rows = [row for row in _whole_rows(path) if row["step"] <= step]
-        self.write(METRICS, "".join(json.dumps(row) + "\n" for row in rows).encode())
-
     def holds(self, name: str, content: bytes) -> bool:
         """Return whether a file is there, with this content."""
         path = self.root / name
         return path.exists() and path.read_bytes() == content
 
 
-def _seal(path: Path) -> None:
-    """Append the SHA-256 of a file of `torch.save`, as the comment of a ZIP archive, which any reader skips."""
-    with path.open("r+b") as file:
-        file.seek(-2, os.SEEK_END)
-        file.write(_COMMENT)
-        file.seek(0)
-        file.write(hashlib.file_digest(file, "sha256").hexdigest().encode())
+class _SealedFile(BufferedWriter):
+    """A file for `torch.save`, and then its SHA-256, as the comment of a ZIP archive, which any reader skips."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(FileIO(path, "w"))
+        self._digest, self._held = hashlib.sha256(), b""
+
+    def write(self, content: Any) -> int:
+        """Write all but the last two bytes, which are held back: an archive's say that it has no comment."""
+        part = memoryview(content)
+        if len(part) < len(_COMMENT):
+            part, self._held = memoryview(self._held + part), b""
+        self._put(self._held)
+        self._put(part[:-2])
+        self._held = bytes(part[-2:])
+        return len(content)
+
+    def seal(self) -> None:
+        """Write the checksum."""
+        self._put(_COMMENT)
+        super().write(self._digest.hexdigest().encode())
+
+    def _put(self, content: bytes | memoryview) -> None:
+        self._digest.update(content)
+        super().write(content)
 
 
 def _check(path: Path) -> None:
@@ -152,9 +165,9 @@ def _check(path: Path) -> None:
 
 
 def _whole_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield rows; the last one may be cut off by a kill."""
-    for line in path.read_text().splitlines():
+    """Yield the rows of metrics in a file, where there is one; the last one may be cut off by a kill."""
+    for line in path.read_bytes().splitlines() if path.exists() else ():
         with suppress(ValueError):
             row = json.loads(line)
-            if isinstance(row, dict) and "step" in row:
+            if isinstance(row, dict) and isinstance(row.get("step"), int):
                 yield row

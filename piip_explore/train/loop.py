@@ -19,9 +19,9 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
 from piip_explore.errors import InputError
-from piip_explore.export.checkpoints import OurWeights, our_file
+from piip_explore.export.checkpoints import OurWeights, our_file, read_checkpoint
 from piip_explore.train import stepper as steppers
-from piip_explore.train.folder import BEST, FINAL, WEIGHTS, RunFolder
+from piip_explore.train.folder import BEST, FINAL, METRICS, WEIGHTS, RunFolder
 from piip_explore.train.progress import Shown
 from piip_explore.train.samples import PreparedPictures, in_own_words, shares
 from piip_explore.train.settings import Settings
@@ -60,6 +60,7 @@ class _Run:
         self.settings, self.folder, self.machine, self.accelerator = settings, folder, machine, accelerator
         self.first: bool = accelerator.is_main_process
         self.kept = folder.load(settings.plain())
+        self.rows: list[dict[str, Any]] = [] if self.kept is None else self.kept["rows"]
         self.stopping = False
         self.best, self.loss, self.since = -math.inf, torch.zeros((), device=accelerator.device), 0
 
@@ -70,7 +71,7 @@ class _Run:
         plan = steppers.plan(self.settings, len(pictures), self.accelerator.num_processes, self.machine)
         if self.kept is not None and self.kept["step"] == plan.steps:
             metrics: dict[str, Any] = self.kept["metrics"]
-            if self.folder.holds(FINAL, _as_json(metrics)):
+            if self._whole(metrics):
                 return metrics
         stepper = Stepper(task, plan, self.accelerator)
         if self.kept is not None:
@@ -78,7 +79,7 @@ class _Run:
             self.best, self.since = self.kept["best"], self.kept["since"]
             self.loss += self.kept["loss"]
         if self.first:
-            self.folder.rewind(stepper.step)
+            self.folder.write(METRICS, _as_json(*self.rows))
         self._listen()
         with Shown(stepper.step, plan.steps, quiet=not self.first) as shown:
             shown.say(_opening(self.settings, plan, stepper.step))
@@ -86,8 +87,30 @@ class _Run:
         if self.first:
             self.folder.write(WEIGHTS, self._weights(task, stepper))
             self.folder.write(FINAL, _as_json(metrics))
+            self._mend_best(task, stepper, metrics, shown)
         self.accelerator.wait_for_everyone()
         return metrics
+
+    def _whole(self, metrics: dict[str, Any]) -> bool:
+        """Return whether a run that is done has all its files, none of them damaged."""
+        said = self.folder.holds(FINAL, _as_json(metrics)) and self.folder.holds(METRICS, _as_json(*self.rows))
+        return said and not _unreadable(self.folder.root / WEIGHTS) and not self._best_is_damaged()
+
+    def _best_is_damaged(self) -> bool:
+        best = self.folder.root / BEST
+        return best.exists() and _unreadable(best)
+
+    def _mend_best(self, task: TrainingTask, stepper: Stepper, metrics: dict[str, Any], shown: Shown) -> None:
+        """Write the best network again if it is damaged and the last one; that of an earlier epoch is gone."""
+        if not self._best_is_damaged():
+            return
+        if metrics["score"] == self.best:
+            self.folder.write(BEST, self._weights(task, stepper))
+        else:
+            shown.say(
+                f"'{self.folder.root / BEST}' is damaged, and its epoch is over: take {WEIGHTS}, or train again with "
+                "another --out"
+            )
 
     def _steps(
         self, task: TrainingTask, plan: Plan, stepper: Stepper, pictures: PreparedPictures, shown: Shown
@@ -171,13 +194,14 @@ class _Run:
     def _log(self, board: SummaryWriter | None, row: dict[str, Any]) -> None:
         if board is None:
             return
+        self.rows.append(row)
         self.folder.log(row)
         for name, value in row.items():
             if name not in ("step", "epoch"):
                 board.add_scalar(name, value, row["step"])
 
     def _save(self, stepper: Stepper, metrics: dict[str, Any]) -> None:
-        state = stepper.state() | {"settings": self.settings.plain(), "metrics": metrics}
+        state = stepper.state() | {"settings": self.settings.plain(), "metrics": metrics, "rows": self.rows}
         self.folder.save(state | {"loss": self.loss.item(), "since": self.since, "best": self.best})
 
     def _weights(self, task: TrainingTask, stepper: Stepper) -> bytes:
@@ -210,8 +234,16 @@ def _finite(loss: Tensor, step: int) -> float:
     return value
 
 
-def _as_json(metrics: dict[str, Any]) -> bytes:
-    return (json.dumps(metrics) + "\n").encode()
+def _as_json(*rows: dict[str, Any]) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def _unreadable(weights: Path) -> bool:
+    try:
+        read_checkpoint(weights)
+    except InputError:
+        return True
+    return False
 
 
 def _opening(settings: Settings, plan: Plan, step: int) -> str:

@@ -26,6 +26,7 @@ from piip_explore.export.checkpoints import (
     torch_file,
 )
 from piip_explore.models import build
+from tests.damage import damaged
 
 PARITY = sorted((Path(__file__).parents[1] / "models" / "parity").glob("*.safetensors"))
 
@@ -92,9 +93,9 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     safetensors.torch.save_file(state, tmp_path / "whole.safetensors")
     for kind in ("pth", "safetensors"):
         whole = (tmp_path / f"whole.{kind}").read_bytes()
-        for number, damaged in enumerate((whole[: len(whole) // 2], whole[:100], b"", b"\x00" * 200, b"hello")):
+        for number, content in enumerate((whole[: len(whole) // 2], whole[:100], b"", b"\x00" * 200, b"hello")):
             path = tmp_path / f"damaged{number}.{kind}"
-            path.write_bytes(damaged)
+            path.write_bytes(content)
             with pytest.raises(InputError) as refusal:
                 read_checkpoint(path)
             assert path.name in str(refusal.value)
@@ -142,3 +143,31 @@ def test_weights_that_diverged_are_refused(tmp_path: Path) -> None:
     (tmp_path / "w.safetensors").write_bytes(our_file(OurWeights(design, state | {name: state[name] / 0}, {})))
     with pytest.raises(InputError, match=rf"w\.safetensors': {name} holds numbers that are not finite"):
         read_ours(tmp_path / "w.safetensors")
+
+
+def test_damaged_weights_are_refused_or_the_same(tmp_path: Path) -> None:
+    design = Design.parse("vit[depth=1,dim=8,heads=1]@32")
+    state, path = build(design).state_dict(), tmp_path / "w.safetensors"
+    path.write_bytes(our_file(OurWeights(design, state, {"norm.bias": torch.ones(3, dtype=torch.bfloat16)})))
+    refused = []
+    for _ in damaged(path, flips=2000):
+        try:
+            read = read_ours(path)
+        except InputError as error:
+            refused.append(str(error))
+        else:
+            assert read.design == design
+            assert same(read.state, state)
+    assert len(refused) > 1900
+    assert all(str(path) in sentence for sentence in refused)
+    assert sum("is damaged: its checksum does not match; run the" in sentence for sentence in refused) > 1500
+
+
+def test_weights_of_other_programs_and_earlier_versions_have_no_checksum(tmp_path: Path) -> None:
+    design = Design.parse("vit[depth=1,dim=8,heads=1]@32")
+    state, path = build(design).state_dict(), tmp_path / "w.safetensors"
+    for metadata in ({"design": str(design), "format": "piip-explore"}, {"format": "pt", "sha256": "of something"}):
+        safetensors.torch.save_file(state, path, metadata)
+        assert same(read_checkpoint(path).tensors, state)
+    path.write_bytes(our_file(OurWeights(design, state, {})))
+    assert same(safetensors.torch.load_file(path), state)

@@ -45,10 +45,11 @@ def test_a_run_killed_twice_ends_as_one_that_was_not(task: str, tmp_path: Path) 
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
     kept = {entry.name for entry in (tmp_path / "parts").iterdir()}
     assert kept == {*FILES, "tensorboard"}
-    metrics = (tmp_path / "whole/metrics.json").read_bytes()
-    (tmp_path / "whole/metrics.json").write_bytes(metrics.replace(b"1", b"3"))
-    assert Processes(path, tmp_path / "whole", 2).end() == [0, 0]
-    assert (tmp_path / "whole/metrics.json").read_bytes() == metrics, "remade from the checkpoint"
+    for name in ("metrics.json", "metrics.jsonl", "weights.safetensors"):
+        whole = (tmp_path / "whole" / name).read_bytes()
+        (tmp_path / "whole" / name).write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+        assert Processes(path, tmp_path / "whole", 2).end() == [0, 0]
+        assert (tmp_path / "whole" / name).read_bytes() == whole, f"{name} is remade from the checkpoint"
     weights = read_ours(tmp_path / "whole" / "weights.safetensors")
     build(weights.design, num_classes=2 if task == "classification" else None).load_state_dict(weights.state)
 
