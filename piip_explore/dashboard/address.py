@@ -18,8 +18,8 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from piip_explore.design import Design
 
-MOST_SELECTED = 50
-"""More designs than this are not kept in an address."""
+MOST_SELECTED, MOST_PINNED = 50, 6
+"""More designs than these are not kept in an address."""
 
 _STORE = "_view"
 
@@ -128,12 +128,22 @@ def _keep(name: str, default: Any, then: Callable[[], None] | None) -> None:
         then()
 
 
-# ---- The selected designs
+# ---- The selected and the pinned designs
 
 
 def picks() -> tuple[str, ...]:
     """Return the tokens of the selected designs, in the order of their selection."""
     return get("pick")[:MOST_SELECTED]
+
+
+def pinned() -> tuple[str, ...]:
+    """Return the tokens of the pinned designs, in the order of their pinning."""
+    return get("pin")[:MOST_PINNED]
+
+
+def compared() -> tuple[str, ...]:
+    """Return the tokens of what the Compare page compares: the pinned designs, then the selected ones."""
+    return tuple(dict.fromkeys([*pinned(), *picks()]))
 
 
 def select(tokens: Iterable[object], *, add: bool = False) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from piip_explore.dashboard import address, options, pins, selection
+from piip_explore.dashboard import address, options, selection
 from piip_explore.dashboard.context import ACCOUNTINGS, Context, choose_study, sentences
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _menu(context: Context) -> dict[str, list[StreamlitPage]]:
     """Return the pages by place; how many designs Compare holds is in its title."""
     places: dict[str, list[StreamlitPage]] = {}
     for name, (title, icon, place) in PAGES.items():
-        count = len(pins.compared()) if name == "compare" else 0
+        count = len(address.compared()) if name == "compare" else 0
         shown = f"{title} ({count})" if count else title
         page = st.Page(_shown(name, context), title=shown, icon=icon, url_path=name, default=name == "explore")
         context.pages[name] = page

@@ -84,10 +84,10 @@ def _trial(context: Context, tradeoff: Tradeoff, selected: Sequence[int]) -> Non
         _loss(tradeoff, row)
     with st.container(horizontal=True):
         token = str(row)
-        label = "Unpin" if token in pins.pinned() else "Pin"
+        label = "Unpin" if token in address.pinned() else "Pin"
         st.button(label, icon=":material/push_pin:", on_click=_pin, args=(token,), key="pin_it")
         context.link("design", "Open the design", icon=":material/schema:")
-        if len(selected) > 1 or pins.pinned():
+        if len(selected) > 1 or address.pinned():
             context.link("compare", "Compare", icon=":material/compare_arrows:")
     if context.source is not None:
         notes.field(context.source, row)

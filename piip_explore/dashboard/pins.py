@@ -8,31 +8,21 @@ from piip_explore.dashboard import address, text
 from piip_explore.dashboard.figures import palette
 
 COLORS = (palette.ORANGE, palette.GREEN, palette.PURPLE, palette.VERMILLION, palette.SKY, palette.YELLOW)
-"""The colour of the first pin, the second, ...; there are no more pins than colours."""
-
-
-def pinned() -> tuple[str, ...]:
-    """Return the tokens of the pinned designs, in the order of their pinning."""
-    return address.get("pin")[: len(COLORS)]
+"""The colour of the first pin, the second, ...: of as many as an address keeps."""
 
 
 def colors() -> dict[str, str]:
     """Return the colour of every pinned design by its token."""
-    return dict(zip(pinned(), COLORS, strict=False))
-
-
-def compared() -> tuple[str, ...]:
-    """Return the tokens of what the Compare page compares: the pinned designs, then the selected ones."""
-    return tuple(dict.fromkeys([*pinned(), *address.picks()]))
+    return dict(zip(address.pinned(), COLORS, strict=False))
 
 
 def toggle(token: str) -> None:
     """Pin or unpin a design; one too many replaces the last pin."""
-    pins = pinned()
+    pins = address.pinned()
     if token in pins:
         address.put(pin=[pin for pin in pins if pin != token])
     else:
-        address.put(pin=[*pins[: len(COLORS) - 1], token])
+        address.put(pin=[*pins[: address.MOST_PINNED - 1], token])
 
 
 def name(token: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from piip_explore.dashboard import address, pins, text
+from piip_explore.dashboard import address, text
 from piip_explore.dashboard.trials import Trials
 from piip_explore.design import Design
 from piip_explore.errors import InputError
@@ -71,9 +71,9 @@ def _keep(found: Sequence[Chosen]) -> None:
 
 def select(tokens: Iterable[object], *, add: bool = False) -> bool:
     """Select designs; return whether the number of compared designs, which the menu shows, changed with it."""
-    before = len(pins.compared())
+    before = len(address.compared())
     address.select(tokens, add=add)
-    return len(pins.compared()) != before
+    return len(address.compared()) != before
 
 
 def field(label: str, key: str, *, add: bool) -> None:

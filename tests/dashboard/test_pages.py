@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from piip_explore.dashboard import choices, exports, limits, selection, studies, validity
+from piip_explore.dashboard import address, choices, exports, limits, pins, selection, studies, validity
 from piip_explore.dashboard import spaces as counted_spaces
 from piip_explore.dashboard.comparison import side_by_side
 from piip_explore.dashboard.figures import contents
@@ -120,6 +120,10 @@ def test_a_kept_range_narrows_chart_and_lines_are_drawn_whole(app: AppTest, demo
     }
     next(button for button in app.button if button.label == "Clear the ranges").click().run()
     assert "ranges" not in app.query_params
+
+
+def test_every_pin_that_an_address_keeps_has_a_colour_of_its_own() -> None:
+    assert len(set(pins.COLORS)) == len(pins.COLORS) == address.MOST_PINNED
 
 
 def test_filters_that_nothing_fits_are_said(app: AppTest) -> None:

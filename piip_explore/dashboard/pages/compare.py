@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import streamlit as st
 
-from piip_explore.dashboard import address, expected, notes, pins, plot, selection, text, training
+from piip_explore.dashboard import address, expected, notes, plot, selection, text, training
 from piip_explore.dashboard.comparison import side_by_side
 from piip_explore.dashboard.context import Context, pinned, sentences
 from piip_explore.dashboard.figures.contents import ChartAxis
@@ -39,7 +39,7 @@ def show(context: Context) -> None:
 def _designs(context: Context) -> None:
     trials = pinned(context.source).trials if context.source else None
     selection.field("Add a design", "added", add=True)
-    found = {chosen.name: chosen for chosen in selection.selected(trials, pins.compared())}
+    found = {chosen.name: chosen for chosen in selection.selected(trials, address.compared())}
     if len(found) > MOST:
         tied = address.many("side", list(found), MOST)
         names = st.multiselect(f"Designs, up to {MOST}", list(found), max_selections=MOST, **tied) or list(found)[:MOST]

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from piip_explore import published
-from piip_explore.dashboard import address, exports, notes, pins, plot, selection, text, training
+from piip_explore.dashboard import address, exports, notes, plot, selection, text, training
 from piip_explore.dashboard.context import Context, pinned
 from piip_explore.dashboard.figures.cost import by_module
 from piip_explore.dashboard.figures.drawing import drawing
@@ -48,7 +48,7 @@ def _choose(trials: Trials | None) -> Chosen | None:
     with right:
         selection.field("Write a design", "written", add=False)
     with left:
-        found = {chosen.name: chosen for chosen in selection.selected(trials, [*address.picks(), *pins.pinned()])}
+        found = {chosen.name: chosen for chosen in selection.selected(trials, [*address.picks(), *address.pinned()])}
         if not found:
             return None
         names = list(found)
