@@ -114,7 +114,7 @@ def _objection(found: Columns, answer: Recommendation) -> list[str]:
 
     if answer.simplest is None or not expected.by_proxy(found.record):
         return []
-    metric = expected.metric_of(found.record)
+    metric = expected.metric_of(found)
     objections = expected.of_choice(found, answer.simplest, answer.within, metric)
     return [expected.text(found, objections, metric)] if objections else []
 

@@ -22,7 +22,7 @@ _KNOWN: dict[tuple[str, str], tuple[float, float]] = {}
 
 def metric_of(trials: Trials | None) -> str:
     """Return the metric that full training on a study's task is judged by, as `piip_explore.predict` names it."""
-    return of_study.metric_of(trials.columns.record if trials is not None else {})
+    return of_study.metric_of(None if trials is None else trials.columns)
 
 
 def columns(trials: Trials) -> tuple[ChartAxis, Floats, Floats]:

@@ -61,7 +61,7 @@ def offer(chosen: Chosen, trials: Trials | None) -> None:
 
 def usual(trials: Trials | None) -> str:
     """Return the target that a study's task calls for."""
-    return f"official-{trials.task if trials is not None else 'detection'}"
+    return f"official-{trials.columns.task if trials is not None else 'detection'}"
 
 
 _TRACED = ("torch-export", "onnx")

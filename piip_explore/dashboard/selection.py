@@ -47,7 +47,7 @@ def _resolve(token: str, trials: Trials | None) -> Chosen:
     if design is not None:
         return Chosen(token, design)
     number = int(token)
-    if trials is None or number >= len(trials):
+    if trials is None or number >= len(trials.designs):
         raise InputError(f"trial {number} is not in this study")
     if trials.designs[number] is None:
         raise InputError(f"trial {number} names no design: it was not made by 'piip-explore search'")

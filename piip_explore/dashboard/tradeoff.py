@@ -73,13 +73,13 @@ class Tradeoff:
     @cached_property
     def objections(self) -> list[Objection]:
         """Where what is expected contradicts the front of a proxy's score; rows are trials. Takes seconds to load."""
-        record = self.trials.columns.record
-        if self.y is not self.trials.score or not expected.by_proxy(record):
+        columns = self.trials.columns
+        if self.y is not self.trials.score or not expected.by_proxy(columns.record):
             return []
         rows = np.flatnonzero(self.shown)
         front = np.flatnonzero(np.isin(rows, self.front))
         texts, costs = [str(text) for text in self.trials.designs[rows]], self.losses(rows)[:, :1]
-        found = expected.objections(texts, self.y[rows], costs, front, expected.metric_of(record))
+        found = expected.objections(texts, self.y[rows], costs, front, expected.metric_of(columns))
         return expected.of_rows(found, rows)
 
     def losses(self, rows: npt.NDArray[np.integer]) -> Floats:

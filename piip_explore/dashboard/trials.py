@@ -15,7 +15,7 @@ from piip_explore.dashboard import text
 from piip_explore.dashboard.figures.contents import ChartAxis
 from piip_explore.design import Interaction, Merge
 from piip_explore.errors import InputError
-from piip_explore.search import expected, pareto, report
+from piip_explore.search import pareto, report
 from piip_explore.search.columns import Columns
 from piip_explore.search.record import Record
 from piip_explore.search.storage import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
@@ -147,11 +147,6 @@ class Trials:
     def metric(self) -> str:
         """The name of the score."""
         return str(self.record.evaluator.get("metric", "score"))
-
-    @property
-    def task(self) -> str:
-        """What the designs are for: detection, segmentation or classification."""
-        return expected.task_of(self.columns.record)
 
     @cached_property
     def scored(self) -> Bools:

@@ -28,6 +28,8 @@ from piip_explore.search.storage import COMPLETE, RUNNING, WAITING, StorageURL, 
 
 Floats = npt.NDArray[np.float64]
 
+_TASKS = ("detection", "segmentation", "classification")
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -65,6 +67,20 @@ class Columns:
 
     def __len__(self) -> int:
         return len(self.number)
+
+    @property
+    def task(self) -> str:
+        """What the designs are for: detection, segmentation or classification.
+
+        Where the space names none of them, it is what the score judges, or else detection.
+        """
+        task = self.record.get("space", {}).get("task")
+        if task in _TASKS:
+            return str(task)
+        score = str(self.record.get("evaluator", {}).get("metric", "")).lower()
+        if "iou" in score or score == "likelihood":
+            return "segmentation"
+        return "classification" if "top" in score or "accuracy" in score else "detection"
 
     @cached_property
     def losses(self) -> Floats:

@@ -55,23 +55,12 @@ def by_proxy(record: Mapping[str, Any]) -> bool:
     return "score" in record.get("objectives", ()) and record.get("evaluator", {}).get("kind") == "proxy"
 
 
-def metric_of(record: Mapping[str, Any]) -> str:
-    """Return the metric that full training on a study's task is judged by, as `piip_explore.predict` names it."""
-    return _METRICS[task_of(record)]
+def metric_of(columns: Columns | None) -> str:
+    """Return the metric that full training on a study's task is judged by, as `piip_explore.predict` names it.
 
-
-def task_of(record: Mapping[str, Any]) -> str:
-    """Return the task of a study's space: detection, segmentation or classification.
-
-    Where the space names none of them, it is what the score judges, or else detection.
+    Where there is no study, it is the detectors'.
     """
-    task = record.get("space", {}).get("task")
-    if task in _METRICS:
-        return str(task)
-    score = str(record.get("evaluator", {}).get("metric", "")).lower()
-    if "iou" in score or score == "likelihood":
-        return "segmentation"
-    return "classification" if "top" in score or "accuracy" in score else "detection"
+    return _METRICS["detection" if columns is None else columns.task]
 
 
 def beside(columns: Columns, within: Mapping[str, float] | None = None, metric: str | None = None) -> Beside:
@@ -88,7 +77,7 @@ def beside(columns: Columns, within: Mapping[str, float] | None = None, metric: 
         return Beside((), (), ())
     from piip_explore.predict import METRICS, USUAL, none_predicted, table
 
-    asked, metric = metric is not None, metric or metric_of(columns.record)
+    asked, metric = metric is not None, metric or metric_of(columns)
     front = columns.front(within)
     designs = [Design.parse(text) for text in _texts(columns, front)]
     cells = _cells(table(designs, metric))

@@ -1,5 +1,7 @@
 """What is expected of a study's designs beside their proxy scores, and where the two contradict each other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -159,8 +161,9 @@ def test_a_row_without_a_number_has_a_dash():
     ],
 )
 def test_the_metric_is_that_of_the_spaces_task(task, score, metric):
-    assert expected.metric_of({"space": {"task": task}, "evaluator": {"metric": score}}) == metric
-    assert expected.metric_of({}) == "box_ap"
+    assert expected.metric_of(study(task=task, evaluator={"metric": score})) == metric
+    assert expected.metric_of(replace(study(), record={})) == "box_ap"
+    assert expected.metric_of(None) == "box_ap"
 
 
 def test_many_objections_are_counted():
