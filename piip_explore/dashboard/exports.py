@@ -13,8 +13,7 @@ from piip_explore.dashboard.selection import Chosen
 from piip_explore.dashboard.trials import Trials
 from piip_explore.design import Design
 from piip_explore.errors import InputError
-from piip_explore.export import TARGETS, Files, exporter
-from piip_explore.export.trials import of_trial
+from piip_explore.export import TARGETS, Files, Origin, exporter
 
 _LANGUAGES = {"py": "python", "yaml": "yaml", "json": "json", "md": "markdown"}
 
@@ -32,7 +31,7 @@ def offer(chosen: Chosen, trials: Trials | None) -> None:
         writer.check(chosen.design)
         if target in _TRACED and not _wanted(chosen.design, target):
             return
-        origin = None if chosen.trial is None or trials is None else of_trial(trials.columns, chosen.trial)[1]
+        origin = None if chosen.trial is None or trials is None else Origin.of(trials.columns, chosen.trial)
         files = writer.files(chosen.design, origin)
     except InputError as error:
         st.warning(text.prose(error), icon=":material/block:")

@@ -7,15 +7,19 @@ nothing silently.
 from __future__ import annotations
 
 import importlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from piip_explore.design import Design
 from piip_explore.errors import InputError, expected
 from piip_explore.files import write_whole
+
+if TYPE_CHECKING:
+    from piip_explore.search.columns import Columns  # loads Optuna, which a design's text does not need
 
 TARGETS = {
     "official-detection": "piip_explore.export.detection:OfficialDetection",
@@ -28,6 +32,9 @@ TARGETS = {
     "json": "piip_explore.export.design_json:DesignJson",
 }
 """Every target's name and the class that writes it."""
+
+_UNSAID = ("design", "id", "worker", "curve", "metric_curve")
+"""Attributes of a trial that are not conditions of its scores."""
 
 Files = dict[str, str | bytes]
 """File names, relative to the output directory, and their contents."""
@@ -53,6 +60,15 @@ class Origin:
     trial: int
     scores: Mapping[str, float]
     conditions: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, study: Columns, row: int) -> Origin:
+        """Return the origin of a design that is exported as the trial in a row of a study."""
+        values = zip(study.objectives, study.values[row].tolist(), strict=True)
+        scores = {name: value for name, value in values if math.isfinite(value)}
+        conditions = {"state": study.state_of(row), "accounting": study.record.get("accounting")}
+        conditions |= {name: value for name, value in study.attributes_of(row).items() if name not in _UNSAID}
+        return cls(study.study, int(study.number[row]), scores, conditions)
 
 
 class Exporter(ABC):

@@ -24,7 +24,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from piip_explore.search import pareto
-from piip_explore.search.storage import COMPLETE, RUNNING, WAITING, StorageURL, Table, open_study, parse
+from piip_explore.search.storage import COMPLETE, RUNNING, STATES, WAITING, StorageURL, Table, open_study, parse
 
 Floats = npt.NDArray[np.float64]
 
@@ -106,6 +106,10 @@ class Columns:
     def attribute(self, name: str, rows: npt.NDArray[np.int64]) -> list[Any]:
         """Return a user attribute of some rows, None where there is none."""
         return list(self.attributes[name].iloc[rows]) if name in self.attributes else [None] * len(rows)
+
+    def state_of(self, row: int) -> str:
+        """Return the state of a trial in Optuna's word, such as COMPLETE."""
+        return STATES[self.state[row]]
 
     def attributes_of(self, row: int) -> dict[str, Any]:
         """Return the user attributes that a trial has, as JSON can say them."""

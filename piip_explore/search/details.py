@@ -12,7 +12,6 @@ from piip_explore.errors import InputError
 from piip_explore.search import pareto
 from piip_explore.search.columns import Columns, plain, plain_row
 from piip_explore.search.report import unit
-from piip_explore.search.storage import STATES
 from piip_explore.terminal import printable
 
 _SAID = {"design", "id", "fidelity", "rung", "seed", "gflops_published", "gflops_built", "params", "worker"} | {
@@ -69,7 +68,7 @@ def _detail(columns: Columns, row: int, on_front: bool) -> dict[str, Any]:
     times = {name: getattr(columns, name)[row] for name in ("started", "completed")}
     return {
         "trial": int(columns.number[row]),
-        "state": STATES[columns.state[row]],
+        "state": columns.state_of(row),
         "on_front": on_front,
         "values": {name: plain(value) for name, value in zip(columns.objectives, columns.values[row], strict=True)},
         "params": plain_row(columns.params, row),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from piip_explore.search.columns import Columns, plain
-from piip_explore.search.storage import FAIL, STATES
+from piip_explore.search.storage import FAIL
 from piip_explore.terminal import aligned, printable
 
 
@@ -19,7 +19,7 @@ def trials(columns: Columns, failed: bool = False) -> list[dict[str, Any]]:
     return [
         {
             "trial": int(columns.number[row]),
-            "state": STATES[columns.state[row]].lower(),
+            "state": columns.state_of(int(row)).lower(),
             "fidelity": float(columns.fidelity[row]),
             **{name: plain(value) for name, value in zip(columns.objectives, columns.values[row], strict=True)},
             "seconds": plain(seconds[place]),
