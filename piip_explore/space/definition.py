@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from piip_explore.design.setting import Plain, plain
 from piip_explore.space.choices import BranchChoices, SettingChoices
 from piip_explore.space.constraints import Constraints
 from piip_explore.space.tables import Tables, tabulate
@@ -36,12 +35,3 @@ class Definition:
     def tables(self) -> Tables:
         """The branch options, settings and which of them go together."""
         return tabulate(self.slots, self.counts, self.settings, self.constraints)
-
-    def choices(self) -> dict[str, list[Plain]]:
-        """Return all choices under the names that they have in a file with one entry per branch."""
-        found: dict[str, list[Plain]] = {"branches": list(self.counts)}
-        for number, slot in enumerate(self.slots, 1):
-            found |= {f"branches[{number}].{part.name}": list(getattr(slot, part.name)) for part in fields(slot)}
-        for option in fields(self.settings):
-            found[option.name] = [plain(value) for value in getattr(self.settings, option.name)]
-        return found

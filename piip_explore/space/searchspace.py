@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from piip_explore.design import Design
-from piip_explore.design.setting import OPTIONS, plain
+from piip_explore.design.setting import OPTIONS, Plain, plain
 from piip_explore.errors import InputError
 from piip_explore.space.chains import assign, count_chains
 from piip_explore.space.columns import SpaceBlock, SpaceColumns, blocks, columns
@@ -92,8 +92,8 @@ class SearchSpace(Definition):
         """
         if not 0 <= index < self.size:
             raise IndexError(f"row {index} of space '{self.name}', which has {self.size} designs")
-        ends = [block.end for block in self._blocks]
-        block = self._blocks[int(np.searchsorted(ends, index, "right"))]
+        starts = [block.start for block in self._blocks]
+        block = self._blocks[int(np.searchsorted(starts, index, "right")) - 1]
         chain, setting = divmod(index - block.start, len(block.settings))
         branches = tuple(self.tables.branches[code] for code in block.chains[chain])
         return Design(branches, *self.tables.settings[block.settings[setting]])
@@ -119,6 +119,15 @@ class SearchSpace(Definition):
     def __contains__(self, design: object) -> bool:
         """Tell whether a design is in the space; limits on GFLOPs and parameters are not applied."""
         return isinstance(design, Design) and self._place(design) is not None
+
+    def choices(self) -> dict[str, list[Plain]]:
+        """Return all choices under the names that they have in a file with one entry per branch."""
+        found: dict[str, list[Plain]] = {"branches": list(self.counts)}
+        for number, slot in enumerate(self.slots, 1):
+            found |= {f"branches[{number}].{part.name}": list(getattr(slot, part.name)) for part in fields(slot)}
+        for option in fields(self.settings):
+            found[option.name] = [plain(value) for value in getattr(self.settings, option.name)]
+        return found
 
     def summary(self) -> dict[str, Any]:
         """Return name, task, choices, constraints and size as plain values, for the record and to compare spaces."""
