@@ -18,10 +18,10 @@ def command(study: str | None, storage: str | None, trial: int | None) -> None:
     """
     from piip_explore.search import locate
     from piip_explore.search.requeue import requeue
-    from piip_explore.search.storage import open_study
+    from piip_explore.search.storage import StudyStorage
     from piip_explore.terminal import printable
 
-    store = open_study(*locate.study(study, storage))
+    store = StudyStorage(*locate.study(study, storage))
     numbers = requeue(store, trial)
     for number in numbers:
         click.echo(printable(f"queued again: {store.table.attribute('design', number)}"))

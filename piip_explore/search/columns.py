@@ -24,7 +24,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from piip_explore.search import pareto
-from piip_explore.search.storage import COMPLETE, RUNNING, STATES, WAITING, StorageURL, Table, open_study, parse
+from piip_explore.search.storage import COMPLETE, RUNNING, STATES, WAITING, StorageURL, StudyStorage, Table
 
 Floats = npt.NDArray[np.float64]
 
@@ -201,8 +201,7 @@ class Reader:
     """
 
     def __init__(self, storage: str | Path | StorageURL, study: str) -> None:
-        self.url = parse(storage)
-        self.store = open_study(self.url, study)
+        self.store = StudyStorage(storage, study)
         self._columns: Columns | None = None
         self._news = 0
         self._built = 0
@@ -224,7 +223,7 @@ class Reader:
         """Return the study's columns as they are now."""
         news = self.poll()
         if self._columns is None or news != self._built:
-            self._columns = _columns(str(self.url), self.store.study, self.store.table)
+            self._columns = _columns(str(self.store.url), self.store.study, self.store.table)
             self._built = news
         return self._columns
 

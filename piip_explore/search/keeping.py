@@ -22,7 +22,6 @@ from piip_explore.search.storage import (
     NoSuchStudyError,
     StorageURL,
     StudyStorage,
-    open_study,
     parse,
     study_names,
 )
@@ -68,7 +67,7 @@ def listed(storage: str | None) -> tuple[list[Kept], list[str]]:
 
 
 def _kept(url: StorageURL, name: str) -> Kept:
-    store = open_study(url, name)
+    store = StudyStorage(url, name)
     try:
         table, states = store.table, store.table.state
         said = table.study_attributes
@@ -130,7 +129,7 @@ def _copy_trials(storage: str, study: str, to: StorageURL, name: str) -> int:
 
 def _check_free(to: StorageURL, name: str) -> None:
     try:
-        store = open_study(to, name)
+        store = StudyStorage(to, name)
     except NoSuchStudyError:
         return
     unfinished = bool(store.table.study_attributes.get(_COPYING))
@@ -142,11 +141,11 @@ def _check_free(to: StorageURL, name: str) -> None:
 
 
 def _fill(storage: str, study: str, to: StorageURL, name: str) -> int:
-    with_all = open_study(storage, study)
+    with_all = StudyStorage(storage, study)
     try:
         optuna, number = _reading(with_all)
         directions = [direction.name.lower() for direction in optuna.get_study_directions(number)]
-        copied = open_study(to, name, directions)
+        copied = StudyStorage(to, name, directions)
         with copied.lock():
             copied.set_study_attribute(_COPYING, str(with_all.url))
             trials = optuna.get_all_trials(number, deepcopy=False)
@@ -213,7 +212,7 @@ def delete(storage: str, study: str) -> None:
 
 
 def _check_idle(url: StorageURL, study: str, done: str) -> None:
-    store = open_study(url, study)
+    store = StudyStorage(url, study)
     running = _running(store)
     store.leave()
     if running:
@@ -233,7 +232,7 @@ def _forget(url: StorageURL, study: str) -> None:
 
 def _drop(url: StorageURL, study: str) -> None:
     """Delete a study from a storage that may hold others."""
-    store = open_study(url, study)
+    store = StudyStorage(url, study)
     with suppress(InputError):  # whoever reads on finds the study gone
         store.delete()
     store.leave()

@@ -16,7 +16,7 @@ from piip_explore.search.extend import check_same, extended
 from piip_explore.search.pool import Limits, Pool
 from piip_explore.search.record import Record, predicted_on
 from piip_explore.search.samplers import Choice, check_sampler, choose, make
-from piip_explore.search.storage import NoSuchStudyError, StorageURL, StudyStorage, open_study
+from piip_explore.search.storage import NoSuchStudyError, StorageURL, StudyStorage
 from piip_explore.search.study import Study
 from piip_explore.space import Accounting, SearchSpace
 from piip_explore.space.bounds import parse_bound
@@ -91,7 +91,7 @@ def launch(
         InputError: the storage cannot be used, or the study is another one; nothing is changed then.
     """
     store, wanted, pool, sampler = prepared(space, evaluator, study, storage, request)
-    return assemble(pool, wanted, sampler, store or open_study(storage, study, wanted.directions), request)
+    return assemble(pool, wanted, sampler, store or StudyStorage(storage, study, wanted.directions), request)
 
 
 def prepared(
@@ -126,7 +126,7 @@ def find(storage: str | Path | StorageURL, study: str) -> StudyStorage | None:
         InputError: the storage cannot be read.
     """
     try:
-        return open_study(storage, study)
+        return StudyStorage(storage, study)
     except NoSuchStudyError:
         return None
 

@@ -18,7 +18,6 @@ from piip_explore.search.storage import (
     NewTrial,
     NoSuchStudyError,
     StudyStorage,
-    open_study,
     study_names,
 )
 
@@ -45,7 +44,7 @@ class StorageContract(ABC):
 
     def opened(self, name: str) -> StudyStorage:
         """Open a study as one more search does, and make it if it is missing."""
-        return open_study(self.address(), name, DIRECTIONS)
+        return StudyStorage(self.address(), name, DIRECTIONS)
 
     def test_a_finished_trial_reads_back_the_same(self, name: str) -> None:
         """Parameters, attributes, constraints, values and times, for who wrote it and for others."""
@@ -141,7 +140,7 @@ class StorageContract(ABC):
         self.opened(f"{name}-a")
         for _ in range(2):
             with pytest.raises(NoSuchStudyError, match=rf"holds no study '{name}': it holds .*{name}-a"):
-                open_study(self.address(), name)
+                StudyStorage(self.address(), name)
 
 
 def news(store: StudyStorage) -> set[int]:

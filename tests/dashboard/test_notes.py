@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from piip_explore.dashboard import notes
 from piip_explore.dashboard.options import Options
 from piip_explore.dashboard.server.application import MAIN
-from piip_explore.search.storage import Note, open_study
+from piip_explore.search.storage import Note, StudyStorage
 from tests.dashboard import synthetic
 from tests.dashboard.conftest import PATIENCE
 
@@ -45,7 +45,7 @@ def test_a_note_is_saved_in_the_study_and_its_tags_are_filtered_for(
     app.text_area[0].set_value("as good as 5 #keep #paper-2").run()
     app.button(key="save_note").click().run()
     assert not app.exception
-    assert open_study(journal, "demo").notes() == {3: Note("as good as 5 #keep #paper-2", 1)}
+    assert StudyStorage(journal, "demo").notes() == {3: Note("as good as 5 #keep #paper-2", 1)}
     assert any("keep" in one.value and "paper" in one.value for one in app.markdown)
     app.multiselect(key="tags").set_value(["keep"]).run()
     assert app.query_params["tags"] in ("keep", ["keep"])
@@ -57,16 +57,16 @@ def test_a_note_is_saved_in_the_study_and_its_tags_are_filtered_for(
 def test_somebody_elses_note_is_shown_and_mine_stays_to_be_saved(opened: Callable[..., AppTest], journal: Path) -> None:
     app = opened(pick="3")
     app.text_area[0].set_value("mine").run()
-    open_study(journal, "demo").write_note(3, "theirs", 0)
+    StudyStorage(journal, "demo").write_note(3, "theirs", 0)
     app.button(key="save_note").click().run()
     assert not app.exception
     assert any("changed by somebody else" in one.value.replace("\\", "") for one in app.error)
     assert any(one.value == "theirs" for one in app.code)
     assert app.text_area[0].value == "mine"
-    assert open_study(journal, "demo").notes() == {3: Note("theirs", 1)}
+    assert StudyStorage(journal, "demo").notes() == {3: Note("theirs", 1)}
     app.button(key="save_note").click().run()
     assert not app.error
-    assert open_study(journal, "demo").notes() == {3: Note("mine", 2)}
+    assert StudyStorage(journal, "demo").notes() == {3: Note("mine", 2)}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from piip_explore.dashboard import options, studies
 from piip_explore.dashboard.options import Options
-from piip_explore.search.storage import open_study
+from piip_explore.search.storage import StudyStorage
 from tests.dashboard import synthetic
 
 
@@ -85,7 +85,7 @@ def test_a_lease_is_held_until_its_search_ends(tmp_path: Path) -> None:
     path = tmp_path / "a.journal"
     synthetic.write(path, "one", 3)
     live = studies.open_live(studies.find(Options((str(path),)))[0][0])
-    search = open_study(path, "one")
+    search = StudyStorage(path, "one")
     search.join("alive")
     assert live.held(["alive", "killed", "alive"]) == {"alive"}
     search.leave()

@@ -22,7 +22,7 @@ from piip_explore.search.executors.ray import RayEngine
 from piip_explore.search.launch import DEFAULT_TRIALS, Launch, Request, assemble, find, read_record, wanted_record
 from piip_explore.search.pool import Pool
 from piip_explore.search.samplers import choose
-from piip_explore.search.storage import leases, open_study
+from piip_explore.search.storage import StudyStorage, leases
 from piip_explore.search.study import Study
 from piip_explore.search.supervisor import Supervisor
 from piip_explore.testing.synthetic import evaluator
@@ -125,7 +125,7 @@ def start(pool: Pool, scores: Evaluator, storage: str, study: str, request: Requ
     store = find(storage, study)
     wanted = wanted_record(pool.space, scores, request, None if store is None else read_record(store))
     sampler = choose(request.sampler, pool, request.trials or DEFAULT_TRIALS, wanted)
-    return assemble(pool, wanted, sampler, store or open_study(storage, study, wanted.directions), request)
+    return assemble(pool, wanted, sampler, store or StudyStorage(storage, study, wanted.directions), request)
 
 
 def supervised(study: Study, scores: Evaluator, devices: Sequence[str]) -> Supervisor:

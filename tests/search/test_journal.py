@@ -17,9 +17,9 @@ from piip_explore.search.storage import (
     RUNNING,
     WAITING,
     NewTrial,
+    StudyStorage,
     WaitEndedError,
     journalfile,
-    open_study,
     patience,
 )
 
@@ -33,7 +33,7 @@ def path(tmp_path):
 
 
 def finished(path, count):
-    store = open_study(path, "demo", DIRECTIONS)
+    store = StudyStorage(path, "demo", DIRECTIONS)
     for number in range(count):
         store.create(TRIAL, RUNNING)
         store.finish(number, COMPLETE, [float(number), 1.0], {})
@@ -45,7 +45,7 @@ def test_a_torn_line_is_cut_off_before_the_next_and_the_file_kept(path, torn):
     finished(path, 2)
     before = path.read_bytes()
     path.write_bytes(before + torn)
-    store = open_study(path, "demo", DIRECTIONS)
+    store = StudyStorage(path, "demo", DIRECTIONS)
     assert store.table.state == [COMPLETE] * 2
     assert path.read_bytes() == before + torn, "reading repairs nothing"
     store.create(TRIAL, WAITING)
@@ -60,7 +60,7 @@ def test_every_torn_line_is_kept(path):
     for torn in (b'{"op_code":4,"stu', b'{"op_code":6'):
         with path.open("ab") as file:
             file.write(torn)
-        open_study(path, "demo", DIRECTIONS).create(TRIAL, WAITING)
+        StudyStorage(path, "demo", DIRECTIONS).create(TRIAL, WAITING)
     assert path.with_name("demo.journal.torn").read_bytes() == b'{"op_code":4,"stu\n{"op_code":6\n'
 
 
@@ -73,7 +73,7 @@ def test_a_file_that_is_no_journal_is_refused_and_untouched(path, content, direc
     path.parent.mkdir()
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"not a readable study file \(line 1"):
-        open_study(path, "demo", directions)
+        StudyStorage(path, "demo", directions)
     assert path.read_bytes() == content
     assert os.listdir(path.parent) == [path.name]
 
@@ -84,12 +84,12 @@ def test_damage_inside_the_file_names_its_line(path):
     lines[3] = lines[3][:20] + lines[4]
     path.write_bytes(b"\n".join(lines))
     with pytest.raises(InputError, match="line 4 is no"):
-        open_study(path, "demo")
+        StudyStorage(path, "demo")
 
 
 def test_a_missing_file_is_an_error_and_is_not_created(path):
     with pytest.raises(InputError, match="there is no study file"):
-        open_study(path, "demo")
+        StudyStorage(path, "demo")
     assert not path.parent.exists()
 
 
@@ -97,7 +97,7 @@ def test_a_missing_file_is_an_error_and_is_not_created(path):
 def test_a_place_that_cannot_be_written_is_one_clear_sentence(tmp_path, where):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=f"cannot write the study file '.*{where}': "):
-        open_study(tmp_path / where, "demo", DIRECTIONS)
+        StudyStorage(tmp_path / where, "demo", DIRECTIONS)
 
 
 def test_a_full_disk_is_one_clear_sentence_and_costs_nothing_that_was_written(path):
@@ -109,14 +109,14 @@ def test_a_full_disk_is_one_clear_sentence_and_costs_nothing_that_was_written(pa
         resource.setrlimit(resource.RLIMIT_FSIZE, (before + 10, soft[1]))
         for _ in range(3):
             with pytest.raises(InputError, match=r"cannot write the study file '.*demo\.journal': File too large"):
-                open_study(path, "demo").create(TRIAL, RUNNING)
+                StudyStorage(path, "demo").create(TRIAL, RUNNING)
             assert path.stat().st_size == before - 6, "what was written of a line is taken back"
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, soft)
         signal.signal(signal.SIGXFSZ, ignored)
-    assert open_study(path, "demo").table.state == [COMPLETE] * 2
+    assert StudyStorage(path, "demo").table.state == [COMPLETE] * 2
     store.create(TRIAL, RUNNING)
-    assert open_study(path, "demo").table.state == [COMPLETE, COMPLETE, RUNNING]
+    assert StudyStorage(path, "demo").table.state == [COMPLETE, COMPLETE, RUNNING]
 
 
 def test_a_live_reader_notices_that_the_file_was_cut(path):
@@ -126,7 +126,7 @@ def test_a_live_reader_notices_that_the_file_was_cut(path):
     assert store.refresh() is None
     assert store.table.state == [COMPLETE, COMPLETE, RUNNING]
     store.finish(2, COMPLETE, [9.0, 1.0], {})
-    assert open_study(path, "demo").table.values[2] == [9.0, 1.0]
+    assert StudyStorage(path, "demo").table.values[2] == [9.0, 1.0]
 
 
 def test_a_live_reader_notices_that_the_file_was_replaced(path):
@@ -142,9 +142,9 @@ def test_a_live_reader_notices_that_the_file_was_replaced(path):
 HOLDER = """
 import sys, time
 from pathlib import Path
-from piip_explore.search.storage import journalfile, open_study
+from piip_explore.search.storage import journalfile, StudyStorage
 path = Path(sys.argv[1])
-store = open_study(path, "demo")
+store = StudyStorage(path, "demo")
 store.join("aaa")
 with store.lock(), journalfile._optuna_lock(path):
     print("ready", flush=True)
@@ -164,7 +164,7 @@ def holder(path):
 
 def test_locks_and_leases_of_a_killed_process_are_free_at_once(path, holder, monkeypatch):
     monkeypatch.setattr(journalfile, "_OPTUNA_GRACE_SECONDS", float("inf"))  # what is not free at once never is
-    store = open_study(path, "demo")
+    store = StudyStorage(path, "demo")
     assert store.alive("aaa")
     holder.kill()
     holder.wait()
@@ -184,7 +184,7 @@ def other_names(path):
 
 def test_two_names_of_a_journal_exclude_each_other(path, holder):
     for name in other_names(path):
-        store = open_study(name, "demo")
+        store = StudyStorage(name, "demo")
         assert store.alive("aaa")
         store.patience.limit = 0.0
         with pytest.raises(WaitEndedError, match="another search holds the lock"), store.lock():
@@ -194,7 +194,7 @@ def test_two_names_of_a_journal_exclude_each_other(path, holder):
 def test_a_stopped_holder_of_the_lock_is_named_and_does_not_hold_up_the_end(path, holder, monkeypatch, caplog):
     monkeypatch.setattr(patience, "QUIET_SECONDS", 0.0)
     holder.send_signal(signal.SIGSTOP)
-    store = open_study(path, "demo")
+    store = StudyStorage(path, "demo")
     store.patience.limit = 1.0
     with pytest.raises(WaitEndedError), store.lock():
         pytest.fail("both hold the lock")
@@ -202,11 +202,11 @@ def test_a_stopped_holder_of_the_lock_is_named_and_does_not_hold_up_the_end(path
 
 
 def test_words_that_only_pythons_json_takes_are_read(path):
-    store = open_study(path, "demo", DIRECTIONS)
+    store = StudyStorage(path, "demo", DIRECTIONS)
     store.create(TRIAL, RUNNING)
     store.set_attributes(0, {"odd": [float("inf"), -float("inf"), "\ud800"], "nan": float("nan")})
     assert b"[Infinity,-Infinity," in path.read_bytes().replace(b" ", b"")
-    table = open_study(path, "demo", DIRECTIONS).table
+    table = StudyStorage(path, "demo", DIRECTIONS).table
     assert table.attribute("odd", 0) == [float("inf"), -float("inf"), "\ud800"]
     assert math.isnan(table.attribute("nan", 0))
 
@@ -216,7 +216,7 @@ def test_a_deep_line_is_a_clear_sentence(path):
     with path.open("ab") as file:
         file.write(b'{"op_code":' + b"[" * 100_000 + b"\n")
     with pytest.raises(InputError, match="line 4 is no"):
-        open_study(path, "demo")
+        StudyStorage(path, "demo")
 
 
 def test_a_plain_optuna_script_may_write_to_the_same_file(path):
@@ -233,7 +233,7 @@ def test_a_plain_optuna_script_may_write_to_the_same_file(path):
 
 
 def test_a_running_trial_is_not_started_again(path):
-    store = open_study(path, "demo", DIRECTIONS)
+    store = StudyStorage(path, "demo", DIRECTIONS)
     store.create(TRIAL, RUNNING)
     store.refresh()
     started = store.table.started[0]
@@ -243,7 +243,7 @@ def test_a_running_trial_is_not_started_again(path):
     assert store.refresh() == set()
     assert started is not None
     assert store.table.started == [started]
-    assert open_study(path, "demo").table.started == [started]
+    assert StudyStorage(path, "demo").table.started == [started]
 
 
 def test_every_line_is_one_that_optuna_knows(path):

@@ -9,7 +9,7 @@ import pytest
 from piip_explore import cli
 from piip_explore.search import keeping, pictures
 from piip_explore.search.columns import read
-from piip_explore.search.storage import COMPLETE, WAITING, open_study, parse, study_names
+from piip_explore.search.storage import COMPLETE, WAITING, StudyStorage, parse, study_names
 from tests.search.test_columns import make
 
 
@@ -82,7 +82,7 @@ def test_to_a_database_and_back_nothing_is_lost(here, capsys, postgres_url):
 def test_a_copy_that_was_killed_is_made_anew(here, capsys):
     make(here / "studies/a.journal", 3, "a")
     make(here / "both.journal", 2, "other")
-    half = open_study("both.journal", "a", ["maximize", "minimize"])
+    half = StudyStorage("both.journal", "a", ["maximize", "minimize"])
     half.set_study_attribute(keeping._COPYING, "studies/a.journal")
     half.leave()
     assert run(capsys, "studies", "copy", "a", "--to", "both.journal")[0] == 0

@@ -1,7 +1,7 @@
 from piip_explore.search.evaluators import Outcome, Place
 from piip_explore.search.launch import Request
 from piip_explore.search.ledger import PoolState
-from piip_explore.search.storage import open_study
+from piip_explore.search.storage import StudyStorage
 from tests.search.replayed import Troubled, replayed_pool, start
 
 
@@ -9,7 +9,7 @@ def test_a_sampler_is_told_rows_losses_and_noise_in_the_order_in_which_they_came
     pool = replayed_pool()
     request = Request(trials=4, sampler="exhaustive")
     study = start(pool, Troubled({}), str(tmp_path / "s.journal"), "s", request).study
-    store = open_study(str(tmp_path / "s.journal"), "s", study.record.directions)
+    store = StudyStorage(str(tmp_path / "s.journal"), "s", study.record.directions)
     known = PoolState(store, study.record, pool)
     first, second, third = (study.next(Place("cpu")) for _ in range(3))
     study.complete(second, Outcome("ok", 41.5, 0.25, 60.0))

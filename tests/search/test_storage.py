@@ -25,9 +25,9 @@ from piip_explore.search.storage import (
     WAITING,
     LockLostError,
     NewTrial,
+    StudyStorage,
     WaitEndedError,
     leases,
-    open_study,
     patience,
     server,
 )
@@ -48,7 +48,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def opener(address: str, name: str) -> Callable[[], storage.StudyStorage]:
-    return lambda: open_study(address, name, DIRECTIONS)
+    return lambda: StudyStorage(address, name, DIRECTIONS)
 
 
 def optuna_study(address: str, name: str) -> optuna.Study:
@@ -152,7 +152,7 @@ def test_tables_of_another_version_are_refused(opener, address, name, monkeypatc
     opener()
     monkeypatch.setattr(tables, "_SCHEMA", tables._SCHEMA + 1)
     with pytest.raises(InputError, match=f"tables of version {tables._SCHEMA - 1}, expected {tables._SCHEMA}"):
-        open_study(address, name)
+        StudyStorage(address, name)
 
 
 def test_a_study_that_is_deleted_meanwhile_is_an_error(opener, address, name):
@@ -203,7 +203,7 @@ def cut_all(database: Connection) -> None:
 def test_a_machine_that_vanished_with_the_lock_loses_it(postgres_url, monkeypatch, caplog):
     monkeypatch.setattr(leases, "LEASE_SECONDS", 3.0)
     monkeypatch.setattr(patience, "QUIET_SECONDS", 0.0)
-    vanished, other = (open_study(postgres_url, "s", DIRECTIONS) for _ in range(2))
+    vanished, other = (StudyStorage(postgres_url, "s", DIRECTIONS) for _ in range(2))
     with vanished.lock():  # from here on, nothing is heard of it: the connection stays open, as one to a dead machine
         with other.lock():
             other.create(TRIAL, RUNNING)
@@ -214,24 +214,24 @@ def test_a_machine_that_vanished_with_the_lock_loses_it(postgres_url, monkeypatc
 
 
 def test_a_wait_for_the_lock_ends_when_the_search_is_to_stop(postgres_url):
-    one, other = (open_study(postgres_url, "s", DIRECTIONS) for _ in range(2))
+    one, other = (StudyStorage(postgres_url, "s", DIRECTIONS) for _ in range(2))
     other.patience.limit = 0.0
     with one.lock(), pytest.raises(WaitEndedError, match="another search holds the lock"), other.lock():
         pytest.fail("both hold the lock")
 
 
 def test_a_lock_whose_connection_was_cut_creates_nothing(postgres_url, database):
-    store = open_study(postgres_url, "s", DIRECTIONS)
+    store = StudyStorage(postgres_url, "s", DIRECTIONS)
     with store.lock():
         cut_all(database)
         with pytest.raises(LockLostError):
             store.create(TRIAL, RUNNING)
-    assert open_study(postgres_url, "s").table.state == []
+    assert StudyStorage(postgres_url, "s").table.state == []
 
 
 def test_a_database_that_is_read_only_for_a_while_is_waited_for(postgres_url, database, monkeypatch, caplog):
     monkeypatch.setattr(patience, "QUIET_SECONDS", 0.0)
-    store = open_study(postgres_url, "s", DIRECTIONS)
+    store = StudyStorage(postgres_url, "s", DIRECTIONS)
     name = make_url(postgres_url).database
     database.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
     cut_all(database)
@@ -242,12 +242,12 @@ def test_a_database_that_is_read_only_for_a_while_is_waited_for(postgres_url, da
         database.execute(text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
         cut_all(database)
         assert created.result() == 0
-    assert open_study(postgres_url, "s").table.state == [WAITING]
+    assert StudyStorage(postgres_url, "s").table.state == [WAITING]
 
 
 def test_a_database_that_stays_read_only_is_one_sentence(postgres_url, database, monkeypatch):
     monkeypatch.setattr(server, "PATIENCE_SECONDS", 0.0)
-    store = open_study(postgres_url, "s", DIRECTIONS)
+    store = StudyStorage(postgres_url, "s", DIRECTIONS)
     database.execute(text(f"ALTER DATABASE {make_url(postgres_url).database} SET default_transaction_read_only = on"))
     cut_all(database)
     with pytest.raises(InputError, match=r"^lost postgresql.*read-only transaction: gave up") as error:
@@ -257,13 +257,13 @@ def test_a_database_that_stays_read_only_is_one_sentence(postgres_url, database,
 
 def test_a_start_waits_for_a_free_connection(postgres_url, monkeypatch, caplog):
     monkeypatch.setattr(patience, "QUIET_SECONDS", 0.0)
-    open_study(postgres_url, "s", DIRECTIONS).leave()
+    StudyStorage(postgres_url, "s", DIRECTIONS).leave()
     engine = create_engine(postgres_url, poolclass=NullPool)
     held: list[Connection] = []
     with suppress(OperationalError):
         held.extend(iter(engine.connect, None))
     with ThreadPoolExecutor(1) as pool:
-        opened = pool.submit(open_study, postgres_url, "s")
+        opened = pool.submit(StudyStorage, postgres_url, "s")
         until(lambda: "waiting" in caplog.text)
         for connection in held:
             connection.close()

@@ -7,7 +7,7 @@ from piip_explore.errors import InputError
 from piip_explore.search import columns, report, session
 from piip_explore.search.executors.local import LocalEngine
 from piip_explore.search.launch import Request
-from piip_explore.search.storage import open_study, parse
+from piip_explore.search.storage import StudyStorage, parse
 from tests.search.replayed import replayed_pool, start
 from tests.search.test_columns import SCORES, make
 
@@ -74,7 +74,7 @@ def test_sqlite_is_refused_with_what_to_use_instead():
 
 def test_an_unreachable_server_is_one_line_without_the_password():
     with pytest.raises(InputError) as error:
-        open_study("postgresql+psycopg://me:secret@127.0.0.1:9/db", "demo", ["maximize"])
+        StudyStorage("postgresql+psycopg://me:secret@127.0.0.1:9/db", "demo", ["maximize"])
     assert "secret" not in str(error.value)
     assert "\n" not in str(error.value)
     assert "cannot open postgresql+psycopg://me:***@127.0.0.1:9/db" in str(error.value)
@@ -85,7 +85,7 @@ def test_a_wrong_password_is_one_line_without_it(postgres_url):
 
     wrong = make_url(postgres_url).set(password="guess-of-secret").render_as_string(hide_password=False)
     with pytest.raises(InputError) as error:
-        open_study(wrong, "demo", ["maximize"])
+        StudyStorage(wrong, "demo", ["maximize"])
     assert "guess-of-secret" not in str(error.value)
     assert "password authentication failed" in str(error.value)
 

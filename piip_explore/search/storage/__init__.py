@@ -12,7 +12,6 @@ leases        who runs trials; `locks` are locks on a file itself; `patience` is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from piip_explore.search.storage.patience import LockLostError, WaitEndedError
@@ -38,19 +37,9 @@ __all__ = [
     "StudyStorage",
     "Table",
     "WaitEndedError",
-    "open_study",
     "parse",
     "study_names",
 ]
-
-
-def open_study(storage: str | Path | StorageURL, study: str, directions: Sequence[str] | None = None) -> StudyStorage:
-    """Open the study named `study`; with `directions` ("maximize", "minimize" per objective) create it if missing.
-
-    Raises:
-        InputError: the storage cannot be read, or has no such study; nothing is changed.
-    """
-    return StudyStorage(parse(storage), study, directions)
 
 
 def study_names(storage: str | Path | StorageURL) -> list[str]:
@@ -67,7 +56,7 @@ def study_names(storage: str | Path | StorageURL) -> list[str]:
             raise NoSuchStudyError(url, "", None)
         return journal_names(url.path)
     try:
-        open_study(url, "").leave()
+        StudyStorage(url, "").leave()
     except NoSuchStudyError as error:
         return error.names or []
     return [""]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from optuna.distributions import CategoricalDistribution
@@ -18,7 +19,7 @@ from piip_explore.search.storage.patience import Patience
 from piip_explore.search.storage.reader.notes import Note
 from piip_explore.search.storage.reader.study import CONSTRAINT, METRIC_NAMES
 from piip_explore.search.storage.table import RUNNING, WAITING, Table
-from piip_explore.search.storage.url import StorageURL
+from piip_explore.search.storage.url import StorageURL, parse
 
 if TYPE_CHECKING:
     from piip_explore.search.storage.journal import JournalMedium
@@ -68,20 +69,20 @@ class StudyStorage:
 
     Whoever proposes holds `lock()`, which is exclusive over all processes (and machines, where the storage serves
     several) and frees itself when its holder dies. A search that runs trials holds a lease from `join()` on.
-    `directions` creates the study if the storage lacks it.
+    `directions` ("maximize" or "minimize" per objective) creates the study if the storage lacks it.
 
     Raises:
         InputError: the storage cannot be read, or has no such study (without `directions`); it stays untouched.
     """
 
-    def __init__(self, url: StorageURL, study: str, directions: Sequence[str] | None = None) -> None:
-        self.url, self.study = url, study
+    def __init__(self, storage: str | Path | StorageURL, study: str, directions: Sequence[str] | None = None) -> None:
+        self.url, self.study = parse(storage), study
         self.patience = Patience()
         self._medium = self._open(may_create=directions is not None)
         self._medium.read()
         if self._medium.reader.study_id is None:
             if directions is None:
-                raise NoSuchStudyError(url, study, self._medium.reader.names)
+                raise NoSuchStudyError(self.url, study, self._medium.reader.names)
             self._create_study(directions)
 
     def _open(self, may_create: bool) -> JournalMedium | ServerMedium:
