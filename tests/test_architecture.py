@@ -168,7 +168,7 @@ def test_a_click_becomes_a_file_in_as_many_files_as_the_page_says(tmp_path, scor
     app = AppTest.from_function(page, args=(Trials(study, Record.from_attributes(study.record), {}),))
     assert app.run(timeout=60).expander, "a file is shown"  # loads the target's module
     found, climbs = walked(lambda: app.run(timeout=60))
-    assert len(found) == 18, "the page says so"
+    assert len(found) == 17, "the page says so"
     first_line, files = pictured("From a click to an exported file.")
     assert set(files) <= set(found)
     assert in_order(_FILE.findall(first_line), found)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
 from piip_explore import catalog
 from piip_explore.design import Branch, Design
 from piip_explore.errors import InputError
-from piip_explore.export import dino, limits, training
+from piip_explore.export import dino, limits
 from piip_explore.export.backbone import branch_classes
 from piip_explore.export.exporter import Misfit, Origin
 from piip_explore.export.official_exporter import PLAIN_VITS, OfficialExporter, free_vit
+from piip_explore.export.pyconfig import Name
 from piip_explore.official import four_branches
 from piip_explore.official.arguments import CodeBase
 from piip_explore.official.pretrained import WEIGHTS, PretrainedWeights
@@ -113,7 +115,7 @@ class OfficialDetection(OfficialExporter):
         made["optimizer"] = self._optimizer(design)
         if self.head == "dino":
             made["optimizer_config"] = {"_delete_": True, "grad_clip": {"max_norm": 0.1, "norm_type": 2}}
-        made |= training.DEEPSPEED
+        made |= DEEPSPEED
         made["checkpoint_config"] = {"interval": 1, "max_keep_ckpts": 1, "deepspeed": True}
         made["custom_imports"] = {"imports": ["mmcv_custom"], "allow_failed_imports": False}
         made["custom_hooks"] = [{"type": "ToBFloat16HookMMDet", "priority": 49}]
@@ -157,8 +159,8 @@ class OfficialDetection(OfficialExporter):
         masks = self.head != "dino"
         size = design.resolution
         scale = (size, size * 800 // 1333)
-        norm = {"type": "Normalize", **training.image_norm(design, chosen)}
-        pad = {"type": "Pad", "size_divisor": training.pad_divisor(design)}
+        norm = {"type": "Normalize", **image_norm(design, chosen)}
+        pad = {"type": "Pad", "size_divisor": pad_divisor(design)}
         annotations = {"type": "LoadAnnotations", "with_bbox": True, **({"with_mask": True} if masks else {})}
         keys = ["img", "gt_bboxes", "gt_labels", *(["gt_masks"] if masks else [])]
         train = [
@@ -172,11 +174,11 @@ class OfficialDetection(OfficialExporter):
             {"type": "Collect", "keys": keys},
         ]
         transforms = [{"type": "Resize", "keep_ratio": True}, {"type": "RandomFlip"}, norm, pad]
-        return training.pipelines(train, scale, transforms)
+        return pipelines(train, scale, transforms)
 
     def _optimizer(self, design: Design) -> dict[str, Any]:
         """Return the published optimizer: twice the rate for DINO, ConvNeXt and the three-branch InternViT-6B."""
-        alone, convnext = len(design.branches) == 1, training.has_convnext(design)
+        alone, convnext = len(design.branches) == 1, has_convnext(design)
         large = len(design.branches) > 2 and any(branch.model == "intern_vit_6b" for branch in design.branches)
         twice = self.head == "dino" or large or (convnext and not alone)
         adamw = {"type": "AdamW", "lr": 2e-4 if twice else 1e-4, "betas": (0.9, 0.999), "weight_decay": 0.05}
@@ -184,7 +186,7 @@ class OfficialDetection(OfficialExporter):
             return {"_delete_": True, **adamw}
         rate = 0.95 if alone else 0.8 if convnext else 0.85
         constructor = "CustomLayerDecayOptimizerConstructorMMDet"
-        decay = {"constructor": constructor, "paramwise_cfg": training.layer_decay(design, rate)}
+        decay = {"constructor": constructor, "paramwise_cfg": layer_decay(design, rate)}
         return {"_delete_": True, **adamw, **decay}
 
 
@@ -197,3 +199,77 @@ def level_widths(design: Design) -> list[int]:
     if len(design.branches) == 1 and isinstance(spec, catalog.ConvNeXt):
         return list(spec.dims)
     return [spec.out_dim] * 4
+
+
+# ---- Settings that follow from a design, most of them in the authors' segmentation code too
+
+DEEPSPEED = {"deepspeed": True, "deepspeed_config": "zero_configs/adam_zero1_bf16.json"}
+"""The assignments that train under DeepSpeed; checkpoints and the bfloat16 hook go with them."""
+
+IMAGENET_NORM = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375], "to_rgb": True}
+HALF_NORM = {"mean": [127.5, 127.5, 127.5], "std": [127.5, 127.5, 127.5], "to_rgb": True}
+
+
+def has_convnext(design: Design) -> bool:
+    """Say whether any branch is a ConvNeXt."""
+    return any(isinstance(branch.spec, catalog.ConvNeXt) for branch in design.branches)
+
+
+def image_norm(design: Design, chosen: dict[str, PretrainedWeights]) -> dict[str, Any]:
+    """Return mean and standard deviation of the images: ImageNet's beside ConvNeXt or 384-pixel DeiT III weights."""
+    imagenet = has_convnext(design) or any(weights.family == "deit3-384" for weights in chosen.values())
+    return IMAGENET_NORM if imagenet else HALF_NORM
+
+
+def pipelines(train: Sequence[object], scale: tuple[int, int], transforms: Sequence[object]) -> dict[str, Any]:
+    """Return the config's pipelines and the data sets that use them; tests see whole images at one scale."""
+    tensors = [{"type": "ImageToTensor", "keys": ["img"]}, {"type": "Collect", "keys": ["img"]}]
+    whole = {"type": "MultiScaleFlipAug", "img_scale": scale, "flip": False, "transforms": [*transforms, *tensors]}
+    sets: dict[str, Any] = {"samples_per_gpu": 2, "workers_per_gpu": 2}
+    for name, pipeline in (("train", "train"), ("val", "test"), ("test", "test")):
+        sets[name] = {"pipeline": Name(f"{pipeline}_pipeline")}
+    return {"train_pipeline": train, "test_pipeline": [{"type": "LoadImageFromFile"}, whole], "data": sets}
+
+
+def pad_divisor(design: Design) -> int:
+    """Return what the padded image's sides are multiples of (pixels).
+
+    Source: the published configs (224 with windows of 14 or 28, 64 without windows, 32 beside ConvNeXt); other windows
+    are padded to whole windows of 16-pixel patches.
+    """
+    if has_convnext(design):
+        return 32
+    windows = [branch.window for branch in design.branches if branch.window]
+    if not windows:
+        return 64
+    return 224 if all(window % 14 == 0 for window in windows) else 16 * max(windows)
+
+
+_CONVNEXT_LAYERS = 12
+"""What the published configs give as the depth of a ConvNeXt as branch 1; its own parameters are not decayed there."""
+
+
+def _depth_strides(design: Design, layers: int) -> list[int | float]:
+    """Return how many layers of branch 1 pass for one block of each other branch (`skip_stride`).
+
+    A ConvNeXt's stride is never read, because its parameters are not decayed. The published configs give the ratio of
+    the third stages beside another ConvNeXt, and 1 beside a ViT.
+    """
+    specs = [design.branches[i].spec for i in reversed(design.order)]
+    strides: list[float] = []
+    for spec in specs[1:]:
+        if isinstance(spec, catalog.ConvNeXt):
+            strides.append(specs[0].depths[2] / spec.depths[2] if isinstance(specs[0], catalog.ConvNeXt) else 1)
+        else:
+            strides.append(round(layers / spec.depth, 4))
+    return [int(s) for s in strides] if all(s == int(s) for s in strides) else list(strides)
+
+
+def layer_decay(design: Design, rate: float) -> dict[str, Any]:
+    """Return the arguments of the authors' layer-decay optimizer constructor."""
+    lowest = design.branches[design.order[-1]].spec
+    layers = _CONVNEXT_LAYERS if isinstance(lowest, catalog.ConvNeXt) else lowest.depth
+    arguments: dict[str, Any] = {"num_layers": layers, "layer_decay_rate": rate}
+    if len(design.branches) > 1:
+        arguments["skip_stride"] = _depth_strides(design, layers)
+    return arguments

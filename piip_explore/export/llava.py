@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 from piip_explore.catalog import ConvNeXt
 from piip_explore.design import Branch, Design, Interaction, Merge
-from piip_explore.export import limits, training
+from piip_explore.export import limits
 from piip_explore.export.backbone import interaction_arguments, interaction_indexes
 from piip_explore.export.exporter import Exporter, Files, Misfit, Origin
-from piip_explore.export.official_exporter import kept
+from piip_explore.export.official_exporter import header, kept
 from piip_explore.export.pyconfig import Noted, render
 from piip_explore.official.pretrained import WEIGHTS, weights
 
@@ -62,8 +62,8 @@ class OfficialLlava(Exporter):
 
     def files(self, design: Design, origin: Origin | None = None) -> Files:
         """Return one config file."""
-        header = training.header(design, "llava", "PIIP-LLaVA vision encoder", origin)
-        return {f"piip_llava_{design.id}.py": render(self.config(design), header)}
+        lines = header(design, "llava", "PIIP-LLaVA vision encoder", origin)
+        return {f"piip_llava_{design.id}.py": render(self.config(design), lines)}
 
     def config(self, design: Design) -> dict[str, Any]:
         """Return the assignments of the config file, with their notes."""

@@ -1,4 +1,4 @@
-"""What the targets of the authors' code bases share: options, and arguments kept from an imported config."""
+"""What the targets of the authors' code bases share: options, the head of a file, arguments of an imported config."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from piip_explore import catalog
 from piip_explore.design import Branch, Design
 from piip_explore.errors import InputError
-from piip_explore.export import training
 from piip_explore.export.backbone import backbone
 from piip_explore.export.exporter import Exporter, Files, Origin
 from piip_explore.export.pyconfig import Noted, plain, render
@@ -26,6 +25,43 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from piip_explore.export.checkpoints import OurWeights
+
+
+_NEWER = (
+    "These versions have no kernels for compute capability 9.0 (H100, H200) or newer. There, build() of",
+    "piip_explore.models is this network in plain PyTorch, `piip-explore train` trains it as a detector, segmenter or",
+    "classifier, and piip_explore.ops.compat has their deformable attention for a port of their code.",
+)
+_MM = (
+    "Runs with torch 1.11 to 1.13 and CUDA 10.2 to 11.6 (the authors: 1.12, 11.3), flash-attn 0.2.8, deepspeed 0.8.0",
+    "and the authors' own mmcv-full 1.7.0, mmdetection 2.25 and mmsegmentation, on GPUs such as V100 and A100.",
+    *_NEWER,
+)
+ENVIRONMENT: dict[CodeBase, tuple[str, ...]] = {
+    "detection": _MM,
+    "segmentation": _MM,
+    "classification": (
+        "Runs with torch 1.12 and CUDA 11.6, timm 0.5.4, flash-attn 0.2.8 and mmcv-full 1.4.2, on GPUs such as V100",
+        "and A100.",
+        *_NEWER,
+    ),
+    "llava": (
+        "Runs with LLaVA-1.5's packages, transformers 4.37.2 and flash-attn 2.3.6; the authors trained on A100. Newer",
+        "GPUs need their deformable attention recompiled; build() of piip_explore.models is this encoder in plain",
+        "PyTorch.",
+    ),
+}
+"""What every code base needs to run, as comment lines. Source: the authors' installation notes."""
+
+
+def header(design: Design, code_base: CodeBase, what: str, origin: Origin | None) -> list[str]:
+    """Return the comment lines that open an exported file."""
+    lines = [f"{what}, written by piip-explore.", f"Design {design.id}: {design}", *ENVIRONMENT[code_base]]
+    if origin is not None:
+        scores = ", ".join(f"{name} {value:g}" for name, value in origin.scores.items())
+        lines.append(f"Study '{origin.study}', trial {origin.trial}: {scores}")
+        lines += [f"  {name}: {value}" for name, value in origin.conditions.items()]
+    return lines
 
 
 def kept(keep: Mapping[str, Any], design: Design, code_base: CodeBase) -> dict[str, Any]:
@@ -78,7 +114,7 @@ class OfficialExporter(Exporter):
 
     def header(self, design: Design, origin: Origin | None) -> list[str]:
         """Return the comment lines that open the config file."""
-        return training.header(design, self.code_base, self.what, origin)
+        return header(design, self.code_base, self.what, origin)
 
     def files(self, design: Design, origin: Origin | None = None) -> Files:
         """Return one config file, and the weights if there are any."""

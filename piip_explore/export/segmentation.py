@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from piip_explore.design import Design
-from piip_explore.export import limits, training
+from piip_explore.export import limits
 from piip_explore.export.backbone import resizable
+from piip_explore.export.detection import DEEPSPEED, image_norm, layer_decay, pipelines
 from piip_explore.export.exporter import Misfit
 from piip_explore.export.official_exporter import PLAIN_VITS, OfficialExporter, plain_vit
 from piip_explore.official.arguments import CodeBase
@@ -73,7 +74,7 @@ class OfficialSegmentation(OfficialExporter):
             "min_lr": 0.0,
             "by_epoch": False,
         }
-        made |= training.DEEPSPEED
+        made |= DEEPSPEED
         made["checkpoint_config"] = {"by_epoch": False, "interval": 2000, "max_keep_ckpts": 1, "deepspeed": True}
         made["evaluation"] = {"interval": 2000, "metric": "mIoU", "pre_eval": True}
         made["custom_imports"] = {"imports": ["mmcv_custom"], "allow_failed_imports": False}
@@ -94,7 +95,7 @@ class OfficialSegmentation(OfficialExporter):
 
     def _data(self, design: Design) -> dict[str, Any]:
         size = input_size(design)
-        norm = {"type": "Normalize", **training.image_norm(design, self.chosen_weights(design))}
+        norm = {"type": "Normalize", **image_norm(design, self.chosen_weights(design))}
         train = [
             {"type": "LoadImageFromFile"},
             {"type": "LoadAnnotations", "reduce_zero_label": True},
@@ -108,10 +109,10 @@ class OfficialSegmentation(OfficialExporter):
             {"type": "Collect", "keys": ["img", "gt_semantic_seg"]},
         ]
         transforms = [{"type": "Resize", "keep_ratio": True}, {"type": "RandomFlip"}, norm]
-        return training.pipelines(train, (4 * size, size), transforms)
+        return pipelines(train, (4 * size, size), transforms)
 
     def _optimizer(self, design: Design) -> dict[str, Any]:
-        decay = training.layer_decay(design, 0.95)
+        decay = layer_decay(design, 0.95)
         if len(design.branches) == 2:
             decay["skip_stride"] = decay["skip_stride"][0]  # a single number is what this code base takes for two
         return {

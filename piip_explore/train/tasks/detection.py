@@ -27,7 +27,7 @@ from piip_explore.datasets import Coco, Split
 from piip_explore.datasets.coco import large_enough
 from piip_explore.design import Design
 from piip_explore.errors import InputError
-from piip_explore.export.training import image_norm, pad_divisor
+from piip_explore.export.detection import image_norm, pad_divisor
 from piip_explore.models import Pyramid, build
 from piip_explore.models.merging import SimplePyramid
 from piip_explore.train.samples import PreparedPictures
