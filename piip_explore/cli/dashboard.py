@@ -24,7 +24,7 @@ from piip_explore.cli import arguments
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of space files to browse and search (default: search_spaces, or what comes with the program).",
 )
-@arguments.results()
+@arguments.results
 @click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8501, show_default=True)
 @click.option("--browser/--no-browser", default=True, help="Open a browser.")

@@ -26,7 +26,7 @@ def _families(context: click.Context, parameter: click.Parameter, values: tuple[
 @click.argument("design", nargs=-1)
 @click.option("--study", help="Export a trial of this study instead of a design's text.")
 @click.option("--trial", help="With --study: the trial's number, `knee`, or a design's id.")
-@arguments.storage()
+@arguments.storage
 @click.option("--config", type=click.Path(path_type=Path), help="Export the design of one of the authors' configs.")
 @click.option("--target", type=click.Choice(list(TARGETS)), required=True, help="What to write.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write into.")

@@ -11,7 +11,7 @@ from piip_explore.cli import arguments
 
 @click.command("importance")
 @click.argument("study", required=False)
-@arguments.storage()
+@arguments.storage
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(study: str | None, storage: str | None, as_json: bool) -> None:
     """Print how much of each objective's variation every choice of STUDY explains."""

@@ -21,27 +21,24 @@ def command(check: bool, bench: bool, device: str, backend: str | None, as_json:
     from piip_explore.ops import check as checking
 
     where = resolve(device)
-    report: dict[str, object] = {"environment": timing.environment(where, backend)}
-    if not as_json:
-        click.echo("\n".join(f"{name:14}{value}" for name, value in timing.environment(where, backend).items()))
+    environment = timing.environment(where, backend)
+    report: dict[str, object] = {"environment": environment}
+    tell = (lambda text: None) if as_json else click.echo
+    tell("\n".join(f"{name:14}{value}" for name, value in environment.items()))
     passed = True
     if check:
         verdicts = checking.check(where, backend)
         passed = all(verdict.passed for verdict in verdicts)
         report["check"] = [dataclasses.asdict(verdict) | {"passed": verdict.passed} for verdict in verdicts]
-        if not as_json:
-            click.echo("\n" + checking.format_table(verdicts))
+        tell("\n" + checking.format_table(verdicts))
     if bench:
         rows = []
-        if not as_json:
-            click.echo("\n" + timing.HEADING)
+        tell("\n" + timing.HEADING)
         for row in timing.table(where, backend):
-            rows.append(row)
-            if not as_json:
-                click.echo(timing.format_row(row))
-        if not as_json:
-            click.echo(timing.LEGEND)
-        report["bench"] = [dataclasses.asdict(row) for row in rows]
+            rows.append(dataclasses.asdict(row))
+            tell(timing.format_row(row))
+        tell(timing.LEGEND)
+        report["bench"] = rows
     if as_json:
         click.echo(json.dumps(report, indent=2))
     if not passed:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command("pareto")
 @click.argument("study", required=False)
-@arguments.storage()
+@arguments.storage
 @click.option("--max-gflops", type=float, help="Only designs within this many full-scale GFLOPs.")
 @click.option("--max-params", type=float, help="Only designs within this many million parameters.")
 @click.option(

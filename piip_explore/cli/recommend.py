@@ -23,7 +23,7 @@ _SHOWN = 5
 
 @click.command("recommend")
 @click.argument("study", required=False)
-@arguments.storage()
+@arguments.storage
 @click.option("--max-gflops", type=float, help="At most this many full-scale GFLOPs.")
 @click.option("--max-params", type=float, help="At most this many million parameters.")
 @click.option(

@@ -11,12 +11,12 @@ from piip_explore.cli import arguments
 
 @click.command("report")
 @click.argument("study", required=False)
-@arguments.storage()
+@arguments.storage
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The HTML file to write.")
 @click.option("--trial", "chosen", type=int, multiple=True, help="A trial to show in full; several times if you like.")
 @click.option("--accounting", type=click.Choice(["published", "built"]), default="published", show_default=True)
 @click.option("--max-gflops", type=float, help="The budget: the best design within it is shown in full.")
-@arguments.results()
+@arguments.results
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def command(
     study: str | None,

@@ -9,7 +9,7 @@ from piip_explore.cli import arguments
 
 @click.command("retry")
 @click.argument("study", required=False)
-@arguments.storage()
+@arguments.storage
 @click.option("--trial", type=click.IntRange(min=0), help="Only the design of this trial (default: all given up).")
 def command(study: str | None, storage: str | None, trial: int | None) -> None:
     """Queue again the designs of STUDY that a search has given up; the next search tries them first.

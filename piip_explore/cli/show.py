@@ -12,7 +12,7 @@ from piip_explore.cli import arguments
 @click.command("show")
 @click.argument("what")
 @click.argument("study", required=False)
-@arguments.storage()
+@arguments.storage
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(what: str, study: str | None, storage: str | None, as_json: bool) -> None:
     """Show WHAT of STUDY: a trial's number, `knee`, or a design's text or (the beginning of its) id."""

@@ -31,7 +31,7 @@ def command(context: click.Context, storage: str | None, as_json: bool) -> None:
 
 @command.command()
 @click.argument("study")
-@arguments.storage()
+@arguments.storage
 @click.option("--to", "target", required=True, help="Journal file, folder or database address to copy into.")
 @click.option("--as", "name", help="Name of the copy (default: the study's).")
 def copy(study: str, storage: str | None, target: str, name: str | None) -> None:
@@ -49,7 +49,7 @@ def copy(study: str, storage: str | None, target: str, name: str | None) -> None
 @command.command()
 @click.argument("study")
 @click.argument("name")
-@arguments.storage()
+@arguments.storage
 def rename(study: str, name: str, storage: str | None) -> None:
     """Rename STUDY to NAME, and its journal file too if that has the study's name."""
     from piip_explore.search import keeping, locate
@@ -61,7 +61,7 @@ def rename(study: str, name: str, storage: str | None) -> None:
 
 @command.command()
 @click.argument("study")
-@arguments.storage()
+@arguments.storage
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(study: str, storage: str | None, yes: bool) -> None:
     """Delete STUDY with its results, checkpoints and logs, after asking."""

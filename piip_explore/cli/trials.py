@@ -11,7 +11,7 @@ from piip_explore.cli import arguments
 
 @click.command("trials")
 @click.argument("study", required=False)
-@arguments.storage()
+@arguments.storage
 @click.option("--failed", is_flag=True, help="Only those that failed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(study: str | None, storage: str | None, failed: bool, as_json: bool) -> None:
