@@ -7,12 +7,7 @@ from piip_explore.cost.table import DesignTable
 from piip_explore.errors import InputError
 from piip_explore.latency.device_profile import load
 from piip_explore.space import SearchSpace
-from piip_explore.space.bounds import Bound, parse_bound
-
-
-def bounds_of(*texts: str | None) -> tuple[Bound, ...]:
-    """Return the limits of those texts that are given."""
-    return tuple(parse_bound(text) for text in texts if text is not None)
+from piip_explore.space.bounds import parse_bound
 
 
 def enumerate_space(
@@ -36,7 +31,8 @@ def enumerate_space(
             parts of the space.
     """
     found = table.enumerate_space(space, accounting, max_gflops, max_train_gb)
-    for bound in bounds_of(space.constraints.max_latency_ms, max_latency_ms):
+    limits = (space.constraints.max_latency_ms, max_latency_ms)
+    for bound in (parse_bound(text) for text in limits if text is not None):
         latency = 1e3 * load(bound.profile).model.column(found.columns)
         if not (latency <= bound.milliseconds).any():
             raise InputError(

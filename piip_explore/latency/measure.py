@@ -18,7 +18,7 @@ from piip_explore.cost.table import DesignTable
 from piip_explore.design import Design
 from piip_explore.errors import InputError
 from piip_explore.latency.conditions import conditions
-from piip_explore.latency.device_profile import DeviceProfile, Timed, path_of
+from piip_explore.latency.device_profile import DeviceConditions, DeviceProfile, Timed, path_of
 from piip_explore.latency.kinds import name as kind_name
 from piip_explore.latency.model import PartTimes, calibrate, error
 from piip_explore.latency.plan import Point, points
@@ -56,7 +56,7 @@ class Work:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def plan(table: DesignTable, designs: int, seed: int = 0) -> Work:
+def plan(table: DesignTable, designs: int) -> Work:
     """Return the parts of a table's designs, and `designs` of these designs, chosen at random.
 
     Raises:
@@ -66,7 +66,7 @@ def plan(table: DesignTable, designs: int, seed: int = 0) -> Work:
         raise InputError(f"{designs} whole designs: expected at least {FEWEST}, to calibrate and to measure the error")
     if len(table) < designs:
         raise InputError(f"the space has only {len(table)} designs: measure them with 'piip-explore profile'")
-    rows = random.Random(seed).sample(range(len(table)), designs)
+    rows = random.Random(0).sample(range(len(table)), designs)
     chosen = [table.design(row) for row in rows]
     parts = {f"part-{number}": point for number, point in enumerate(points(table.columns))}
     return Work(parts, {f"design-{design.id}": design for design in chosen})
@@ -97,7 +97,7 @@ def measure(
     found = conditions(runner)
     log = Log(path.with_suffix(".measuring"), {"space": space, "work": work.digest, **asdict(found)})
     _rounds(work, runner, log, 60 * minutes, progress)
-    made = _profile(work, log, name, space, runner)
+    made = _profile(work, log, name, space, found)
     made.write(path)
     log.remove()
     shutil.rmtree(runner.folder, ignore_errors=True)
@@ -137,7 +137,7 @@ def _visit(work: Work, runner: Runner, log: Log, key: str) -> None:
     log.add(Visit(key, *timing, took=time.perf_counter() - start))
 
 
-def _profile(work: Work, log: Log, name: str, space: str, runner: Runner) -> DeviceProfile:
+def _profile(work: Work, log: Log, name: str, space: str, given: DeviceConditions) -> DeviceProfile:
     seconds, memory = log.times(), log.memory()
     parts: dict[str, dict[tuple[int, ...], float]] = {}
     for key, point in work.parts.items():
@@ -146,7 +146,7 @@ def _profile(work: Work, log: Log, name: str, space: str, runner: Runner) -> Dev
         Timed(str(design), seconds[key], memory.get(key), held_out=number % 3 == 2)
         for number, (key, design) in enumerate(work.designs.items())
     ]
-    designs = {one.design: Design.parse(one.design) for one in timed}
+    designs = dict(zip((one.design for one in timed), work.designs.values(), strict=True))
     fit, kept = ([one for one in timed if one.held_out == out] for out in (False, True))
     model = calibrate(PartTimes(parts), [designs[one.design] for one in fit], [one.seconds for one in fit])
     off = error(
@@ -158,7 +158,7 @@ def _profile(work: Work, log: Log, name: str, space: str, runner: Runner) -> Dev
         name=Path(name).stem,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         space=space,
-        conditions=conditions(runner),
+        conditions=given,
         rounds=int(np.min(list(log.counts().values()))),
         reference=log.reference,
         parts=parts,

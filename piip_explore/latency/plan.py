@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from piip_explore.cost.pair_tables import PairTables
-from piip_explore.latency.kinds import Kind, Sides, Unit, work
+from piip_explore.latency.kinds import Kind, Sides, Unit
 from piip_explore.latency.terms import terms
 from piip_explore.space import SpaceColumns
 
@@ -22,11 +22,6 @@ class Point(NamedTuple):
 
     kind: Kind
     sides: Sides
-
-    @property
-    def work(self) -> float:
-        """How much there is to do (`kinds.work`)."""
-        return work(self.kind, self.sides)
 
 
 class _Recorder:
