@@ -11,12 +11,10 @@ import numpy.typing as npt
 
 from piip_explore.design import Design
 from piip_explore.predict.expectation import SIGMAS, VAGUE
-from piip_explore.predict.features import of_designs
+from piip_explore.predict.features import Floats, of_designs
 from piip_explore.predict.regression import SCALE, Regression
 from piip_explore.predict.rows import Published, published_rows
 from piip_explore.predict.support import Support
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ def leave_tables_out() -> list[Held]:
     held = []
     for table in dict.fromkeys(every.table):
         mine = every[tables == table]
-        regression = _without(every, {design.id for design in mine.design}, {table})
+        regression = _without(every, {design.id for design in mine.design}, table)
         told = np.array([_tells(regression, mine, row) for row in range(len(mine))])
         held.append(Held(table, mine, *regression.predict_rows(mine), told))
     return held
@@ -63,7 +61,7 @@ def expected_elsewhere(designs: Sequence[Design], metrics: Sequence[str], tables
     for table, metric in dict.fromkeys(zip(tables, metrics, strict=True)):
         mine = [row for row, found in enumerate(zip(tables, metrics, strict=True)) if found == (table, metric)]
         chosen = tuple(designs[row] for row in mine)
-        regression = _without(published_rows(), {design.id for design in chosen}, {table})
+        regression = _without(published_rows(), {design.id for design in chosen}, table)
         mean[mine] = regression.predict(metric, of_designs(chosen))[0]
     return mean
 
@@ -101,13 +99,10 @@ def _within(columns: Floats, names: npt.NDArray[np.object_], keep: npt.NDArray[n
     return centered
 
 
-def _without(every: Published, designs: AbstractSet[str], tables: AbstractSet[str]) -> Regression:
+def _without(every: Published, designs: AbstractSet[str], table: str) -> Regression:
     """Return the regression on the rows of other tables and of designs with other ids."""
-    keep = [
-        design.id not in designs and table not in tables
-        for design, table in zip(every.design, every.table, strict=True)
-    ]
-    return Regression(every[np.array(keep)])
+    others = np.array([design.id not in designs for design in every.design])
+    return Regression(every[others & (np.array(every.table) != table)])
 
 
 def _tells(regression: Regression, rows: Published, row: int) -> bool:

@@ -14,12 +14,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from piip_explore.predict.features import FEATURES, of_designs
+from piip_explore.predict.features import FEATURES, Floats, of_designs
 from piip_explore.predict.rows import METRICS, USUAL, Published
-
-Floats = npt.NDArray[np.float64]
 
 SCALE = {"box_ap": 1.0, "miou": 0.8, "top1": 0.35}
 """What a point of box AP is worth in points of each metric: the less is left to gain, the less."""

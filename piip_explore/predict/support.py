@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from piip_explore.catalog import OwnBranch, ViT
 from piip_explore.design import Branch, Design, Interaction, Merge
+from piip_explore.design.setting import Plain, plain
 from piip_explore.predict.features import NAMES, Floats, of_designs
 from piip_explore.predict.rows import METRICS, Published
 from piip_explore.space import SpaceColumns
@@ -43,14 +44,7 @@ ASSUMED = {
 }
 """Options that no published row has but that still get a number, with a wider interval, and how."""
 
-_OPTIONS: dict[str, Callable[[Interaction], Hashable]] = {
-    "attention": lambda interaction: interaction.attention,
-    "direction": lambda interaction: interaction.direction,
-    "points": lambda interaction: interaction.points,
-    "ratio": lambda interaction: interaction.ratio,
-    "ffn": lambda interaction: interaction.ffn,
-    "project": lambda interaction: "yes" if interaction.project else "no",
-}
+_OPTIONS = ("attention", "direction", "points", "ratio", "ffn", "project")
 
 
 @dataclass(frozen=True)
@@ -85,12 +79,7 @@ class Support:
 
     def assumed(self, design: Design) -> tuple[str, ...]:
         """Return what a design's number rests on besides the published rows: options that none of them has."""
-        interaction = design.interaction
-        if interaction is None:
-            return ()
-        options = ((name, get(interaction)) for name, get in _OPTIONS.items())
-        known = {(name, get(one)) for name, get in _OPTIONS.items() for one in self._interactions}
-        return tuple(ASSUMED[option] for option in options if option in ASSUMED and option not in known)
+        return tuple(ASSUMED[option] for option in self._new_options(design.interaction) if option in ASSUMED)
 
     def covers(self, columns: SpaceColumns, features: Floats) -> npt.NDArray[np.bool_]:
         """Return for which designs of columns, with their features, `reasons` has none."""
@@ -112,12 +101,13 @@ class Support:
             found.append(f"no row with {METRICS[self.metric]} has merge={merge.kind}")
         if merge.weighting != "published":
             found.append(f"no row with {METRICS[self.metric]} has weighting={merge.weighting}")
-        if interaction is not None:
-            for name, get in _OPTIONS.items():
-                known = {get(one) for one in self._interactions}
-                if get(interaction) not in known and (name, get(interaction)) not in ASSUMED:
-                    found.append(f"no row with {METRICS[self.metric]} has {name}={get(interaction)}")
-        return found
+        new = [option for option in self._new_options(interaction) if option not in ASSUMED]
+        return found + [f"no row with {METRICS[self.metric]} has {name}={value}" for name, value in new]
+
+    def _new_options(self, interaction: Interaction | None) -> list[tuple[str, Plain]]:
+        """Return the options of interactions, with their values, that no row of the metric has."""
+        known = {option for one in self._interactions for option in _options(one)}
+        return [option for option in _options(interaction) if option not in known] if interaction else []
 
     @cached_property
     def _designs(self) -> tuple[Design, ...]:
@@ -144,6 +134,10 @@ class Support:
     def _bounds(self) -> tuple[Floats, Floats]:
         features = of_designs(self._designs)
         return features.min(axis=0), features.max(axis=0)
+
+
+def _options(interaction: Interaction) -> list[tuple[str, Plain]]:
+    return [(name, plain(getattr(interaction, name))) for name in _OPTIONS]
 
 
 def _kind(branch: Branch) -> Hashable:
