@@ -25,7 +25,8 @@ def feature_maps(design: Design) -> list[FeatureMap]:
     if design.merge.kind == "linear":
         return [FeatureMap(target.spec.out_dim, _stride(design, reference, -1))]
     levels = [*design.merge.levels(design.interaction), -1]
-    widths = [_width(design, target, k) for k in levels] if len(levels) > 1 else [target.spec.out_dim] * 4
+    ends = _ends(design, target)
+    widths = [target.spec.width(ends[k]) for k in levels] if len(levels) > 1 else [target.spec.out_dim] * 4
     if design.merge.has_pyramid(reference.spec):
         last = _stride(design, reference, -1)
         strides = [last / 4, last / 2, last, last * 2]
@@ -36,10 +37,6 @@ def feature_maps(design: Design) -> list[FeatureMap]:
 
 def _ends(design: Design, branch: Branch) -> tuple[int, ...]:
     return tuple(catalog.positions(branch.spec, design.interaction.count if design.interaction else 1))
-
-
-def _width(design: Design, branch: Branch, interaction: int) -> int:
-    return branch.spec.width(_ends(design, branch)[interaction])
 
 
 def _stride(design: Design, branch: Branch, interaction: int) -> float:

@@ -55,7 +55,8 @@ def read(path: str | Path) -> pd.DataFrame:
         try:
             design = Design.parse(_text(row))
             numbers = {name: _number(name, row.get(name, "")) for name in (*_SIZES, *METRICS)}
-            _check_structure(row["structure"])
+            if not row["structure"]:
+                raise InputError(f"structure is empty: write 'known', or '{UNKNOWN}' where the design is a guess")
         except InputError as error:
             raise InputError(f"{path}, row '{row['row']}': {error}") from None
         records.append(row | numbers | {"design": str(design), "branches": len(design.branches)})
@@ -133,11 +134,6 @@ def _text(row: dict[str, str]) -> str:
     if row.get("out"):
         options["out"] = row["out"].replace("+", ",")
     return "; ".join([branches, *(f"{name}={value}" for name, value in options.items())])
-
-
-def _check_structure(structure: str) -> None:
-    if not structure:
-        raise InputError(f"structure is empty: write 'known', or '{UNKNOWN}' where the design is a guess")
 
 
 def _number(name: str, cell: str) -> float:

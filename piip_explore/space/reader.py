@@ -161,8 +161,8 @@ def _constraints(document: Section) -> Constraints:
     if (limits["max_resolution_ratio"] or 1) < 1:
         section.at("max_resolution_ratio").fail("the largest resolution over the smallest is never below 1")
     accounting: Any = section.value("accounting", _accounting, "published")
-    latency = section.value("max_latency_ms", _latency, None)
-    memory = section.value("max_train_gb", _training, None)
+    latency = section.value("max_latency_ms", lambda value: str(parse_bound(word(value))), None)
+    memory = section.value("max_train_gb", lambda value: str(parse_training_bound(str(value))), None)
     return Constraints(**flags, **limits, accounting=accounting, max_latency_ms=latency, max_train_gb=memory)
 
 
@@ -170,14 +170,6 @@ def _positive(value: Any) -> float | None:
     if number(value) <= 0:
         raise InputError(f"expected a number above 0, not {value}")
     return number(value)
-
-
-def _latency(value: Any) -> str | None:
-    return str(parse_bound(word(value)))
-
-
-def _training(value: Any) -> str | None:
-    return str(parse_training_bound(str(value)))
 
 
 def _accounting(value: Any) -> str:
