@@ -168,9 +168,5 @@ def _metrics(out: Path, output: str) -> dict[str, float]:
         with suppress(ValueError, RecursionError):
             found = json.loads(text)
             if isinstance(found, dict):
-                return {name: float(value) for name, value in found.items() if _is_number(value)}
+                return {name: float(value) for name, value in found.items() if type(value) in (int, float)}
     return {}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

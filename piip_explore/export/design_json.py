@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from piip_explore import __version__
+from piip_explore.cost import ACCOUNTINGS, count, traffic
 from piip_explore.design import Design
 from piip_explore.export.exporter import Exporter, Files, Origin
 
@@ -25,22 +26,14 @@ class DesignJson(Exporter):
             "branches": [asdict(branch) for branch in design.branches],
             "interaction": asdict(design.interaction) if design.interaction else None,
             "merge": asdict(design.merge),
-            "cost": {accounting: _cost(design, accounting) for accounting in ("published", "built")},
-            "traffic": _traffic(design),
+            "cost": {accounting: _cost(design, accounting) for accounting in ACCOUNTINGS},
+            "traffic": asdict(traffic(design)),
             "origin": asdict(origin) if origin else None,
             "piip_explore": __version__,
         }
         return {f"piip_{design.id}.json": json.dumps(content, indent=2) + "\n"}
 
 
-def _traffic(design: Design) -> dict[str, int]:
-    from piip_explore.cost import traffic
-
-    return asdict(traffic(design))
-
-
 def _cost(design: Design, accounting: str) -> dict[str, Any]:
-    from piip_explore.cost import count  # costs are traced with torch: not needed by the other targets
-
     cost = count(design, accounting=accounting)
     return {"gmacs": cost.macs / 1e9, "macs": cost.macs, "params": cost.params}

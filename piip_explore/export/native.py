@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import yaml
@@ -49,10 +49,5 @@ class Native(Exporter):
             "recipe": fields_of(published(design, task), task),
         }
         if origin is not None:
-            content["origin"] = {
-                "study": origin.study,
-                "trial": origin.trial,
-                "scores": dict(origin.scores),
-                "conditions": dict(origin.conditions),
-            }
+            content["origin"] = asdict(origin)
         return {"design.yaml": _COMMENT + yaml.safe_dump(content, sort_keys=False, width=110)}

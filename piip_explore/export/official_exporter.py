@@ -153,10 +153,10 @@ class OfficialExporter(Exporter):
             if self.code_base == "classification":
                 made[f"branch{number}"] = {**section, "pretrained": None, **self._layer_scale(number, section)}
                 continue
-            position = self._position(number)
-            side = math.isqrt(position.shape[1])
-            path = self._branch_file(design, number, section)
+            side = math.isqrt(self._state()[self._name(number)].shape[1])
             sizes = {"pretrain_img_size": side * 16, "pretrain_patch_size": 16}
+            word = CLASS_WORDS.get(branch_class(plain(section), self.code_base), "vit")
+            path = f"{self.stem(design)}_branch{number}_{word}.pth"
             made[f"branch{number}"] = {**section, **sizes, "pretrained": path}
         if self.code_base != "classification":
             made["pretrained"] = Noted(
@@ -180,9 +180,6 @@ class OfficialExporter(Exporter):
     def _name(self, number: int) -> str:
         return f"branches.{len(self._stored.design.branches) - number}.pos_embed"
 
-    def _position(self, number: int) -> Tensor:
-        return self._state()[self._name(number)]
-
     def _state(self) -> Mapping[str, Tensor]:
         """Return the stored weights, positions at the grid that the code base keeps them at."""
         ours = self._stored
@@ -191,10 +188,6 @@ class OfficialExporter(Exporter):
         from piip_explore.export.conversion import at_own_grids
 
         return at_own_grids(ours.state, ours.design)
-
-    def _branch_file(self, design: Design, number: int, section: Mapping[str, Any]) -> str:
-        word = CLASS_WORDS.get(branch_class(plain(section), self.code_base), "vit")
-        return f"{self.stem(design)}_branch{number}_{word}.pth"
 
     def weight_files(self, design: Design) -> Files:
         """Return the checkpoint under the authors' names as `stem`.pth, or nothing where no weights are given.

@@ -138,7 +138,7 @@ def _branch(section: Arguments, code_base: CodeBase, owner: str) -> OfficialBran
         kind = branch_class(section, code_base)
         given = complete(section, kind, code_base)
         size = positive(given, _size_key(given, code_base))
-        spec = _spec(given, kind, code_base)
+        spec = _spec(given, kind)
         ends = _ends(given, spec) if owner.startswith("branch") else (spec.blocks - 1,)
         windows = _windows(given, spec.depth) if isinstance(spec, catalog.ViT) else ()
     except InputError as error:
@@ -153,9 +153,9 @@ def _size_key(section: Arguments, code_base: CodeBase) -> str:
     return own if own in section or other not in section else other
 
 
-def _spec(section: Arguments, kind: BranchClass, code_base: CodeBase) -> catalog.Model:
+def _spec(section: Arguments, kind: BranchClass) -> catalog.Model:
     if kind == "CLIP":
-        return _clip(section)
+        return _named(pretrained_path(section), *choice(section, "model_type", _CLIP_FAMILIES))
     if kind == "ConvNextHFWrapper":
         return _convnext(section)
     return _vit(section, kind)
@@ -196,10 +196,6 @@ def _dashed(values: Any) -> str:
 
 
 _CLIP_FAMILIES = {"clip_hf": ("clip", ("base", "large")), "convnext_timm": ("convnext", ("base", "large"))}
-
-
-def _clip(section: Arguments) -> catalog.Model:
-    return _named(pretrained_path(section), *choice(section, "model_type", _CLIP_FAMILIES))
 
 
 def _named(path: str, family: str, sizes: tuple[str, ...]) -> catalog.Model:

@@ -82,9 +82,9 @@ def _convnext(size: str) -> PretrainedWeights:
     return PretrainedWeights("convnext", name, f"https://huggingface.co/{name}", "ConvNextHFWrapper")
 
 
-def _hub(family: str, name: str, branch_class: BranchClass, image_size: int, patch: int = 16) -> PretrainedWeights:
+def _clip(name: str, image_size: int) -> PretrainedWeights:
     source = name if "/" in name else f"timm/{name}"
-    return PretrainedWeights(family, name, f"https://huggingface.co/{source}", branch_class, image_size, patch)
+    return PretrainedWeights("clip", name, f"https://huggingface.co/{source}", "CLIP", image_size)
 
 
 WEIGHTS: dict[str, tuple[PretrainedWeights, ...]] = {
@@ -124,12 +124,12 @@ WEIGHTS: dict[str, tuple[PretrainedWeights, ...]] = {
     "beit_large": (_beitv2("large"),),
     "convnext_tiny": (_convnext("tiny"),),
     "convnext_small": (_convnext("small"),),
-    "convnext_base": (_convnext("base"), _hub("clip", "convnext_base.clip_laiona_augreg_320", "CLIP", 320)),
-    "convnext_large": (_convnext("large"), _hub("clip", "convnext_large_mlp.clip_laion2b_ft_320", "CLIP", 320)),
-    "clip_base": (_hub("clip", "openai/clip-vit-base-patch16", "CLIP", 224),),
+    "convnext_base": (_convnext("base"), _clip("convnext_base.clip_laiona_augreg_320", 320)),
+    "convnext_large": (_convnext("large"), _clip("convnext_large_mlp.clip_laion2b_ft_320", 320)),
+    "clip_base": (_clip("openai/clip-vit-base-patch16", 224),),
     "clip_large": (
-        _hub("clip", "OpenGVLab/clip-vit-large-patch14to16-336", "CLIP", 336),
-        _hub("clip", "OpenGVLab/clip-vit-large-patch14to16-224", "CLIP", 224),
+        _clip("OpenGVLab/clip-vit-large-patch14to16-336", 336),
+        _clip("OpenGVLab/clip-vit-large-patch14to16-224", 224),
     ),
 }
 """Weights of every catalogued model; the first are those of the published designs."""
