@@ -60,7 +60,8 @@ def run(arguments: Sequence[str], processes: int) -> int:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {"WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    shared |= {_PARENT: os.getpid(), "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or _threads(processes)}
+    threads = os.environ.get("OMP_NUM_THREADS") or max(1, (os.cpu_count() or 1) // processes)
+    shared |= {_PARENT: os.getpid(), "OMP_NUM_THREADS": threads}
     workers = [
         subprocess.Popen(
             [sys.executable, "-m", "piip_explore", *arguments],
@@ -75,10 +76,6 @@ def run(arguments: Sequence[str], processes: int) -> int:
         _end(workers)
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _threads(processes: int) -> int:
-    return max(1, (os.cpu_count() or 1) // processes)
 
 
 def _first_failure(workers: Sequence[subprocess.Popen[bytes]]) -> int:

@@ -50,12 +50,9 @@ class Shown:
             self._bar.update(self._task, completed=done, description=text)
         elif time.monotonic() - self._shown > _LINE_SECONDS:
             self._shown = time.monotonic()
-            self.say(f"step {done} of {self.steps}, {text}, about {self.left(done)} to go")
-
-    def left(self, done: int) -> str:
-        """Return the time left, by what the steps of this process took."""
-        each = (time.monotonic() - self._began) / max(1, done - self.start)
-        return duration(each * (self.steps - done))
+            each = (self._shown - self._began) / max(1, done - self.start)
+            left = duration(each * (self.steps - done))
+            self.say(f"step {done} of {self.steps}, {text}, about {left} to go")
 
     def say(self, text: str) -> None:
         """Print a line."""

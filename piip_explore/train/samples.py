@@ -47,11 +47,6 @@ class PreparedPictures(Dataset[Any]):
         return self.prepare(row, *self.rows.read(row))
 
 
-def order(count: int, seed: int, epoch: int) -> np.ndarray:
-    """Return the order of `count` rows in an epoch."""
-    return np.random.default_rng((seed, epoch)).permutation(count)
-
-
 def shares(count: int, batch: int, at_once: int, rank: int, world: int, seed: int, steps: range) -> Iterator[list[Key]]:
     """Yield the keys of one process, `at_once` or fewer at a time, step by step.
 
@@ -70,7 +65,7 @@ def shares(count: int, batch: int, at_once: int, rank: int, world: int, seed: in
     for step in steps:
         epoch, place = divmod(step, per_epoch)
         if place == 0 or step == steps.start:
-            rows = order(count, seed, epoch)
+            rows = np.random.default_rng((seed, epoch)).permutation(count)
         mine = rows[place * batch : (place + 1) * batch][rank::world]
         for start in range(0, len(mine), at_once):
             yield [(epoch, int(row)) for row in mine[start : start + at_once]]

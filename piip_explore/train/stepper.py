@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,7 +139,8 @@ class Stepper:
             reseed(self.recipe.seed, _STEPS, self.step, self.accelerator.process_index, part)
             size = min(self.plan.at_once, left)
             left -= size
-            with self._apart() if left else nullcontext():
+            # The gradients of a step's parts are shared with its last part's.
+            with self.accelerator.no_sync(self.model) if left else nullcontext():
                 found = self.task.losses(self.model, batch, self.device)
                 share = torch.stack(list(found.values())).sum() * (size / self.plan.mine)
                 self.accelerator.backward(share)
@@ -154,11 +155,6 @@ class Stepper:
         self.step += 1
         mean: Tensor = self.accelerator.reduce(loss, "mean")
         return mean
-
-    def _apart(self) -> AbstractContextManager[Any]:
-        """Keep gradients to this process: those of a step are shared with its last part's."""
-        context: AbstractContextManager[Any] = self.accelerator.no_sync(self.model)
-        return context
 
     def state(self) -> dict[str, Any]:
         """Return what a run resumes from."""

@@ -19,7 +19,7 @@ from torchvision import tv_tensors
 from torchvision.models.detection import FasterRCNN, MaskRCNN
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
-from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops import FeaturePyramidNetwork, box_convert
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from torchvision.transforms import v2
 
@@ -105,7 +105,8 @@ class DetectionTraining(TrainingTask):
             outputs = network([picture.to(device) for picture in pictures])
             for output, target in zip(outputs, targets, strict=True):
                 named = self._named(int(target["image_id"]), output)
-                boxes += [entry | {"bbox": box} for entry, box in zip(named, _sides(output["boxes"]), strict=True)]
+                sides = box_convert(output["boxes"], "xyxy", "xywh").tolist()
+                boxes += [entry | {"bbox": box} for entry, box in zip(named, sides, strict=True)]
                 if self.masks:
                     shapes = _run_lengths(output["masks"])
                     masks += [entry | {"segmentation": shape} for entry, shape in zip(named, shapes, strict=True)]
@@ -220,12 +221,6 @@ def detector(features: DetectorFeatures, design: Design, classes: int, masks: bo
     made: nn.Module = (MaskRCNN if masks else FasterRCNN)(features, **options)
     made.rpn, made.roi_heads = FullPrecision(made.rpn), FullPrecision(made.roi_heads)  # type: ignore[arg-type]
     return made
-
-
-def _sides(boxes: Tensor) -> list[list[float]]:
-    """Return boxes as x, y, width and height."""
-    found: list[list[float]] = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1).tolist()
-    return found
 
 
 def _run_lengths(masks: Tensor) -> list[dict[str, Any]]:
