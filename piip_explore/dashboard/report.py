@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from piip_explore import cost
+from piip_explore import __version__, cost
 from piip_explore.dashboard import filters, text, training, validity
 from piip_explore.dashboard.figures import palette, style
 from piip_explore.dashboard.figures.cost import by_module
@@ -71,7 +70,7 @@ def page(
         _table(trials, tradeoff.front),
         "<h2>Evidence</h2>",
         *_evidence(results),
-        f"<p class=note>Written by piip-explore {_version()}.</p>",
+        f"<p class=note>Written by piip-explore {__version__}.</p>",
     ]
     script = f"<script>{get_plotlyjs()}</script>"
     head = f"<meta charset=utf-8><title>{_plain(study)}</title><style>{_STYLE}</style>{script}"
@@ -80,13 +79,6 @@ def page(
 
 def _plain(words: object) -> str:
     return html.escape(text.one_line(words, 2000))
-
-
-def _version() -> str:
-    try:
-        return version("piip-explore")
-    except PackageNotFoundError:
-        return "(not installed)"
 
 
 def _figure(figure: go.Figure) -> str:

@@ -109,17 +109,13 @@ class Trials:
         """Return a user attribute as numbers, NaN where a trial lacks it."""
         return self.columns.floats(name)
 
-    def attributes(self, row: int) -> dict[str, Any]:
-        """Return the user attributes that a trial has, as plain Python values."""
-        return self.columns.attributes_of(row)
-
     def curve(self, row: int, what: Literal["loss", "metric"] = "loss") -> list[tuple[float, float]]:
         """Return samples seen, and a trial's training loss or its metric on some held-out samples; empty if unrecorded.
 
         Raises:
             InputError: what is recorded is not that.
         """
-        recorded = self.attributes(row).get("curve" if what == "loss" else "metric_curve")
+        recorded = self.columns.attributes_of(row).get("curve" if what == "loss" else "metric_curve")
         try:
             return [(float(seen), float(value)) for seen, value in recorded or ()]
         except (TypeError, ValueError):

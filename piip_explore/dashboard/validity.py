@@ -24,22 +24,16 @@ _MEASURED = ("rows", "accuracy", "tau", "tau interval", "partial tau given log F
 class FinishedValidation:
     """One finished validation: its recipe (preset, hash, seeds, code version), statistics and rows."""
 
-    name: str
     recipe: dict[str, Any]
     statistics: dict[str, dict[str, Any]]
     rows: pd.DataFrame
 
-    @property
-    def predictors(self) -> tuple[str, ...]:
-        """The proxy, then everything that it is compared with."""
-        return tuple(name for name in self.statistics if name in self.rows)
-
     @cached_property
     def comparison(self) -> Comparison:
-        """All predictors on the same pairs."""
+        """The proxy and everything that it is compared with, on the same pairs."""
         from piip_explore.proxy.validity.comparison import Comparison
 
-        return Comparison(self.rows, self.predictors)
+        return Comparison(self.rows, tuple(name for name in self.statistics if name in self.rows))
 
     @property
     def verdicts(self) -> list[str]:
@@ -86,7 +80,7 @@ def read(folder: Path) -> FinishedValidation:
     missing += [name for name in _MEASURED if any(name not in table for table in tables)]
     if missing:
         raise InputError(f"'{folder}' lacks {', '.join(missing)}: run 'piip-explore validate' again")
-    return FinishedValidation(folder.name, recipe, statistics, rows)
+    return FinishedValidation(recipe, statistics, rows)
 
 
 def _numbers(value: Any) -> Any:

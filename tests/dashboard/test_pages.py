@@ -365,7 +365,7 @@ def test_the_verdict_is_plain(validation: Path) -> None:
     assert found.verdicts[0] == "On all pairs the proxy beats FLOPs and params."
     worse = found.rows.assign(proxy=-found.rows["proxy"], FLOPs=-found.rows["FLOPs"])
     assert (
-        validity.FinishedValidation("w", {}, found.statistics, worse).verdicts[0]
+        validity.FinishedValidation({}, found.statistics, worse).verdicts[0]
         == "On all pairs the proxy is worse than FLOPs and params."
     )
 

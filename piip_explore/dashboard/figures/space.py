@@ -80,9 +80,9 @@ def parallel(dimensions: Sequence[Dimension], color: str) -> go.Figure:
     axes = []
     for dimension in dimensions:
         axis: dict[str, Any] = {"label": text.plain(dimension.label, 30), "values": dimension.values}
-        axes.append({**axis, **_ticks(dimension, 18)})
+        axes.append({**axis, **_ticks(dimension)})
     (coloring,) = (dimension for dimension in dimensions if dimension.label == color)
-    bar = {"title": text.plain(color), **_ticks(coloring, 18)}
+    bar = {"title": text.plain(color), **_ticks(coloring)}
     line = {"color": coloring.values, "colorscale": palette.SCALE, "showscale": True, "colorbar": bar}
     figure = go.Figure(go.Parcoords(dimensions=axes, line=line))
     style.layout(figure, 440)
@@ -90,8 +90,8 @@ def parallel(dimensions: Sequence[Dimension], color: str) -> go.Figure:
     return figure
 
 
-def _ticks(dimension: Dimension, longest: int) -> dict[str, list[Any]]:
+def _ticks(dimension: Dimension) -> dict[str, list[Any]]:
     if dimension.ticks is None:
         return {}
-    names = [text.plain(name, longest) for name in dimension.ticks.values()]
+    names = [text.plain(name, 18) for name in dimension.ticks.values()]
     return {"tickvals": list(dimension.ticks), "ticktext": names}

@@ -114,15 +114,12 @@ def _fronts(context: Context) -> None:
         st.caption("There is no other study here to compare with. Give `--storage` several times to open more.")
         return
     chosen = st.multiselect("Over this study's front, draw those of", others, **address.many("with", others))
-    labels = [context.source.label, *chosen]
-    studies, problems = [], []
-    for label in labels:
+    studies = []
+    for label in (context.source.label, *chosen):
         try:
             studies.append((label, pinned(context.sources[label]).trials))
         except InputError as error:
-            problems.append(f"{label}: {error}")
-    for problem in problems:
-        st.warning(text.prose(problem))
+            st.warning(text.prose(f"{label}: {error}"))
     if len(studies) < 2:
         return
     _numbers(studies)

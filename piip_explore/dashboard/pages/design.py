@@ -99,7 +99,7 @@ _FORMATS = {
 
 
 def _record(trials: Trials, row: int) -> dict[str, object]:
-    attributes = trials.attributes(row)
+    attributes = trials.columns.attributes_of(row)
     depends_on = ("preset", "device", "kernel_backend", "code_version", "torch")
     return {
         "trial": row,
