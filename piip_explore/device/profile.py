@@ -100,8 +100,9 @@ def profile(
         raise InputError(f"batch {batch} and steps {steps}: expected positive whole numbers")
     where = resolve(device)
     try:
-        forward = _forward(design, where, batch, DTYPES[dtype], steps, seconds)
-        trained = _training(design, where, batch, DTYPES[dtype], steps, seconds) if training else None
+        forward = _time(_forward(design, where, batch, DTYPES[dtype]), where, batch, steps, seconds)
+        step = _training(design, where, batch, DTYPES[dtype]) if training else None
+        trained = _time(step, where, batch, steps, seconds) if step else None
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -132,9 +133,7 @@ def _build(design: Design, device: torch.device) -> Pyramid:
         return build(design)
 
 
-def _forward(
-    design: Design, device: torch.device, batch: int, dtype: torch.dtype, steps: int, seconds: float
-) -> StepTiming:
+def _forward(design: Design, device: torch.device, batch: int, dtype: torch.dtype) -> Callable[[], None]:
     model = _build(design, device).eval().to(dtype)
     images = _images(design, device, batch).to(dtype)
 
@@ -142,12 +141,10 @@ def _forward(
         with torch.inference_mode():
             model(images)
 
-    return _time(step, device, batch, steps, seconds)
+    return step
 
 
-def _training(
-    design: Design, device: torch.device, batch: int, dtype: torch.dtype, steps: int, seconds: float
-) -> StepTiming:
+def _training(design: Design, device: torch.device, batch: int, dtype: torch.dtype) -> Callable[[], None]:
     model = _build(design, device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     images = _images(design, device, batch)
@@ -161,7 +158,7 @@ def _training(
         optimizer.step()
         optimizer.zero_grad()
 
-    return _time(step, device, batch, steps, seconds)
+    return step
 
 
 def _time(step: Callable[[], None], device: torch.device, batch: int, steps: int, seconds: float) -> StepTiming:
