@@ -48,7 +48,12 @@ class SegmentationTraining(TrainingTask):
             v2.RandomHorizontalFlip(),
             v2.ColorJitter(brightness=0.125, contrast=0.5, saturation=0.5, hue=0.1),
         ]
-        transform = v2.Compose([*(crops if split == "train" else [_ShortSide(size)]), *finish])
+
+        def resized(picture: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+            """Give a picture's shorter side `size` pixels; its map stays as it is."""
+            return v2.functional.resize(picture, [size]), mask
+
+        transform = v2.Compose([*(crops if split == "train" else [resized]), *finish])
 
         def prepare(row: int, picture: Image.Image, index: np.ndarray) -> tuple[Tensor, Tensor]:
             image, mask = transform(tv_tensors.Image(picture), tv_tensors.Mask(torch.from_numpy(index)))
@@ -87,18 +92,6 @@ class SegmentationTraining(TrainingTask):
         hits, union = found.diag(), found.sum(0) + found.sum(1) - found.diag()
         miou = 100 * (hits[union > 0] / union[union > 0]).mean().item()
         return {"score": miou, "miou": miou, "pixel_accuracy": 100 * (hits.sum() / found.sum()).item()}
-
-
-class _ShortSide(nn.Module):
-    """Resize a picture so that its shorter side has `size` pixels; its map stays as it is."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.size = size
-
-    def forward(self, picture: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the picture (3, H, W) at its new size and the map (H, W) at its own."""
-        return v2.functional.resize(picture, [self.size]), mask
 
 
 def slide(network: nn.Module, pictures: Tensor, size: int, classes: int) -> Tensor:
