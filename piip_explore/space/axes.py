@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from piip_explore.design import NO_WINDOW, Branch
+from piip_explore.design import NO_WINDOW
 from piip_explore.design.setting import OPTIONS, Plain, plain, values_of
 from piip_explore.space.columns import SpaceColumns
 
@@ -52,7 +52,8 @@ def axes_of(columns: SpaceColumns, rows: npt.NDArray[np.int64]) -> tuple[tuple[A
     for place in range(columns.branches.shape[1]):
         picked = columns.branches[rows, place].astype(np.int64) + 1  # 0: no such branch
         for part, absent in _ABSENT.items():
-            values = [absent, *(_part(branch, part) for branch in columns.branch_options)]
+            name = "window_text" if part == "window" else part
+            values = [absent, *(getattr(branch, name) for branch in columns.branch_options)]
             add(f"branch{place + 1}.{part}", values, picked)
     settings = [values_of(setting) for setting in columns.settings]
     setting = columns.setting[rows].astype(np.int64)
@@ -60,8 +61,3 @@ def axes_of(columns: SpaceColumns, rows: npt.NDArray[np.int64]) -> tuple[tuple[A
         add(option, [plain(values[option]) for values in settings], setting)
     stacked = np.stack(codes, axis=1) if codes else np.zeros((len(rows), 0), dtype=np.int16)
     return tuple(axes), np.asfortranarray(stacked)
-
-
-def _part(branch: Branch, part: str) -> Plain:
-    value: Plain = branch.window_text if part == "window" else getattr(branch, part)
-    return value
