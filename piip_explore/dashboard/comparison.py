@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from piip_explore import cost
 from piip_explore.dashboard import text
 from piip_explore.dashboard.selection import Chosen
 from piip_explore.dashboard.trials import Trials
@@ -58,8 +59,6 @@ def _properties(chosen: Chosen, most: int) -> dict[str, str]:
 
 
 def _costs(chosen: Chosen) -> dict[str, float]:
-    from piip_explore import cost
-
     published, built = (cost.count(chosen.design, accounting) for accounting in ("published", "built"))
     return {
         "GFLOPs published": published.macs / 1e9,

@@ -7,10 +7,11 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from piip_explore import published
+from piip_explore import cost, published
 from piip_explore.dashboard import text
 from piip_explore.dashboard.figures import palette
 from piip_explore.dashboard.figures.contents import Strip
+from piip_explore.design import Design
 
 
 def published_strips(accounting: str, low: float, high: float) -> list[Strip]:
@@ -39,9 +40,6 @@ def published_designs(accounting: str) -> pd.DataFrame:
     if accounting == "published":
         costs = list(rows["gflops"])
     else:
-        from piip_explore import cost
-        from piip_explore.design import Design
-
         costs = [cost.count(Design.parse(str(design)), accounting).macs / 1e9 for design in rows["design"]]
     found = [f"<br>published {', '.join(metrics_of(row))}" for _, row in rows.iterrows()]
     return rows.assign(cost=costs, card=np.char.add(text.cards(rows["row"], rows["design"]), found))

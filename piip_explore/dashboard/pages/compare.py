@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import streamlit as st
 
+from piip_explore import cost
 from piip_explore.dashboard import address, expected, notes, plot, selection, text, training
 from piip_explore.dashboard.comparison import side_by_side
 from piip_explore.dashboard.context import Context, pinned, sentences
@@ -54,7 +55,7 @@ def _designs(context: Context) -> None:
     st.dataframe(table.style.apply(_marked, axis=1), row_height=32, height="content")
     st.caption("Marked rows differ between the designs; parentheses hold the difference from the first.")
     expectations = st.container()
-    modules = {name: _modules(chosen, context.accounting) for name, chosen in found.items()}
+    modules = {name: cost.count(chosen.design, context.accounting).by_module for name, chosen in found.items()}
     bars = side_by_side_bars(modules, f"GFLOPs ({context.accounting})")
     plot.draw(bars, "modules", "FLOPs of the designs by part")
     scale = Scale.of([chosen.design for chosen in found.values()])
@@ -95,12 +96,6 @@ def _slices(rows: Mapping[str, int], trials: Trials) -> None:
             "one choice. Large marks are the designs themselves; bands show how far its trees disagree. "
             f"{text.trust(trust)}"
         )
-
-
-def _modules(chosen: Chosen, accounting: str) -> dict[str, tuple[int, int]]:
-    from piip_explore import cost
-
-    return dict(cost.count(chosen.design, accounting).by_module)
 
 
 def _marked(row: pd.Series) -> list[str]:

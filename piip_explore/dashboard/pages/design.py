@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from piip_explore import published
+from piip_explore import cost, published
 from piip_explore.dashboard import address, exports, notes, plot, selection, text, training
 from piip_explore.dashboard.context import Context, pinned
 from piip_explore.dashboard.figures.cost import by_module
@@ -56,8 +56,6 @@ def _choose(trials: Trials | None) -> Chosen | None:
 
 
 def _cost(design: Design, accounting: str) -> None:
-    from piip_explore import cost
-
     counted = cost.count(design, accounting)
     other = "built" if accounting == "published" else "published"
     with st.container(horizontal=True):

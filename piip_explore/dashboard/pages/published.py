@@ -5,10 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from piip_explore import published
+from piip_explore import cost, published
 from piip_explore.dashboard import address, plot, tables
 from piip_explore.dashboard.context import Context
 from piip_explore.dashboard.figures.published import results
+from piip_explore.design import Design
 from piip_explore.published import METRICS
 
 _NUMBERS = {
@@ -66,9 +67,6 @@ def _table(rows: pd.DataFrame, metrics: list[str]) -> None:
 @st.cache_data(show_spinner="Counting the published designs")
 def counted() -> pd.DataFrame:
     """Return the published designs with our counts: `counted` (G), `counted_params` (M) and `difference` (%)."""
-    from piip_explore import cost
-    from piip_explore.design import Design
-
     rows = published.load()
     costs = [cost.count(Design.parse(str(design)), "published") for design in rows["design"]]
     rows["counted"] = [one.macs / 1e9 for one in costs]
