@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from piip_explore.cli import main
 from piip_explore.dashboard import address, choices, exports, limits, pins, selection, studies, validity
 from piip_explore.dashboard import spaces as counted_spaces
 from piip_explore.dashboard.comparison import side_by_side
@@ -22,7 +23,7 @@ from piip_explore.dashboard.server.application import MAIN
 from piip_explore.dashboard.trials import Traits, Trials
 from piip_explore.design import Design
 from piip_explore.errors import InputError
-from piip_explore.export import TARGETS
+from piip_explore.export import TARGETS, exporter
 from piip_explore.space import SearchSpace
 from tests.dashboard import synthetic
 from tests.dashboard.conftest import PATIENCE
@@ -279,6 +280,19 @@ def test_every_target_shows_a_file_or_says_why_not(studies: Path, spaces: Path, 
     refused = [warning.value for warning in app.warning]
     asked = [button.label for button in app.button]
     assert len([*offered, *refused]) == 1 or "Build it here" in asked
+
+
+def test_a_page_exports_a_trial_as_the_command_does(studies: Path, spaces: Path, demo: Trials, tmp_path: Path) -> None:
+    target = "official-detection"
+    able = (n for n, text in enumerate(demo.designs) if not exporter(target).misfits(Design.parse(text)))
+    trial = str(next(able))
+    app = open_page("design", studies, spaces, tmp_path, pick=trial, target=target)
+    (shown,) = [block.value for block in app.code if "Study '" in block.value]
+    given = ["--study", "demo", "--storage", str(studies / "demo.journal"), "--trial", trial, "--target", target]
+    main(["export", *given, "--out", str(tmp_path / "out")])
+    (written,) = (tmp_path / "out").iterdir()
+    assert written.read_text().strip() == shown.strip()
+    assert f"Study 'demo', trial {trial}: score " in shown
 
 
 def test_a_validation_is_shown(studies: Path, spaces: Path, validation: Path) -> None:
