@@ -230,7 +230,7 @@ def test_a_validation_promises_first_and_keeps_every_run(own_rows, tiny, tmp_pat
     assert report.statistics["proxy"]["seeds"] == 2
     assert report.statistics["proxy"]["standard error"] > 0
     assert set(report.statistics) == {
-        *("proxy", "FLOPs", "params", "ridge", "expected", "stacked", "gradient norm", "snip"),
+        *("proxy", "FLOPs", "params", "ridge", "expected", "gradient norm", "snip"),
     }
     assert set(json.loads((folder / "statistics.json").read_text())) == set(report.statistics)
     printed = json.loads(report.to_json(), parse_constant=lambda name: pytest.fail(name))  # strict: no NaN

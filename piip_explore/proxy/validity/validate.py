@@ -67,7 +67,7 @@ def run(rows: Rows, preset: Preset, seeds: Sequence[int], device: str, folder: P
 
 
 def compare(rows: Rows, scores: np.ndarray, preset: Preset) -> Report:
-    """Return the statistics of the proxy's `scores` (rows, seeds) and of every cheap predictor."""
+    """Return the statistics of the proxy's `scores` (rows, seeds) and of every cheap predictor that has a value."""
     trained = [as_trained(design, preset.task.needs != "labels") for design in rows.design]
     free = [predictors.training_free(design, preset) for design in trained]
     expected = predict.expected_elsewhere(rows.design, rows.metric, rows.table)
@@ -80,6 +80,8 @@ def compare(rows: Rows, scores: np.ndarray, preset: Preset) -> Report:
         "stacked": predict.stacked(expected, scores.mean(1), rows.value, rows.table),
         **{name: np.array([values[name] for values in free]) for name in free[0]},
     }
+    # A predictor that says nothing, such as `stacked` with one table to learn from, does not order half of the pairs.
+    columns = {name: said for name, said in columns.items() if name == "proxy" or not np.isnan(said).all()}
     frame = rows.frame().assign(**columns)
     frame["trained as"] = [preset.shrink(design.sorted()).id for design in trained]
     frame["standard error"] = scores.std(1, ddof=1) / scores.shape[1] ** 0.5 if scores.shape[1] > 1 else np.nan
