@@ -69,31 +69,15 @@ def devices(trials: Trials) -> pd.DataFrame:
     workers = trials.texts("worker")
     rows = np.argsort(trials.columns.completed, kind="stable")  # what has not ended comes last
     rows = rows[np.isin(trials.state[rows], list(NAMES)) & pd.notna(workers[rows])]
-    place, names = pd.factorize(np.array([device_of(worker) for worker in workers[rows]], dtype=object))
-    state, order = trials.state[rows], np.arange(len(rows))
-    failed, running = state == FAIL, state == RUNNING
-    done = ~failed & ~running
-
-    def count(which: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-        return np.bincount(place[which], minlength=len(names))
-
-    def last(which: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-        found = np.full(len(names), -1)
-        np.maximum.at(found, place[which], order[which])
-        return found
-
-    reasons, last_failure = trials.texts("failure")[rows], last(failed)
-    frame = pd.DataFrame(
-        {
-            "device": names,
-            "done": count(done),
-            "failed": count(failed),
-            "running": count(running),
-            "failed since a success": count(failed & (order > last(done)[place])),
-        }
-    )
-    if failed.any():
-        frame["last failure"] = pd.Series(reasons[last_failure]).where(last_failure >= 0, None)
+    state, names = trials.state[rows], [device_of(worker) for worker in workers[rows]]
+    runs = pd.DataFrame({"device": names, "failed": state == FAIL, "running": state == RUNNING})
+    runs.insert(1, "done", ~runs["failed"] & ~runs["running"])
+    runs["failed since a success"] = runs["failed"] & ~runs[::-1].groupby("device")["done"].cummax()
+    frame = runs.groupby("device", sort=False, as_index=False).sum()
+    if runs["failed"].any():
+        failed = runs["failed"].to_numpy()
+        reasons = dict(zip(runs["device"][failed], trials.texts("failure")[rows][failed], strict=True))
+        frame["last failure"] = [reasons.get(name) for name in frame["device"]]
     return frame
 
 
