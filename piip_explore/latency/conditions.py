@@ -23,7 +23,9 @@ def conditions(runner: Runner) -> DeviceConditions:
 
         runtime = f"onnxruntime {onnxruntime.__version__}"
     return DeviceConditions(
-        device=torch.cuda.get_device_name(runner.device) if gpu else _cpu(),
+        device=torch.cuda.get_device_name(runner.device)
+        if gpu
+        else f"{_cpuinfo('model name') or platform.processor() or platform.machine()} CPU",
         backend=runner.backend,
         dtype=str(runner.dtype).removeprefix("torch."),
         batch=runner.batch,
@@ -50,10 +52,6 @@ def _gpu(device: torch.device) -> tuple[str, str]:
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return "", ""
     return driver, f"up to {clock}, {power}"
-
-
-def _cpu() -> str:
-    return f"{_cpuinfo('model name') or platform.processor() or platform.machine()} CPU"
 
 
 def _cpu_clock() -> str:

@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
 from piip_explore.cost import count
 from piip_explore.cost.table import DesignTable
 from piip_explore.design import Design
@@ -112,10 +110,10 @@ def folder_of(name: str) -> Path:
 def _rounds(work: Work, runner: Runner, log: Log, seconds: float, progress: Progress | None) -> None:
     while True:
         counts = log.counts()
-        number = min((counts.get(key, 0) for key in work.keys), default=0)
+        number = min(counts[key] for key in work.keys)
         order = work.keys
         random.Random(number).shuffle(order)
-        left = [key for key in order if counts.get(key, 0) == number]
+        left = [key for key in order if counts[key] == number]
         for done, key in enumerate(left, start=len(order) - len(left)):
             if number and log.seconds >= seconds:
                 return
@@ -159,7 +157,7 @@ def _profile(work: Work, log: Log, name: str, space: str, given: DeviceCondition
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         space=space,
         conditions=given,
-        rounds=int(np.min(list(log.counts().values()))),
+        rounds=min(log.counts().values()),
         reference=log.reference,
         parts=parts,
         designs=timed,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,12 +60,9 @@ class Log:
         """How long all visits took so far."""
         return sum(visit.took for visit in self.visits)
 
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> Counter[str]:
         """Return how often each thing was visited."""
-        counts: dict[str, int] = {}
-        for visit in self.visits:
-            counts[visit.what] = counts.get(visit.what, 0) + 1
-        return counts
+        return Counter(visit.what for visit in self.visits)
 
     def add(self, visit: Visit) -> None:
         """Write a visit."""

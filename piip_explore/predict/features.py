@@ -75,7 +75,8 @@ def of_columns(columns: SpaceColumns) -> Floats:
     resolution, weights, macs, width, cnn = (np.where(there, fact[columns.branches], 0.0) for fact in facts)
     count = there.sum(axis=1)
     several = (count > 1).astype(float)
-    merged = _merged(settings, places)[setting] & there
+    merges = [[merge.out is None or place + 1 in merge.out for place in range(places)] for _, merge in settings]
+    merged = np.array(merges)[setting] & there
     of_setting = {
         (name, value): np.array([one is not None and getattr(one, name) == value for one, _ in settings])[setting]
         for name, value in (("attention", "regular"), ("direction", "up"), ("direction", "down"))
@@ -104,11 +105,6 @@ def _facts(branch: Branch) -> tuple[float, ...]:
     spec = branch.spec
     macs = cost.count(Design((branch,)), accounting="published").macs
     return branch.resolution, spec.weights, macs, spec.out_dim, isinstance(spec, ConvNeXt)
-
-
-def _merged(settings: Sequence[Setting], places: int) -> npt.NDArray[np.bool_]:
-    """Return which places of a design each setting merges, `(settings, places)`."""
-    return np.array([[merge.out is None or place + 1 in merge.out for place in range(places)] for _, merge in settings])
 
 
 def _interactions(settings: Sequence[Setting], places: int) -> Floats:
