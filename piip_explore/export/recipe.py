@@ -66,11 +66,7 @@ class Recipe:
 
 _OF_ONE_TASK = {
     "head_width": "detection",
-    "augment": "classification",
-    "mixup": "classification",
-    "cutmix": "classification",
-    "label_smoothing": "classification",
-    "ema": "classification",
+    **dict.fromkeys(("augment", "mixup", "cutmix", "label_smoothing", "ema"), "classification"),
 }
 """The task of every field that only one has."""
 

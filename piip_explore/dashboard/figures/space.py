@@ -77,10 +77,7 @@ def resolution_front(
 
 def parallel(dimensions: Sequence[Dimension], color: str) -> go.Figure:
     """Draw designs as lines over their choices; `color` is the label of the axis that colours them."""
-    axes = []
-    for dimension in dimensions:
-        axis: dict[str, Any] = {"label": text.plain(dimension.label, 30), "values": dimension.values}
-        axes.append({**axis, **_ticks(dimension)})
+    axes = [{"label": text.plain(one.label, 30), "values": one.values, **_ticks(one)} for one in dimensions]
     (coloring,) = (dimension for dimension in dimensions if dimension.label == color)
     bar = {"title": text.plain(color), **_ticks(coloring)}
     line = {"color": coloring.values, "colorscale": palette.SCALE, "showscale": True, "colorbar": bar}
