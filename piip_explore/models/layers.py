@@ -67,9 +67,23 @@ ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
 """The activations by their names in `catalog.ViT.activation`."""
 
 
-def group_norm(dim: int) -> nn.GroupNorm:
+class GroupNorm(nn.GroupNorm):
+    """PyTorch's GroupNorm, also where its own backward pass ends the process.
+
+    On a CPU, PyTorch 2.13 writes the gradient of a channels-last input to address zero if the input needs none, as the
+    map of a frozen branch: such a map is copied into the usual layout.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise `x` (B, C, H, W)."""
+        if x.device.type == "cpu" and torch.is_grad_enabled() and not x.requires_grad:
+            x = x.clone(memory_format=torch.contiguous_format)  # `contiguous` leaves a map of one position as it is
+        return super().forward(x)
+
+
+def group_norm(dim: int) -> GroupNorm:
     """Return the merge's GroupNorm: 32 groups as published, fewer if a narrower model's width needs it."""
-    return nn.GroupNorm(math.gcd(32, dim), dim)
+    return GroupNorm(math.gcd(32, dim), dim)
 
 
 def to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:

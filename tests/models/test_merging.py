@@ -46,6 +46,20 @@ def test_target_width_and_reference_size(kind):
     assert set(merge.adapters) == {"0"}
 
 
+@pytest.mark.parametrize("kind", ["linear", "conv", "conv-multilevel"])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3)])
+def test_a_merge_learns_from_maps_of_frozen_branches(kind, size):
+    """Channels-last maps that need no gradient end the process in PyTorch's own GroupNorm, on a CPU."""
+    merge = WeightedSum(kind, [48, 32], out=[0, 1], target=1, reference=0).double()
+    usual = [torch.randn(2, width, *size, dtype=torch.float64) for width in (48, 32)]
+    gradients = []
+    for maps in ([x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2) for x in usual], usual):
+        merge.zero_grad()
+        merge(maps).square().sum().backward()
+        gradients.append([parameter.grad for parameter in merge.parameters()])
+    torch.testing.assert_close(*gradients)
+
+
 def test_linear_adapter_normalises_twice_but_for_the_target():
     merge = WeightedSum("linear", [32, 64], out=[0, 1], target=1, reference=0)
     kinds = {key: [type(layer).__name__ for layer in adapter] for key, adapter in merge.adapters.items()}
