@@ -28,9 +28,9 @@ class PresetName:
 PRESETS = {
     "demo": PresetName("segmentation", "cpu", "seconds a design: shows that all works"),
     "demo-detection": PresetName("detection", "cpu", "the same with boxes"),
-    "cpu": PresetName("segmentation", "cpu", "chosen on published tables (docs/proxy.md)"),
+    "cpu": PresetName("segmentation", "cpu", "branches are shared, each trained alone"),
     "cpu-frozen": PresetName("segmentation", "cpu", "frozen branches: tells interactions from none"),
-    "cpu-supernet": PresetName("segmentation", "cpu", "designs take their part of one network: sees interactions"),
+    "cpu-supernet": PresetName("segmentation", "cpu", "designs take their part of one network (docs/proxy.md)"),
     "cpu-detection": PresetName("detection", "cpu", "the recipe of cpu with boxes"),
     "cpu-classification": PresetName("classification", "cpu", "the recipe of cpu with one object an image"),
     "gpu-60s": PresetName("segmentation", "gpu", "about a minute a design"),
@@ -44,7 +44,7 @@ PRESETS = {
 }
 
 USUAL = {
-    ("segmentation", "cpu"): "cpu",
+    ("segmentation", "cpu"): "cpu-supernet",
     ("detection", "cpu"): "cpu-detection",
     ("classification", "cpu"): "cpu-classification",
     ("segmentation", "gpu"): "gpu-60s",

@@ -8,7 +8,7 @@ import click
 
 
 @click.command()
-@click.option("--preset", default="cpu", show_default=True, help="The proxy recipe to judge.")
+@click.option("--preset", default="cpu-supernet", show_default=True, help="The proxy recipe to judge.")
 @click.option(
     "--tables",
     default="table-1,table-2,merge-ablation,pyramid-ablation,interaction-ablation",

@@ -15,7 +15,7 @@ merge: {merge}
 """
 
 PAPER = {
-    "ade20k_tsb_sbl": ("cpu", "gpu-60s"),
+    "ade20k_tsb_sbl": ("cpu-supernet", "gpu-60s"),
     "coco_h6b": ("cpu-detection", "gpu-detection-60s"),
     "coco_hetero": ("cpu-detection", "gpu-detection-60s"),
     "coco_sbl": ("cpu-detection", "gpu-detection-60s"),
@@ -41,7 +41,7 @@ def test_a_space_that_no_preset_can_score_is_refused_with_what_to_write():
     space = SearchSpace.load("llava")
     with pytest.raises(InputError, match=r"choose a near task with --task \(segmentation, detection, classification\)"):
         preset_of(space, "cpu")
-    assert preset_of(space, "cpu", task="segmentation") == "cpu"
+    assert preset_of(space, "cpu", task="segmentation") == "cpu-supernet"
     with pytest.raises(InputError, match=r"merge=none cannot be trained for classification: add --task segmentation"):
         preset_of(space, "cpu", task="classification")
 
