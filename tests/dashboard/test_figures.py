@@ -210,3 +210,7 @@ def test_losses_of_others_are_one_trace_with_gaps() -> None:
     grey, own = figure.data
     assert np.isnan(np.asarray(grey.y, dtype=float)).tolist() == [False, False, True, False, True]
     assert list(own.y) == [3.0, 2.0]
+
+
+def test_series_that_share_a_colour_have_other_symbols():
+    assert len({palette.series(index) for index in range(24)}) == 24

@@ -12,7 +12,7 @@ GREY = "#8A8F98"
 """Readable on white and on Streamlit's dark background."""
 
 SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION)
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "pentagon")
 SCALE = [[0.0, SKY], [0.5, GREY], [1.0, ORANGE]]
 """Little to much, to be seen on white and on black."""
 
@@ -22,5 +22,5 @@ DENSITY = [[0.0, "rgba(86, 180, 233, 0.0)"], [0.001, "rgba(86, 180, 233, 0.25)"]
 
 
 def series(index: int) -> tuple[str, str]:
-    """Return colour and symbol of one of several things that are drawn over each other."""
+    """Return colour and symbol of one of several things that are drawn over each other; the first 24 all differ."""
     return SERIES[index % len(SERIES)], SYMBOLS[index % len(SYMBOLS)]

@@ -26,7 +26,7 @@ def show(context: Context) -> None:
     found = validity.find(context.options.results)
     if not found:
         st.info("No proxy has been validated here yet. Run one (hours on a CPU), then reload this page:")
-        st.code("piip-explore validate --preset cpu", language="bash")
+        st.code("piip-explore validate", language="bash")
         return
     names = list(found)
     name = st.selectbox("Validation", names, **address.one("validation", names, names[0]))
