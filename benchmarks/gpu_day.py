@@ -134,8 +134,7 @@ from piip_explore.proxy import Shrink
 from piip_explore.proxy.validity import validate
 from piip_explore.proxy.validity.rows import published_rows
 rows = published_rows(["table-2"])
-columns = ("name", "table", "recipe", "design", "metric", "value", "gflops")
-rows = dataclasses.replace(rows, **{column: getattr(rows, column)[:3] for column in columns})
+rows = dataclasses.replace(rows, **{column.name: getattr(rows, column.name)[:3] for column in dataclasses.fields(rows)})
 preset = dataclasses.replace(
     proxy.preset("demo"), name="toy", size=32, train_images=16, val_images=8, samples=16, batch=8,
     shrink=Shrink(resolution=28, width=16, patch=4, depth=3),

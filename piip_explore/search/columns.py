@@ -23,12 +23,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from piip_explore.preset_names import PROXY_TASKS
 from piip_explore.search import pareto
 from piip_explore.search.storage import COMPLETE, RUNNING, STATES, WAITING, StorageURL, StudyStorage, Table
 
 Floats = npt.NDArray[np.float64]
-
-_TASKS = ("detection", "segmentation", "classification")
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class Columns:
         Where the space names none of them, it is what the score judges, or else detection.
         """
         task = self.record.get("space", {}).get("task")
-        if task in _TASKS:
+        if task in PROXY_TASKS:
             return str(task)
         score = str(self.record.get("evaluator", {}).get("metric", "")).lower()
         if "iou" in score or score == "likelihood":

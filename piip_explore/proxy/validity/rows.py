@@ -122,8 +122,8 @@ def _table_names(frame: pd.DataFrame, default: str) -> list[str]:
     return [name or default for name in _joined(texts)]
 
 
-def _joined(columns: pd.DataFrame) -> list[str]:
-    return [", ".join(filter(None, parts)) for parts in _texts(columns).itertuples(index=False)]
+def _joined(texts: pd.DataFrame) -> list[str]:
+    return [", ".join(filter(None, parts)) for parts in texts.itertuples(index=False)]
 
 
 def _texts(columns: pd.DataFrame) -> pd.DataFrame:
@@ -152,7 +152,7 @@ def _rows(frame: pd.DataFrame) -> Rows:
     return Rows(
         tuple(kept["row"].astype(str)),
         tuple(kept["table"].astype(str)),
-        tuple(_joined(kept[["task", "head"]])),
+        tuple(_joined(_texts(kept[["task", "head"]]))),
         designs,
         tuple(metrics[column] for column in first),
         values[keep, first],
